@@ -1,0 +1,1 @@
+"""What a run is driven with: ports, resources and drivers."""

@@ -1,0 +1,1 @@
+"""The judge: pure functions of a recorded history, one file per requirement family."""

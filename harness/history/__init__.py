@@ -1,0 +1,1 @@
+"""What happened: one append-only timeline of typed facts, written as JSON Lines."""

@@ -1,0 +1,1 @@
+"""The stand-ins: platform, broker, device, fleet, board, network and world, each usable alone."""
