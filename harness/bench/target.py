@@ -1,0 +1,289 @@
+"""The target file: what a platform under test is, and what of it the harness may use. Source: interfaces.md, "Target file".
+
+Reading it never touches the network. Every mistake becomes one `ConfigurationError` that names file, table, key and value.
+"""
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from harness.errors import ConfigurationError
+from harness.wire.commands import DeviceKind
+from harness.wire.files import FileType
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ApiKeys(_Table):
+    """The API keys of the target; those that are left out make the checks that need them not applicable."""
+
+    full: str
+    read_only: str | None = None
+    disabled: str | None = None
+    other_org: str | None = None
+
+
+class Tls(_Table):
+    """How the target's certificates are judged, and what we show of ourselves. Paths are relative to the target file."""
+
+    ca: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    insecure: bool = False
+
+
+class HttpOptions(_Table):
+    """A proxy, and headers for a gateway in front of the target."""
+
+    proxy: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class Limits(_Table):
+    """What the target tolerates; the harness paces itself."""
+
+    requests_per_s: float | None = Field(default=None, gt=0)
+    connects_per_min: float | None = Field(default=None, gt=0)
+
+
+class TestClock(_Table):
+    """The target's test clock."""
+
+    advance_url: str
+
+    @field_validator("advance_url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        return _checked_url(url, ("http", "https"))
+
+
+class Hooks(_Table):
+    """Shell commands that do what the API cannot."""
+
+    upload_file: str | None = None
+    delete_file: str | None = None
+    set_allowed_commands: str | None = None
+    restart: str | None = None
+    provision: str | None = None
+    deprovision: str | None = None
+
+
+class Project(_Table):
+    """A project of the full key's organisation."""
+
+    id: str = Field(min_length=1)
+
+
+class TargetDevice(_Table):
+    """A device of the target that the harness plays."""
+
+    id: str = Field(min_length=1)
+    project_id: str = Field(min_length=1)
+    token: str
+    kind: DeviceKind
+    allowed_commands: str = ""
+    disposable: bool = True
+
+
+class TargetFile(_Table):
+    """A file in the target's storage, and the same bytes on our side (`path`, relative to the target file)."""
+
+    project_id: str = Field(min_length=1)
+    type: FileType
+    name: str = Field(min_length=1)
+    path: Path
+
+
+class Platform(_Table):
+    """The table `[platform]`."""
+
+    name: str = Field(min_length=1)
+    api_url: str
+    mqtt_url: str
+    hardening: Literal["should", "must"] = "should"
+    devices_file: Path | None = None
+    api_keys: ApiKeys
+    tls: Tls = Tls()
+    http: HttpOptions = HttpOptions()
+    limits: Limits = Limits()
+    clock: TestClock | None = None
+    hooks: Hooks = Hooks()
+    declares: dict[str, str] = Field(default_factory=dict)
+    projects: tuple[Project, ...] = ()
+    devices: tuple[TargetDevice, ...] = ()
+    files: tuple[TargetFile, ...] = ()
+
+    @field_validator("api_url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        return _checked_url(url, ("http", "https")).rstrip("/")
+
+    @field_validator("mqtt_url")
+    @classmethod
+    def _is_mqtt(cls, url: str) -> str:
+        return _checked_url(url, ("mqtt", "mqtts", "ws", "wss"))
+
+
+class Target(_Table):
+    """A target file, read and checked."""
+
+    platform: Platform
+
+    def facts(self) -> dict[str, Any]:
+        """The target as the timeline's first event keeps it. Secrets are still inside: the recorder replaces them."""
+        return self.platform.model_dump(mode="json", exclude_none=True)
+
+
+def _checked_url(url: str, schemes: tuple[str, ...]) -> str:
+    allowed = ", ".join(f"{scheme}://host[:port]" for scheme in schemes)
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname)
+        _ = parts.port  # Raises ValueError where it is no number of a port.
+    except ValueError as error:
+        raise ValueError(f"{url!r} is no URL ({error}); allowed: {allowed}") from error
+    if parts.scheme not in schemes or not has_host:
+        raise ValueError(f"{url!r} is no URL of the kind {allowed}")
+    return url
+
+
+def read_target(path: Path) -> Target:
+    """Reads a target file with everything that it names. Raises ConfigurationError for the first mistake."""
+    document = read_toml(path)
+    platform = document.get("platform")
+    if not isinstance(platform, dict):
+        raise ConfigurationError(str(path), "platform", "", "the table is missing")
+    document = document | {"platform": _with_secrets(path, _with_devices_file(path, platform))}
+    try:
+        target = Target.model_validate(document)
+    except ValidationError as error:
+        raise first_mistake(path, error) from error
+    return _checked_references(path, _with_absolute_paths(path, target))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The TOML document at `path`. Raises ConfigurationError where it cannot be read or is no TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(str(path), "", "", f"cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), "", "", f"is no TOML: {error}") from error
+
+
+def first_mistake(path: Path, error: ValidationError) -> ConfigurationError:
+    """The first complaint of pydantic in the words of a user: table, key, value, what was allowed."""
+    mistake = error.errors()[0]
+    place = [str(part) for part in mistake["loc"]]
+    if mistake["type"] == "extra_forbidden":
+        return ConfigurationError(str(path), ".".join(place[:-1]), place[-1], "unknown key")
+    table, key = ".".join(place[:-1]), place[-1] if place else ""
+    if mistake["type"] == "missing":
+        return ConfigurationError(str(path), table, key, "is missing")
+    problem = mistake["msg"].removeprefix("Value error, ")
+    shown = "" if mistake["type"] == "value_error" else f" (found {_shortened(mistake['input'])})"
+    return ConfigurationError(str(path), table, key, problem + shown)
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def resolve_secret(path: Path, table: str, key: str, value: Any) -> Any:
+    """A secret itself, or what `env:NAME` or `file:PATH` stands for. Raises ConfigurationError where that is not there."""
+    if not isinstance(value, str):
+        return value
+    if value.startswith("env:"):
+        name = value.removeprefix("env:")
+        if name not in os.environ:
+            raise ConfigurationError(str(path), table, key, f"environment variable {name!r} is not set")
+        return os.environ[name]
+    if value.startswith("file:"):
+        try:
+            return (path.parent / value.removeprefix("file:")).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigurationError(str(path), table, key, f"{value!r} cannot be read: {error.strerror or error}") from error
+    return value
+
+
+def _with_secrets(path: Path, platform: dict[str, Any]) -> dict[str, Any]:
+    resolved = dict(platform)
+    keys = platform.get("api_keys")
+    if isinstance(keys, dict):
+        resolved["api_keys"] = {name: resolve_secret(path, "platform.api_keys", name, value) for name, value in keys.items()}
+    devices = platform.get("devices")
+    if isinstance(devices, list):
+        resolved["devices"] = [
+            device | {"token": resolve_secret(path, f"platform.devices.{index}", "token", device["token"])}
+            if isinstance(device, dict) and "token" in device
+            else device
+            for index, device in enumerate(devices)
+        ]
+    return resolved
+
+
+def _with_devices_file(path: Path, platform: dict[str, Any]) -> dict[str, Any]:
+    """The devices of `devices_file` behind those of the target file itself."""
+    name = platform.get("devices_file")
+    if not isinstance(name, str):
+        return platform
+    more = []
+    try:
+        lines = (path.parent / name).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), "platform", "devices_file", f"{name!r} cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            more.append(json.loads(line))
+        except ValueError as error:
+            raise ConfigurationError(str(path), "platform", "devices_file", f"{name}:{number} is no JSON: {error}") from error
+    own = platform.get("devices", [])
+    return platform | {"devices": [*own, *more] if isinstance(own, list) else own}
+
+
+def _with_absolute_paths(path: Path, target: Target) -> Target:
+    here = path.absolute().parent
+    platform = target.platform
+    tls = platform.tls.model_copy(
+        update={name: here / value for name in ("ca", "client_cert", "client_key") if (value := getattr(platform.tls, name)) is not None}
+    )
+    files = tuple(file.model_copy(update={"path": here / file.path}) for file in platform.files)
+    return target.model_copy(update={"platform": platform.model_copy(update={"tls": tls, "files": files})})
+
+
+def _checked_references(path: Path, target: Target) -> Target:
+    """Ids that the file itself does not define, and files that are not there, are mistakes too."""
+    projects = {project.id for project in target.platform.projects}
+    for table, entries in (("devices", target.platform.devices), ("files", target.platform.files)):
+        for index, entry in enumerate(entries):
+            if entry.project_id not in projects:
+                problem = f"{entry.project_id!r} is none of [[platform.projects]]: {', '.join(sorted(projects)) or 'there is none'}"
+                raise ConfigurationError(str(path), f"platform.{table}.{index}", "project_id", problem)
+    for index, file in enumerate(target.platform.files):
+        if not file.path.is_file():
+            raise ConfigurationError(str(path), f"platform.files.{index}", "path", f"{str(file.path)!r} is no file")
+    for name in ("ca", "client_cert", "client_key"):
+        value = getattr(target.platform.tls, name)
+        if value is not None and not value.is_file():
+            raise ConfigurationError(str(path), "platform.tls", name, f"{str(value)!r} is no file")
+    doubled = _first_doubled([device.id for device in target.platform.devices])
+    if doubled is not None:
+        raise ConfigurationError(str(path), "platform.devices", "id", f"{doubled!r} stands there twice")
+    return target
+
+
+def _first_doubled(names: list[str]) -> str | None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None

@@ -1,0 +1,102 @@
+"""Writes down what happens, in the one order in which it was seen.
+
+All ports of a bench share one recorder. The scope (which scenario is at work) travels with the asyncio task, so that a driver need not
+know it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import fields, replace
+from typing import Any, Protocol
+
+from harness.clock import Clock
+from harness.history.events import Event, Fact, SecretSeen, bytes_of, text_of
+from harness.history.redaction import Redactor
+from harness.history.timeline import History
+
+_SCOPE: ContextVar[str] = ContextVar("scope", default="")
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Everything that this task, and the tasks it starts, records inside belongs to the scenario `name`."""
+    token = _SCOPE.set(name)
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)
+
+
+class EventSink(Protocol):
+    """Where events go besides memory: a journal file, a live view."""
+
+    def write(self, event: Event) -> None: ...
+
+
+class Recorder:
+    """Stamps facts with time, line and scope, replaces secrets by labels, keeps the events and hands them to the sinks."""
+
+    def __init__(self, clock: Clock, *, sinks: tuple[EventSink, ...] = ()) -> None:
+        self._clock = clock
+        self._sinks = sinks
+        self._events: list[Event] = []
+        self._numbers = 0
+        self.redactor = Redactor(self._record_secret)
+
+    def record(self, fact: Fact) -> Event:
+        """Appends a fact. Every text in it, at any depth, is freed of secrets first."""
+        return self._append(_redacted(fact, self.redactor))
+
+    def next_number(self) -> int:
+        """A number for a new connection or exchange, unique in the run."""
+        self._numbers += 1
+        return self._numbers
+
+    def history(self) -> History:
+        """All that was recorded so far."""
+        return History(tuple(self._events))
+
+    def _record_secret(self, seen: SecretSeen) -> None:
+        self._append(seen)
+
+    def _append(self, fact: Fact) -> Event:
+        event = Event(
+            line=len(self._events) + 1,
+            at_s=self._clock.monotonic_s(),
+            utc_s=self._clock.utc_s(),
+            scope=_SCOPE.get(),
+            fact=fact,
+        )
+        self._events.append(event)
+        for sink in self._sinks:
+            sink.write(event)
+        return event
+
+
+def _redacted(fact: Fact, redactor: Redactor) -> Fact:
+    changes: dict[str, Any] = {}
+    for field in fields(fact):
+        value = getattr(fact, field.name)
+        cleaned = _clean(value, redactor)
+        if cleaned is not value:
+            changes[field.name] = cleaned
+    return replace(fact, **changes) if changes else fact
+
+
+def _clean(value: Any, redactor: Redactor) -> Any:
+    if isinstance(value, str):
+        cleaned = _clean_text(value, redactor)
+        return value if cleaned == value else cleaned
+    if isinstance(value, tuple | list) and value:
+        return type(value)(_clean(item, redactor) for item in value)
+    if isinstance(value, dict) and value:
+        return {key: _clean(item, redactor) for key, item in value.items()}
+    return value
+
+
+def _clean_text(text: str, redactor: Redactor) -> str:
+    # Bodies that are no UTF-8 travel as base64: the secret is inside, where a search of the text would not find it.
+    if text.startswith("base64:"):
+        return text_of(redactor.bytes_without_secrets(bytes_of(text)))
+    return redactor.text_without_secrets(text)

@@ -1,0 +1,93 @@
+"""Secrets become labels before anything is written.
+
+A label is stable within a run: the same secret always gives the same label, so a check can still see that two keys are equal or that a
+token turned up where it should not. Secrets are found in the forms in which they travel: raw, percent-encoded, and base64 (alone, and as
+the user-and-password pair of HTTP Basic).
+"""
+
+import base64
+import math
+import re
+from collections.abc import Callable
+from typing import Literal
+from urllib.parse import quote
+
+from harness.history.events import SecretSeen
+
+SecretKind = Literal["api key", "token", "download key"]
+
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]*\Z")
+# A download key is recognised where it first appears, in an URL: nobody hands it to us beforehand.
+_KEY_IN_URL = re.compile(rb"(?<=[?&]key=)[^&\"\s#<>\\]+")
+
+
+class Redactor:
+    """Replaces every registered secret, and every download key in a URL, by its label.
+
+    `on_new` is told once of each secret, before the first text that holds its label is returned.
+    """
+
+    def __init__(self, on_new: Callable[[SecretSeen], None]) -> None:
+        self._on_new = on_new
+        self._labels: dict[str, str] = {}
+        self._forms: dict[bytes, bytes] = {}
+        self._pattern: re.Pattern[bytes] | None = None
+        self._keys = 0
+
+    def register(self, secret: str, *, label: str, what: SecretKind) -> str:
+        """Makes `label` (with its angle brackets) stand for `secret` from here on; returns the label in force."""
+        if not secret:
+            return label
+        known = self._labels.get(secret)
+        if known is not None:
+            return known
+        self._labels[secret] = label
+        for form in _forms_of(secret):
+            self._forms.setdefault(form, label.encode())
+        self._pattern = None
+        self._on_new(facts_of(secret, label=label, what=what))
+        return label
+
+    def register_key(self, key: str) -> str:
+        """The label of a download key, numbered in the order of appearance."""
+        known = self._labels.get(key)
+        if known is not None:
+            return known
+        self._keys += 1
+        return self.register(key, label=f"<key:{self._keys}>", what="download key")
+
+    def bytes_without_secrets(self, data: bytes) -> bytes:
+        """`data` with every secret replaced."""
+        for match in _KEY_IN_URL.finditer(data):
+            self.register_key(match.group().decode(errors="replace"))
+        if not self._forms:
+            return data
+        if self._pattern is None:
+            longest_first = sorted(self._forms, key=len, reverse=True)
+            self._pattern = re.compile(b"|".join(map(re.escape, longest_first)))
+        return self._pattern.sub(lambda match: self._forms[match.group()], data)
+
+    def text_without_secrets(self, text: str) -> str:
+        """`text` with every secret replaced."""
+        return self.bytes_without_secrets(text.encode(errors="surrogatepass")).decode(errors="replace")
+
+
+def _forms_of(secret: str) -> set[bytes]:
+    raw = secret.encode()
+    forms = {raw, quote(secret, safe="").encode(), base64.b64encode(raw), base64.b64encode(b":" + raw), base64.b64encode(raw + b":")}
+    # Very short forms would match by accident all over the timeline.
+    return {form for form in forms if len(form) >= 4}
+
+
+def facts_of(secret: str, *, label: str, what: SecretKind) -> SecretSeen:
+    """What checks may know of a secret (KEY-07): its length, its alphabet, and the most randomness that such a text can hold."""
+    is_base64url = _BASE64URL.match(secret) is not None
+    is_hex = re.fullmatch(r"[0-9a-f-]*|[0-9A-F-]*", secret) is not None
+    letters = len(secret.replace("-", "")) if is_hex else len(secret)
+    return SecretSeen(
+        label=label,
+        what=what,
+        length=len(secret),
+        alphabet="base64url" if is_base64url else "other",
+        bits_max=letters * math.log2(16 if is_hex else 10 if secret.isdigit() else 64),
+    )

@@ -1,0 +1,207 @@
+"""A recorded run, ready to be asked: the events in order, and the views of them that most checks want."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from harness.errors import JournalError
+from harness.history.events import (
+    ClockAdvanced,
+    Event,
+    Fact,
+    HttpEnded,
+    HttpRequest,
+    HttpResponse,
+    MqttDelivered,
+    MqttPacket,
+    RunStarted,
+    ScenarioEnded,
+    Stimulus,
+)
+from harness.wire.commands import DownloadOffer, download_key, parse_download_offer
+from harness.wire.topics import ControlTopic, parse_control_topic
+
+F = TypeVar("F", bound=Fact)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[F]):
+    """An event whose fact is of a known kind."""
+
+    event: Event
+    fact: F
+
+    @property
+    def line(self) -> int:
+        return self.event.line
+
+    @property
+    def at_s(self) -> float:
+        return self.event.at_s
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One HTTP request with what came of it. `response` is None where no status line was seen: maybe it happened."""
+
+    asked: Seen[HttpRequest]
+    answered: Seen[HttpResponse] | None
+    ended: Seen[HttpEnded] | None
+
+    @property
+    def request(self) -> HttpRequest:
+        return self.asked.fact
+
+    @property
+    def scope(self) -> str:
+        return self.asked.event.scope
+
+    @property
+    def status(self) -> int | None:
+        return self.answered.fact.status if self.answered else None
+
+    @property
+    def lines(self) -> tuple[int, ...]:
+        """The timeline's lines of this exchange."""
+        return tuple(seen.line for seen in (self.asked, self.answered, self.ended) if seen is not None)
+
+    @property
+    def is_delivered_whole(self) -> bool:
+        """Whether a 200 came with its whole body."""
+        return self.status == 200 and self.ended is not None and self.ended.fact.complete
+
+    def header(self, name: str) -> str | None:
+        """The response header of that name (case-insensitive; several are joined with a comma), or None."""
+        if self.answered is None:
+            return None
+        values = [value for key, value in self.answered.fact.headers if key.lower() == name.lower()]
+        return ", ".join(values) if values else None
+
+    @property
+    def body(self) -> str:
+        return self.ended.fact.body if self.ended else ""
+
+    @cached_property
+    def sent_json(self) -> Any:
+        """The request's body as JSON; None where it is none."""
+        return _json(self.request.body)
+
+    @cached_property
+    def body_json(self) -> Any:
+        """The response's body as JSON; None where it is none."""
+        return _json(self.body)
+
+    @property
+    def command(self) -> str | None:
+        """The command's name, of a well-formed command request."""
+        name = self.sent_json.get("command") if isinstance(self.sent_json, dict) else None
+        return name if isinstance(name, str) else None
+
+    @property
+    def key(self) -> str | None:
+        """The label of the download key in the URL, if there is just one."""
+        return download_key(self.request.url)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message that was released to the application of a device that the harness plays."""
+
+    seen: Seen[MqttDelivered]
+
+    @property
+    def message(self) -> MqttDelivered:
+        return self.seen.fact
+
+    @property
+    def line(self) -> int:
+        return self.seen.line
+
+    @property
+    def topic(self) -> ControlTopic | None:
+        return parse_control_topic(self.message.topic)
+
+    @cached_property
+    def payload_json(self) -> Any:
+        return _json(self.message.payload)
+
+    @property
+    def offer(self) -> DownloadOffer | None:
+        return parse_download_offer(self.message.payload.encode())
+
+
+class History:
+    """The events of a run. Immutable; the views are computed once."""
+
+    def __init__(self, events: tuple[Event, ...]) -> None:
+        self.events = events
+
+    @property
+    def start(self) -> RunStarted:
+        """The run's first event. Raises JournalError where the history has none."""
+        for event in self.events[:1]:
+            if isinstance(event.fact, RunStarted):
+                return event.fact
+        raise JournalError("the history does not start with the event 'run started'")
+
+    def of(self, fact_type: type[F], *, scope: str | None = None) -> Iterator[Seen[F]]:
+        """The events of one kind, in order; of one scenario only, if asked."""
+        for event in self.events:
+            if isinstance(event.fact, fact_type) and (scope is None or event.scope == scope):
+                yield Seen(event, event.fact)
+
+    def within(self, scope: str) -> "History":
+        """What happened in one scenario, after the run's first event."""
+        return History(self.events[:1] + tuple(event for event in self.events[1:] if event.scope == scope))
+
+    @cached_property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """Every HTTP request with its outcome, in the order in which they were sent."""
+        answered = {seen.fact.exchange: seen for seen in self.of(HttpResponse)}
+        ended = {seen.fact.exchange: seen for seen in self.of(HttpEnded)}
+        return tuple(Exchange(seen, answered.get(seen.fact.exchange), ended.get(seen.fact.exchange)) for seen in self.of(HttpRequest))
+
+    def commands(self) -> Iterator[Exchange]:
+        """The calls of the command endpoint."""
+        return (exchange for exchange in self.exchanges if exchange.request.endpoint == "command")
+
+    def downloads(self) -> Iterator[Exchange]:
+        """The calls of the download endpoint."""
+        return (exchange for exchange in self.exchanges if exchange.request.endpoint == "download")
+
+    def lists(self) -> Iterator[Exchange]:
+        """The calls of the file list endpoints."""
+        return (exchange for exchange in self.exchanges if exchange.request.endpoint == "files")
+
+    @cached_property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """Every message that a played device's application got."""
+        return tuple(Delivery(seen) for seen in self.of(MqttDelivered))
+
+    def packets(self, packet_type: str, *, device_id: str | None = None) -> Iterator[Seen[MqttPacket]]:
+        """The packets of one type (`PUBLISH`, `PUBREC`, …), of one device if asked."""
+        for seen in self.of(MqttPacket):
+            if seen.fact.type == packet_type and device_id in (None, seen.fact.device_id):
+                yield seen
+
+    def stimuli(self, name: str) -> Iterator[Seen[Stimulus]]:
+        """The announcements of that name."""
+        return (seen for seen in self.of(Stimulus) if seen.fact.name == name)
+
+    @cached_property
+    def problems(self) -> dict[str, str]:
+        """Scenario name -> what of our equipment or of the target's reachability ended it early."""
+        return {seen.fact.name: seen.fact.problem for seen in self.of(ScenarioEnded) if seen.fact.problem}
+
+    def advanced_s(self, from_line: int, to_line: int) -> float:
+        """By how many seconds the target's test clock was moved between two lines of the timeline."""
+        return sum(seen.fact.seconds for seen in self.of(ClockAdvanced) if from_line < seen.line < to_line)
