@@ -1,0 +1,167 @@
+"""The command `hil`: one door, behind which every command is a plug-in.
+
+Each entry point of the group `hil.commands` is a `typer.Typer()`. One with a single command becomes that command under the entry point's
+name, one with several becomes a group. A plug-in is imported only when its command is asked for (or listed by `--help`), and one that
+cannot be imported does not break the others: its command says what failed.
+
+What the exit status means stands in interfaces.md: 2 for a mistake of the user (one line, no traceback), 3 for a void run. Status 1 is
+reserved for a FAIL, so nothing that goes wrong in the harness itself may end with it. Commands say their own verdicts by `typer.Exit`.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import typer
+import typer.core
+import typer.main
+
+from harness import __version__
+from harness.errors import ConfigurationError, HarnessError
+
+COMMAND_GROUP = "hil.commands"
+EXIT_OK = 0
+EXIT_FAIL = 1  # at least one FAIL
+EXIT_USAGE = 2  # usage or configuration
+EXIT_VOID = 3  # equipment or harness error, or a MUST that stayed inconclusive
+EXIT_INTERRUPTED = 130  # Ctrl-C where the command had nothing to hand over
+
+
+class PluginGroup(typer.core.TyperGroup):
+    """A group whose commands are entry points, each imported at its first use."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted({point.name for point in entry_points(group=COMMAND_GROUP)})
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        points = [point for point in entry_points(group=COMMAND_GROUP) if point.name == cmd_name]
+        if not points:
+            return None
+        return mounted(cmd_name, points)
+
+
+def mounted(name: str, points: Sequence[EntryPoint]) -> Any:
+    """The command `name` made of its entry point; a command that reports the trouble where there is none to be had."""
+    if len({point.value for point in points}) > 1:
+        return _broken(name, "two plug-ins claim it: " + ", ".join(sorted(point.value for point in points)))
+    try:
+        plugin = points[0].load()
+        if not isinstance(plugin, typer.Typer):
+            return _broken(name, f"{points[0].value} is a {type(plugin).__name__}, not a typer.Typer")
+        plugin._add_completion = False  # completion is installed for `hil` as a whole
+        command = typer.main.get_command(plugin)
+    except Exception as error:  # whatever a plug-in's import does, the other commands stay usable
+        logging.getLogger(__name__).debug("plug-in %s", points[0].value, exc_info=True)
+        return _broken(name, f"{points[0].value} cannot be loaded: {_one_line(error)}")
+    command.name = name
+    return command
+
+
+def _broken(name: str, problem: str) -> Any:
+    """A command that takes any arguments and reports `problem`."""
+    app = typer.Typer(add_completion=False)
+    text = f"not available: {problem}"
+
+    @app.command(
+        name,
+        help=text,
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
+    def report() -> None:
+        raise HarnessError(f"{name} is {text}")
+
+    return typer.main.get_command(app)
+
+
+app = typer.Typer(
+    cls=PluginGroup,
+    help="The test bench for devices and platforms that speak the Device Communication protocol.",
+    epilog="Exit status: 0 nothing failed, 1 a FAIL, 2 usage or configuration, 3 the run is void.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hil {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", help="Print the version.", callback=_print_version, is_eager=True),
+    verbose: int = typer.Option(0, "--verbose", "-v", count=True, help="Say more on stderr; twice for everything."),
+) -> None:
+    log_to_stderr(verbose)
+
+
+def log_to_stderr(verbosity: int) -> None:
+    """Sends log lines to stderr: warnings at 0, what happens at 1, everything at 2. For the `-v` of any command."""
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG)
+    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger().setLevel(min(level, logging.getLogger().level) if verbosity else level)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs `hil` with `arguments`, prints what went wrong on stderr, and returns the exit status."""
+    command = typer.main.get_command(app)
+    try:
+        outcome = command.main(args=list(arguments), prog_name="hil", standalone_mode=False)
+    except typer.TyperException as error:
+        return _usage_problem(error)
+    except typer.Abort:
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except Exception as error:  # the last door: status 1 would mean a FAIL, which this is not
+        return _trouble(error)
+    return outcome if isinstance(outcome, int) else EXIT_OK
+
+
+def _usage_problem(error: typer.TyperException) -> int:
+    message = error.format_message().strip()
+    context = getattr(error, "ctx", None)
+    if message:  # without one, a group was called without a command and has just printed its help
+        path = context.command_path if context is not None else "hil"
+        typer.echo(f"{path}: {' '.join(message.split())} (`{path} --help` lists what there is)", err=True)
+    return EXIT_USAGE
+
+
+def _trouble(error: Exception) -> int:
+    causes = list(_leaves(error))
+    for kind, status in ((ConfigurationError, EXIT_USAGE), (HarnessError, EXIT_VOID)):
+        known = next((cause for cause in causes if isinstance(cause, kind)), None)
+        if known is not None:
+            typer.echo(f"hil: {_one_line(known, with_type=False)}", err=True)
+            return status
+    traceback.print_exception(error, file=sys.stderr)
+    typer.echo(f"hil: internal error, the run is void: {_one_line(error)}", err=True)
+    return EXIT_VOID
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors inside nested exception groups (a task group wraps what its tasks raise); the error itself otherwise."""
+    nested: Iterable[BaseException] = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    if not nested:
+        yield error
+    for inner in nested:
+        yield from _leaves(inner)
+
+
+def _one_line(error: BaseException, *, with_type: bool = True) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if with_type else text
+
+
+def main() -> int:
+    """The console script."""
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
