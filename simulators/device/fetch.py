@@ -1,0 +1,64 @@
+"""HTTP for the downloader: one request over a fresh connection, told as the downloader's events.
+
+A skin: no status is judged here. Two habits of aiohttp are switched off because they would send what the downloader did not ask for:
+following redirects (the token would travel), and repeating a GET whose connection broke (the one-time key is used by then).
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from simulators.device.downloader import Body, BodyEnd, Event, Failed, Request, Response
+
+_CONNECT_S_MAX = 30.0
+
+
+class _OneShotConnector(aiohttp.TCPConnector):
+    """Connects once: aiohttp repeats an idempotent request by itself when its connection breaks, and a second connect ends that."""
+
+    _is_spent = False
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        if self._is_spent:
+            raise aiohttp.ClientConnectionError("the connection was lost before an answer came")
+        self._is_spent = True
+        return await super().connect(*args, **kwargs)
+
+
+async def fetch(request: Request, *, tls: ssl.SSLContext | None, inactivity_s: float) -> AsyncGenerator[Event, None]:
+    """Sends `request` and yields what comes: `Response`, `Body`s and `BodyEnd`, or `Failed` at the point where it broke.
+
+    `inactivity_s` bounds each wait for the peer. The URL goes out verbatim. Closing the generator (`contextlib.aclosing`) closes the connection.
+    """
+    connector = _OneShotConnector(force_close=True, limit=1, ssl=tls if tls is not None else True)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S_MAX)
+    jar = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=jar, auto_decompress=False) as session:
+        try:
+            async for event in _exchange(session, request, inactivity_s):
+                yield event
+        except TimeoutError:
+            yield Failed(f"nothing came for {inactivity_s:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            yield Failed(f"{type(error).__name__}: {error}")
+
+
+async def _exchange(session: aiohttp.ClientSession, request: Request, inactivity_s: float) -> AsyncGenerator[Event, None]:
+    url = URL(request.url, encoded=True)
+    async with asyncio.timeout(inactivity_s):
+        response = await session.request(request.method, url, headers=dict(request.headers), allow_redirects=False)
+    async with response:
+        yield Response(response.status, {name.lower(): response.headers[name] for name in response.headers})
+        if request.method == "HEAD":
+            return
+        while True:
+            async with asyncio.timeout(inactivity_s):
+                data = await response.content.readany()
+            if not data:
+                break
+            yield Body(data)
+    yield BodyEnd()
