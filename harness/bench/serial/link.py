@@ -159,14 +159,14 @@ class _Traffic:
 
     def acknowledged(self, sequence: object) -> list[LinkEvent]:
         """The first message is through, if it is the one that is meant."""
-        if sequence != self.out_sequence or not self.queue or not self.queue[0].tries:
+        if not self.queue or self.queue[0].next_try_s is None or _counter(sequence) != self.out_sequence:
             return []
         first = self.queue.popleft()
         self.out_sequence = (self.out_sequence + 1) % SEQUENCE_MODULUS
         return [Delivered(first.ticket, first.tries)]
 
     def told_busy(self, sequence: object, now_s: float) -> None:
-        if sequence == self.out_sequence and self.queue:
+        if self.queue and _counter(sequence) == self.out_sequence:
             self.queue[0].was_busy = True
             self.queue[0].next_try_s = now_s + self.settings.busy_s
 
@@ -175,7 +175,7 @@ class _Traffic:
 
         None where its number is neither the last nor the next: a line keeps the order, so the other end counts in another life.
         """
-        sequence, message = frame.get("s"), frame.get("m")
+        sequence, message = _counter(frame.get("s")), frame.get("m")
         if sequence == self.in_sequence:
             self.put(k="a", c=connection, s=sequence)
             return []
@@ -262,7 +262,7 @@ class HostEnd:
     def _judge(self, frame: Frame, now_s: float) -> list[LinkEvent]:
         body = frame.body
         kind = next((kind for kind in FrameKind if kind.value == body.get("k")), None)
-        if kind is None or (kind is not FrameKind.BOOT and body.get("c") != self._connection):
+        if kind is None or (kind is not FrameKind.BOOT and _counter(body.get("c")) != self._connection):
             return []
         state = HOST_NEXT_STATE.get((self.state, kind))
         if state is None:
@@ -387,7 +387,9 @@ class BoardEnd:
         return self._traffic.queue[0].next_try_s or 0.0
 
     def _judge(self, body: dict[str, Any]) -> list[LinkEvent]:
-        kind, connection = body.get("k"), _number(body.get("c"))
+        kind, connection = body.get("k"), _counter(body.get("c"))
+        if connection is None:
+            return []
         if kind == "open":
             self._open(body, connection)
         elif kind == "d" and connection != self._connection:
@@ -406,7 +408,7 @@ class BoardEnd:
         return events
 
     def _open(self, body: dict[str, Any], connection: int) -> None:
-        if body.get("v") != VERSION:
+        if _counter(body.get("v")) != VERSION:
             self._traffic.put(k="refused", v=VERSION, c=connection)
             return
         if connection != self._connection:  # A repeated `open` must not make the numbers start again.
@@ -414,6 +416,12 @@ class BoardEnd:
             self._traffic.restart()
         about, room = self._about, self.settings.body_bytes_max
         self._traffic.put(k="opened", v=VERSION, c=connection, max=room, done=self._done(), about=about)
+
+
+def _counter(value: object) -> int | None:
+    """A connection or sequence number; None for whatever else JSON may hold there (1.0 and true are equal to 1 in Python)."""
+    is_counter = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < SEQUENCE_MODULUS
+    return value if is_counter and isinstance(value, int) else None
 
 
 def _number(value: object) -> int:
