@@ -1,8 +1,8 @@
 """The fourteen MQTT 3.1.1 control packets as values.
 
-A packet here is what it says, not how it is spelled: `encoding.encode` turns it into bytes, `decoding.Decoder` turns bytes into it. The values
-check nothing themselves; the codec does, in both directions, so that a fault is named where it crosses the wire: `LocalWireError` for ours,
-`RemoteWireError` for the peer's.
+A packet here is what it says, not how it is spelled: `encoding.encode` turns it into bytes, `decoding.Decoder` turns bytes
+into it. The values check nothing themselves; the codec does, in both directions, so that a fault is named where it crosses
+the wire: `LocalWireError` for ours, `RemoteWireError` for the peer's.
 """
 
 from dataclasses import dataclass
