@@ -198,7 +198,7 @@ class RetainedMessages(Generic[Message]):
         """Stores, replacing the topic's former message.   Source: MQTT-3.3.1-5."""
         node = self._root
         for level in topic.split("/"):
-            node = node.children.setdefault(level, _NameNode())
+            node = node.children.setdefault(level, _NameNode[Message]())
         self._count += node.message is None
         node.message = message
 
@@ -236,8 +236,8 @@ class RetainedMessages(Generic[Message]):
             for level, child in node.children.items():
                 if not (depth == 0 and level.startswith("$")):
                     yield from self._matching(child, levels, depth + 1, (*name, level))
-        elif child := node.children.get(levels[depth]):
-            yield from self._matching(child, levels, depth + 1, (*name, levels[depth]))
+        elif following := node.children.get(levels[depth]):
+            yield from self._matching(following, levels, depth + 1, (*name, levels[depth]))
 
 
 def _all_below(node: _NameNode[Message], name: tuple[str, ...]) -> Iterator[tuple[str, Message]]:
