@@ -292,13 +292,13 @@ def command_without_scope_is_forbidden(history: History) -> Iterator[Observation
     yield from _refusal_check(history, Defect.SCOPE)
 
 
-@check("CMD-15", unseen="no command was sent that the device's list leaves out")
+@check("CMD-15a", "CMD-15b", unseen="no command was sent that the device's list leaves out")
 def unlisted_command_is_forbidden(history: History) -> Iterator[Observation]:
     """A command that allowed_commands does not list answers 403, and nothing is published."""
     yield from _refusal_check(history, Defect.NOT_ALLOWED)
 
 
-@check("CMD-16", unseen="no command was sent to an unknown or HTTP-only device")
+@check("CMD-16a", unseen="no command was sent to an unknown or HTTP-only device")
 def unknown_device_is_not_found(history: History) -> Iterator[Observation]:
     """An unknown or HTTP-only device answers 404, and nothing is published."""
     yield from _refusal_check(history, Defect.DEVICE)
@@ -319,7 +319,7 @@ def error_bodies_follow_the_contract(history: History) -> Iterator[Observation]:
             yield kept(exchange)
 
 
-@check("CMD-22", unseen="no call was made for an organisation without the feature")
+@check("CMD-22a", "CMD-22b", unseen="no call was made for an organisation without the feature")
 def organisation_without_feature_is_refused(history: History) -> Iterator[Observation]:
     """An organisation without the feature is refused on every endpoint."""
     for call in (*history.commands(), *history.lists()):

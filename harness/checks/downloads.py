@@ -39,7 +39,8 @@ def _body_problem(attempt: Exchange, file: dict[str, object] | None) -> str:
     if announced != str(ended.received_bytes):
         return f"Content-Length is {announced}, the body has {ended.received_bytes} bytes"
     if file is not None and ended.sha256 != file["sha256"]:
-        return f"the body of {ended.received_bytes} bytes has sha256 {ended.sha256[:16]}…, the file of {file['size']} bytes {str(file['sha256'])[:16]}…"
+        is_of, should_be = ended.sha256[:16], str(file["sha256"])[:16]
+        return f"the body of {ended.received_bytes} bytes has sha256 {is_of}…, the file of {file['size']} bytes {should_be}…"
     return ""
 
 
