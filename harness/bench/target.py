@@ -262,10 +262,14 @@ def _with_absolute_paths(path: Path, target: Target) -> Target:
 def _checked_references(path: Path, target: Target) -> Target:
     """Ids that the file itself does not define, and files that are not there, are mistakes too."""
     projects = {project.id for project in target.platform.projects}
-    for table, entries in (("devices", target.platform.devices), ("files", target.platform.files)):
-        for index, entry in enumerate(entries):
-            if entry.project_id not in projects:
-                problem = f"{entry.project_id!r} is none of [[platform.projects]]: {', '.join(sorted(projects)) or 'there is none'}"
+    homes = {
+        "devices": [device.project_id for device in target.platform.devices],
+        "files": [file.project_id for file in target.platform.files],
+    }
+    for table, project_ids in homes.items():
+        for index, project_id in enumerate(project_ids):
+            if project_id not in projects:
+                problem = f"{project_id!r} is none of [[platform.projects]]: {', '.join(sorted(projects)) or 'there is none'}"
                 raise ConfigurationError(str(path), f"platform.{table}.{index}", "project_id", problem)
     for index, file in enumerate(target.platform.files):
         if not file.path.is_file():

@@ -8,7 +8,7 @@ to know of them as `SecretSeen`.
 import base64
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 SCHEMA = "hil-history/1"
 
@@ -329,7 +329,7 @@ Fact: TypeAlias = (
     | Observed
 )
 
-FACT_TYPES: tuple[type[Fact], ...] = Fact.__args__  # type: ignore[attr-defined]
+FACT_TYPES: tuple[type[Fact], ...] = get_args(Fact)
 
 
 def kind_of(fact_type: type[Fact]) -> str:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,9 +13,7 @@ from harness.history.events import FACT_TYPES, SCHEMA, Event, Fact, RunStarted, 
 _TYPE_BY_KIND = {kind_of(fact_type): fact_type for fact_type in FACT_TYPES}
 
 
-@cache
-def _adapter(fact_type: type[Fact]) -> TypeAdapter[Any]:
-    return TypeAdapter(fact_type)
+_ADAPTERS: dict[type[Fact], TypeAdapter[Any]] = {fact_type: TypeAdapter(fact_type) for fact_type in FACT_TYPES}
 
 
 def line_of(event: Event) -> str:
@@ -29,7 +26,7 @@ def line_of(event: Event) -> str:
         "scope": event.scope,
         "kind": kind_of(fact_type),
     }
-    members = _adapter(fact_type).dump_python(event.fact, mode="json", exclude_defaults=True)
+    members = _ADAPTERS[fact_type].dump_python(event.fact, mode="json", exclude_defaults=True)
     return json.dumps(place | members, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -37,11 +34,11 @@ def event_of(line: str) -> Event:
     """The event that `line_of` was given. Raises JournalError where the line is none."""
     try:
         members = json.loads(line)
-        place = [members.pop(name) for name in ("line", "at_s", "utc_s", "scope", "kind")]
-        fact = _adapter(_TYPE_BY_KIND[place.pop()]).validate_python(members)
+        number, at_s, utc_s, scope, kind = (members.pop(name) for name in ("line", "at_s", "utc_s", "scope", "kind"))
+        fact = _ADAPTERS[_TYPE_BY_KIND[kind]].validate_python(members)
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         raise JournalError(f"no event of a journal: {line[:120]!r}") from error
-    return Event(*place, fact)
+    return Event(number, at_s, utc_s, scope, fact)
 
 
 class JournalWriter:

@@ -69,12 +69,13 @@ def command_call(
 
 def send(platform: Platform, device: TargetDevice, command: str, data: Any = None) -> Step[Answer]:
     """Sends one well-formed command."""
-    return (yield command_call(platform, device, command, data))
+    answer: Answer = yield command_call(platform, device, command, data)
+    return answer
 
 
 def watch(device: TargetDevice, *, clean_session: bool = True, qos: int = 2) -> Step[Connected]:
     """Connects as the device and subscribes to its control topics; from here on its commands are expected to arrive."""
-    connected = yield Connect(device.id, clean_session=clean_session, filters=((control_filter(device.id), qos),))
+    connected: Connected = yield Connect(device.id, clean_session=clean_session, filters=((control_filter(device.id), qos),))
     if connected.is_accepted:
         yield Announce("watching", {"device_id": device.id})
     return connected

@@ -1,0 +1,316 @@
+"""The devices that the harness plays for a platform under test: MQTT connections on our own core, every packet on the record.
+
+A played device keeps its session over several connections, so that a cut and a resumption can be told from a new start. What a `Connect`
+withholds is decided here by not sending a duty of the session; nothing else of the protocol is decided in this file.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import urlsplit
+
+from harness.bench.packet_record import packet_fact
+from harness.bench.target import Platform, TargetDevice
+from harness.bench.tls import ssl_context
+from harness.errors import RemoteWireError, ScenarioError, TargetUnavailable
+from harness.history.events import MqttClosed, MqttDelivered, MqttMalformed, MqttOpened, text_of
+from harness.history.recorder import Recorder
+from harness.mqtt.client_session import ClientSession
+from harness.mqtt.decoding import Decoder
+from harness.mqtt.encoding import encode
+from harness.mqtt.packets import Connack, Disconnect, Packet, Pingreq, Publish, Suback
+from harness.operations import Connect, Connected
+from harness.operations import Publish as PublishOperation
+
+_DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+_CONNECT_WITHIN_S = 10.0
+_ANSWER_WITHIN_S = 10.0
+_READ_BYTES = 64 * 1024
+
+A = TypeVar("A", Connack, Suback)
+
+
+class MqttDriver:
+    """Plays any number of devices of one platform. Use as an async context manager."""
+
+    def __init__(self, platform: Platform, recorder: Recorder) -> None:
+        self._platform = platform
+        self._recorder = recorder
+        self._players: dict[str, _Player] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        await asyncio.gather(*(player.hang_up(abruptly=False) for player in self._players.values()))
+
+    async def connect(self, device: TargetDevice, operation: Connect) -> Connected:
+        """Connects and subscribes. Raises TargetUnavailable where no network connection stands."""
+        player = self._players.setdefault(device.id, _Player(device, self._platform, self._recorder))
+        return await player.connect(operation)
+
+    async def disconnect(self, device_id: str, *, abruptly: bool) -> None:
+        if device_id in self._players:
+            await self._players[device_id].hang_up(abruptly=abruptly)
+
+    async def publish(self, operation: PublishOperation) -> bool:
+        return await self._player(operation.device_id).publish(operation)
+
+    async def receive(self, device_id: str, count: int, within_s: float) -> list[MqttDelivered]:
+        return await self._player(device_id).receive(count, within_s)
+
+    async def retire(self, device_id: str) -> None:
+        """Ends the device's session on the target, so that nothing is left of it: a clean session, and good-bye."""
+        player = self._players.pop(device_id, None)
+        if player is not None and player.has_left_a_session:
+            await player.connect(Connect(device_id, clean_session=True))
+        if player is not None:
+            await player.hang_up(abruptly=False)
+
+    def _player(self, device_id: str) -> "_Player":
+        if device_id not in self._players:
+            raise ScenarioError(f"device {device_id} was never connected in this scenario")
+        return self._players[device_id]
+
+
+class _Player:
+    """One played device: its session, its inbox, and at most one connection."""
+
+    def __init__(self, device: TargetDevice, platform: Platform, recorder: Recorder) -> None:
+        self._device = device
+        self._platform = platform
+        self._recorder = recorder
+        self._session: ClientSession | None = None
+        self._inbox: asyncio.Queue[MqttDelivered] = asyncio.Queue()
+        self._line: _Line | None = None
+        self._session_stays = False
+        self.has_left_a_session = False
+
+    async def connect(self, operation: Connect) -> Connected:
+        await self.hang_up(abruptly=True)
+        session = self._session_for(operation)
+        line = await _Line.open(self._device.id, self._platform, self._recorder, session, self._inbox, operation)
+        self._line = line
+        line.send([session.connect_packet()])
+        connack = await line.answer(Connack)
+        if connack is None or connack.return_code != 0:
+            await self.hang_up(abruptly=True)
+            return Connected(connack.return_code if connack else None, problem="" if connack else line.end or "no CONNACK came")
+        self.has_left_a_session = not operation.clean_session
+        granted = await self._subscribe(line, session, operation.filters) if operation.filters else ()
+        return Connected(0, connack.session_present, granted)
+
+    def _session_for(self, operation: Connect) -> ClientSession:
+        """The session of before, where it is one that goes on; a new one otherwise."""
+        if self._session is not None and not operation.clean_session and self._session_stays:
+            return self._session
+        self._session_stays = not operation.clean_session
+        self._session = ClientSession(
+            client_id=operation.client_id if operation.client_id is not None else self._device.id,
+            clean_session=operation.clean_session,
+            keep_alive_s=operation.keep_alive_s,
+            username=self._device.id,
+            password=(self._device.token if operation.token is None else operation.token).encode(),
+        )
+        return self._session
+
+    async def _subscribe(self, line: "_Line", session: ClientSession, filters: tuple[tuple[str, int], ...]) -> tuple[int, ...]:
+        line.send([session.subscribe(filters)])
+        suback = await line.answer(Suback)
+        return suback.return_codes if suback else ()
+
+    async def publish(self, operation: PublishOperation) -> bool:
+        line, session = self._line, self._session
+        if line is None or session is None or line.end is not None:
+            return False
+        packet_id, packets = session.publish(operation.topic, operation.payload, qos=operation.qos)
+        line.send(packets)
+        if packet_id is None:
+            return True
+        return await line.completed(packet_id, operation.within_s)
+
+    async def receive(self, count: int, within_s: float) -> list[MqttDelivered]:
+        messages: list[MqttDelivered] = []
+        try:
+            async with asyncio.timeout(within_s):
+                while len(messages) < count:
+                    messages.append(await self._inbox.get())
+        except TimeoutError:
+            pass  # What came in time is the outcome.
+        return messages
+
+    async def hang_up(self, *, abruptly: bool) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            await line.close(abruptly=abruptly)
+
+
+class _Line:
+    """One network connection of a played device, with the task that reads it."""
+
+    def __init__(
+        self,
+        device_id: str,
+        recorder: Recorder,
+        session: ClientSession,
+        inbox: asyncio.Queue[MqttDelivered],
+        operation: Connect,
+        streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    ) -> None:
+        self._device_id = device_id
+        self._recorder = recorder
+        self._session = session
+        self._inbox = inbox
+        self._withhold = operation.withhold
+        self._cut_after = operation.cut_after
+        self._reader, self._writer = streams
+        self._decoder = Decoder()
+        self._answers: asyncio.Queue[Packet | None] = asyncio.Queue()
+        self._waiting: dict[int, asyncio.Event] = {}
+        self._number = recorder.next_number()
+        self.end: str | None = None
+        recorder.record(MqttOpened(self._number, device_id))
+        self._reading = asyncio.create_task(self._read())
+        self._pinging = asyncio.create_task(self._ping(operation.keep_alive_s))
+
+    @classmethod
+    async def open(
+        cls,
+        device_id: str,
+        platform: Platform,
+        recorder: Recorder,
+        session: ClientSession,
+        inbox: asyncio.Queue[MqttDelivered],
+        operation: Connect,
+    ) -> Self:
+        url = urlsplit(platform.mqtt_url)
+        tls = ssl_context(platform.tls) if url.scheme == "mqtts" else None
+        try:
+            async with asyncio.timeout(_CONNECT_WITHIN_S):
+                streams = await asyncio.open_connection(url.hostname, url.port or _DEFAULT_PORTS.get(url.scheme, 1883), ssl=tls)
+        except (OSError, TimeoutError) as error:
+            raise TargetUnavailable(f"no connection to {platform.mqtt_url}: {error}") from error
+        return cls(device_id, recorder, session, inbox, operation, streams)
+
+    def send(self, packets: Iterable[Packet]) -> None:
+        """Sends what is due, except what this connection withholds; ends early where the connection is to be cut."""
+        for packet in packets:
+            name = packet.packet_type.name
+            if self.end is not None or name in self._withhold:
+                continue
+            raw = encode(packet)
+            self._recorder.record(packet_fact(packet, len(raw), connection=self._number, device_id=self._device_id, sent_by="client"))
+            self._writer.write(raw)
+            self._cut_if_due(f"sent {name}")
+
+    async def answer(self, wanted: type[A]) -> A | None:
+        """The next packet of a kind; None where the connection ends, or nothing comes in time."""
+        try:
+            async with asyncio.timeout(_ANSWER_WITHIN_S):
+                while (packet := await self._answers.get()) is not None:
+                    if isinstance(packet, wanted):
+                        return packet
+        except TimeoutError:
+            pass
+        return None
+
+    async def completed(self, packet_id: int, within_s: float) -> bool:
+        event = self._waiting.setdefault(packet_id, asyncio.Event())
+        try:
+            async with asyncio.timeout(within_s):
+                await event.wait()
+        except TimeoutError:
+            return False
+        return self.end is None
+
+    async def _read(self) -> None:
+        try:
+            while self.end is None:
+                data = await self._reader.read(_READ_BYTES)
+                if not data:
+                    self._over("peer", "the connection was closed")
+                    return
+                for packet in self._decoder.feed(data):
+                    self._take(packet, data)
+        except RemoteWireError as error:
+            self._recorder.record(MqttMalformed(self._number, self._device_id, error.problem, error.statement, text_of(error.raw[:256])))
+            self._over("us", f"malformed: {error}")
+        except OSError as error:
+            self._over("peer", str(error) or type(error).__name__)
+
+    def _take(self, packet: Packet, data: bytes) -> None:
+        """Records a packet, lets the session decide, and does what is due."""
+        if self.end is not None:
+            return
+        self._recorder.record(
+            packet_fact(packet, len(encode(packet)), connection=self._number, device_id=self._device_id, sent_by="server")
+        )
+        if self._cut_if_due(f"received {packet.packet_type.name}"):
+            return
+        duties = self._session.receive(packet)
+        for message in duties.deliver:
+            self._deliver(message)
+        if isinstance(packet, Connack | Suback):
+            self._answers.put_nowait(packet)
+        self.send(duties.send)
+        for packet_id in duties.completed:
+            self._waiting.setdefault(packet_id, asyncio.Event()).set()
+
+    def _deliver(self, message: Publish) -> None:
+        fact = MqttDelivered(
+            self._number,
+            self._device_id,
+            message.topic,
+            text_of(message.payload),
+            int(message.qos),
+            message.retain,
+            message.dup,
+            message.packet_id,
+        )
+        self._recorder.record(fact)
+        self._inbox.put_nowait(fact)
+
+    def _cut_if_due(self, moment: str) -> bool:
+        if self._cut_after != moment:
+            return False
+        self._over("fault", f"cut after {moment}")
+        return True
+
+    async def _ping(self, keep_alive_s: int) -> None:
+        while keep_alive_s and self.end is None:
+            await asyncio.sleep(keep_alive_s / 2)
+            self.send([Pingreq()])
+
+    def _over(self, closed_by: str, reason: str) -> None:
+        """The connection is gone: on the record once, and everyone who waits hears of it."""
+        if self.end is not None:
+            return
+        self.end = reason
+        self._recorder.record(MqttClosed(self._number, self._device_id, closed_by, reason))  # type: ignore[arg-type]
+        self._session.connection_lost()
+        self._answers.put_nowait(None)
+        for event in self._waiting.values():
+            event.set()
+        if closed_by == "peer":
+            self._writer.close()
+        else:
+            self._writer.transport.abort()
+
+    async def close(self, *, abruptly: bool) -> None:
+        """Ends the connection from our side."""
+        if self.end is None and not abruptly:
+            self.send([Disconnect()])
+            await self._flushed()
+        self._over("us", "cut" if abruptly else "disconnected")
+        for task in (self._reading, self._pinging):
+            task.cancel()
+        await asyncio.gather(self._reading, self._pinging, return_exceptions=True)
+
+    async def _flushed(self) -> None:
+        """Waits until the peer has closed, as it must after DISCONNECT, so that nothing of ours is cut off on its way."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self._reading
+        except TimeoutError:
+            pass

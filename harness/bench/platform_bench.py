@@ -1,0 +1,133 @@
+"""The bench on which a platform is questioned: its API, its MQTT side, its clock and hooks, and the devices that we play for it."""
+
+import asyncio
+import hashlib
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from harness.bench.hooks import run_hook
+from harness.bench.http_driver import HttpDriver
+from harness.bench.mqtt_driver import MqttDriver
+from harness.bench.target import Platform, TargetDevice
+from harness.bench.target_clock import advance_test_clock
+from harness.errors import BenchError, ScenarioError
+from harness.history.events import Stimulus
+from harness.history.recorder import Recorder
+from harness.operations import (
+    AdvanceClock,
+    Announce,
+    Call,
+    Connect,
+    Disconnect,
+    Publish,
+    Receive,
+    RunHook,
+    Together,
+    Volley,
+    Wait,
+)
+from harness.scenario import Cast, Scenario, cast_roles, rule_out
+
+
+class PlatformBench:
+    """Real sockets to a platform that a target file describes. Use as an async context manager."""
+
+    def __init__(self, platform: Platform, recorder: Recorder) -> None:
+        self._platform = platform
+        self._recorder = recorder
+        self._busy: set[str] = set()
+        self._devices = {device.id: device for device in platform.devices}
+        self._http = HttpDriver(platform, recorder)
+        self._mqtt = MqttDriver(platform, recorder)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._http)
+        await self._stack.enter_async_context(self._mqtt)
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        await self._stack.aclose()
+
+    def rule_out(self, scenario: Scenario) -> str | None:
+        return rule_out(self._platform, scenario.needs)
+
+    def cast(self, scenario: Scenario) -> Cast | None:
+        cast = cast_roles(self._platform, scenario.needs, free=lambda device: device.id not in self._busy)
+        if cast is not None:
+            self._busy |= {device.id for device in cast.devices.values()}
+        return cast
+
+    def roles(self, cast: Cast) -> dict[str, str]:
+        return {role: device.id for role, device in cast.devices.items()}
+
+    async def dismiss(self, cast: Cast) -> None:
+        """Ends the sessions of the devices that were played."""
+        for device in cast.devices.values():
+            try:
+                await self._mqtt.retire(device.id)
+            finally:
+                self._busy.discard(device.id)
+
+    async def perform(self, operation: Any) -> Any:
+        """Does one operation of `harness.operations`."""
+        match operation:
+            case Call():
+                return await self._http.call(operation)
+            case Volley(calls=calls):
+                return await self._http.volley(calls)
+            case Together(operations=operations):
+                return await asyncio.gather(*(self.perform(each) for each in operations))
+            case Connect():
+                return await self._mqtt.connect(self._device(operation.device_id), operation)
+            case Disconnect(device_id=device_id, abruptly=abruptly):
+                return await self._mqtt.disconnect(device_id, abruptly=abruptly)
+            case Publish():
+                return await self._mqtt.publish(operation)
+            case Receive(device_id=device_id, count=count, within_s=within_s):
+                return await self._mqtt.receive(device_id, count, within_s)
+            case AdvanceClock(seconds=seconds):
+                return await self._advance(seconds)
+            case Wait(duration_s=duration_s):
+                return await asyncio.sleep(duration_s)
+            case RunHook(name=name, values=values):
+                return await run_hook(name, str(getattr(self._platform.hooks, name)), values, self._recorder)
+            case Announce(name=name, facts=facts):
+                self._recorder.record(Stimulus(name, facts))
+                return None
+            case _:
+                raise ScenarioError(f"this bench has no operation {operation!r}")
+
+    async def _advance(self, seconds: float) -> None:
+        if self._platform.clock is None:
+            raise ScenarioError("a scenario moves the clock of a target that has no test clock")
+        await advance_test_clock(self._platform.clock.advance_url, seconds, self._platform.tls, self._recorder)
+
+    def _device(self, device_id: str) -> TargetDevice:
+        if device_id not in self._devices:
+            raise ScenarioError(f"the target file has no device {device_id!r}")
+        return self._devices[device_id]
+
+
+def register_secrets(platform: Platform, recorder: Recorder) -> None:
+    """Makes the recorder write labels for all secrets of the target file."""
+    for name, key in platform.api_keys.model_dump(exclude_none=True).items():
+        recorder.redactor.register(key, label=f"<api-key:{name}>", what="api key")
+    for device in platform.devices:
+        recorder.redactor.register(device.token, label=f"<token:{device.id}>", what="token")
+
+
+def target_facts(platform: Platform) -> dict[str, Any]:
+    """The target as the timeline's first event keeps it, with size and hash of each file's bytes.
+
+    Raises BenchError where a file cannot be read.
+    """
+    facts = platform.model_dump(mode="json", exclude_none=True)
+    for file, entry in zip(platform.files, facts["files"], strict=True):
+        try:
+            content = file.path.read_bytes()
+        except OSError as error:
+            raise BenchError(f"{file.path}: {error.strerror or error}") from error
+        entry |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return facts
