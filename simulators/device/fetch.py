@@ -32,7 +32,7 @@ class _OneShotConnector(aiohttp.TCPConnector):
 async def fetch(request: Request, *, tls: ssl.SSLContext | None, inactivity_s: float) -> AsyncGenerator[Event, None]:
     """Sends `request` and yields what comes: `Response`, `Body`s and `BodyEnd`, or `Failed` at the point where it broke.
 
-    `inactivity_s` bounds each wait for the peer. The URL goes out verbatim. Closing the generator (`contextlib.aclosing`) closes the connection.
+    `inactivity_s` bounds each wait for the peer. The URL goes out verbatim. Closing the generator closes the connection.
     """
     connector = _OneShotConnector(force_close=True, limit=1, ssl=tls if tls is not None else True)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S_MAX)

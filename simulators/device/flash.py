@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness.mqtt.client_session import ClientMemory
+from harness.mqtt.packets import Publish
 from harness.wire.files import FileType
 
 JsonObject = dict[str, Any]
@@ -76,7 +78,10 @@ class DownloadJob:
 
 @dataclass(frozen=True, slots=True)
 class Flash:
-    """All that a device keeps without power. `session` is the MQTT session's own snapshot; `boots` counts starts."""
+    """All that a device keeps without power. `session` is what the MQTT session remembers; `boots` counts starts.
+
+    `is_subscribed`: the server confirmed the subscriptions of this session.
+    """
 
     configuration: JsonObject = field(default_factory=dict)
     firmware: Shelf = Shelf()
@@ -85,7 +90,8 @@ class Flash:
     next_job: int = 1
     is_reboot_due: bool = False
     boots: int = 0
-    session: JsonObject | None = None
+    is_subscribed: bool = False
+    session: ClientMemory = field(default_factory=ClientMemory)
 
     def shelf(self, file_type: FileType) -> Shelf:
         return self.firmware if file_type is FileType.FIRMWARE else self.logo
@@ -194,7 +200,8 @@ def flash_to_json(flash: Flash) -> JsonObject:
         "next_job": flash.next_job,
         "is_reboot_due": flash.is_reboot_due,
         "boots": flash.boots,
-        "session": flash.session,
+        "is_subscribed": flash.is_subscribed,
+        "session": _memory_to_json(flash.session),
     }
 
 
@@ -208,7 +215,8 @@ def flash_from_json(record: JsonObject) -> Flash:
         next_job=record["next_job"],
         is_reboot_due=record["is_reboot_due"],
         boots=record["boots"],
-        session=record["session"],
+        is_subscribed=record["is_subscribed"],
+        session=_memory_from_json(record["session"]),
     )
 
 
@@ -236,3 +244,20 @@ def _job_to_json(job: DownloadJob) -> JsonObject:
 
 def _job_from_json(record: JsonObject) -> DownloadJob:
     return DownloadJob(**{**record, "file_type": FileType(record["file_type"])})
+
+
+def _memory_to_json(memory: ClientMemory) -> JsonObject:
+    # Latin-1 maps every byte to one character and back.
+    outgoing = [
+        [message.topic, message.payload.decode("latin-1"), message.qos, message.retain, message.dup, message.packet_id]
+        for message in memory.outgoing
+    ]
+    return {"outgoing": outgoing, "released": list(memory.released), "received": sorted(memory.received)}
+
+
+def _memory_from_json(record: JsonObject) -> ClientMemory:
+    outgoing = tuple(
+        Publish(topic, payload.encode("latin-1"), qos, retain, dup, packet_id)
+        for topic, payload, qos, retain, dup, packet_id in record["outgoing"]
+    )
+    return ClientMemory(outgoing, tuple(record["released"]), frozenset(record["received"]))

@@ -1,0 +1,403 @@
+"""The asyncio skin of one device: moves bytes between the machine, the broker and the download server, and decides nothing.
+
+It waits on its event loop only (no threads, no clock of its own), so it runs unmodified on a simulated loop. Downloads run in a task of
+their own, so keep-alive and other commands go on meanwhile (DEV-15, DEV-16). A life lasts from boot to the next loss of power; what the
+next life finds is what the storage kept.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from enum import Enum
+from urllib.parse import urlsplit
+
+from harness.entropy import Entropy
+from harness.errors import RemoteWireError
+from harness.mqtt.decoding import Decoder
+from harness.mqtt.encoding import encode
+from harness.mqtt.packets import Packet
+from simulators.device import downloader, machine
+from simulators.device.fetch import fetch
+from simulators.device.flash import MemoryStorage, Storage
+from simulators.device.machine import DeviceMachine, Step
+from simulators.device.personality import REFERENCE, Personality
+from simulators.device.settings import DeviceSettings
+
+CONNECT_S_MAX = 15.0
+"""The longest wait for a network connection, and then for CONNACK."""
+
+
+class Ending(Enum):
+    """Why a life of the device ended."""
+
+    STOPPED = "stopped"
+    REBOOT = "reboot"
+    CRASH = "crash"
+    POWER_CUT = "power cut"
+
+
+def silent_console(line: str) -> None:
+    """A console that nobody reads."""
+
+
+class AsyncioDevice:
+    """One virtual device. `await run()` in a task of its own; `stop`, `power_cut` and `drop_connection` act at once."""
+
+    def __init__(
+        self,
+        settings: DeviceSettings,
+        *,
+        entropy: Entropy,
+        storage: Storage | None = None,
+        personality: Personality = REFERENCE,
+        exits_on_reboot: bool = False,
+        console: Callable[[str], None] = silent_console,
+    ) -> None:
+        """`exits_on_reboot`: `run` returns at a reboot or crash instead of starting again. Raises ValueError for an unusable `mqtt_url`."""
+        self.settings = personality.tunes(settings)
+        self.personality = personality
+        self.storage: Storage = storage or MemoryStorage()
+        self.boots = 0
+        self._address = broker_address(self.settings.mqtt_url)
+        self._entropy = entropy
+        self._exits_on_reboot = exits_on_reboot
+        self._console = console
+        self._listening = asyncio.Event()
+        self._ending: asyncio.Future[Ending] | None = None
+        self._is_stopped = False
+        self._machine: DeviceMachine | None = None
+        self._line: _Line | None = None
+        self._transfers: dict[int, asyncio.Task[None]] = {}
+        self._timers: list[asyncio.TimerHandle] = []
+
+    # -------------------------------------------------------------------------------- what the owner may do
+
+    async def run(self) -> Ending:
+        """Lives until `stop`; with `exits_on_reboot` until the first reboot or crash. Cancelling it is a power cut."""
+        while True:
+            ending = await self._live()
+            if ending is Ending.STOPPED or (self._exits_on_reboot and ending in (Ending.REBOOT, Ending.CRASH)):
+                return ending
+            await asyncio.sleep(self.settings.reboot_s)
+
+    async def until_listening(self) -> None:
+        """Waits until the device is connected and its subscriptions stand."""
+        await self._listening.wait()
+
+    def stop(self) -> None:
+        """Ends with a clean DISCONNECT."""
+        self._is_stopped = True
+        if self._line is not None and self._machine is not None:
+            self._line.send(self._machine.disconnect())
+        self._end(Ending.STOPPED)
+
+    def power_cut(self) -> None:
+        """Power fails now: what was not saved is lost. The device boots again after `reboot_s`."""
+        if self._line is not None:
+            self._line.abort()
+        self._end(Ending.POWER_CUT)
+
+    def drop_connection(self) -> None:
+        """The network fails now; the device will reconnect."""
+        if self._line is not None:
+            self._line.abort()
+
+    # -------------------------------------------------------------------------------- one life
+
+    async def _live(self) -> Ending:
+        if self._is_stopped:
+            return Ending.STOPPED
+        self._ending = asyncio.get_running_loop().create_future()
+        flash = machine.boot(self.storage.load(), self.settings, self.personality, self.storage.sha256)
+        self.boots += 1
+        self._console(f"booting, start {flash.boots}{self.settings.prints(self.settings.token)}")
+        self._machine = DeviceMachine(self.settings, flash, self.personality)
+        self._do(self._machine.power_on())
+        connecting = asyncio.create_task(self._stay_connected())
+        try:
+            return await self._ending
+        finally:
+            await self._power_off([connecting, *self._transfers.values()])
+
+    async def _power_off(self, tasks: list[asyncio.Task[None]]) -> None:
+        self._machine = None
+        self._listening.clear()
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self._transfers.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def _end(self, ending: Ending) -> None:
+        if self._ending is not None and not self._ending.done():
+            self._ending.set_result(ending)
+
+    def _is_alive(self) -> bool:
+        return self._ending is not None and not self._ending.done()
+
+    # -------------------------------------------------------------------------------- the line to the broker
+
+    async def _stay_connected(self) -> None:
+        attempt = 0
+        while True:
+            line = await self._connect()
+            if line is not None:
+                await line.closed
+                if line.was_listening:
+                    attempt = 0
+            attempt += 1
+            wait_s = self.settings.backoff_s(attempt, self._entropy)
+            if wait_s is None:
+                self._console("giving the connection up")
+                return
+            await asyncio.sleep(wait_s)
+
+    async def _connect(self) -> "_Line | None":
+        """A connection on which CONNECT has been sent; None where none came about."""
+        host, port, tls = self._address
+        loop = asyncio.get_running_loop()
+        context = (self.settings.tls or ssl.create_default_context()) if tls else None
+        try:
+            async with asyncio.timeout(CONNECT_S_MAX):
+                _, line = await loop.create_connection(lambda: _Line(self), host, port, ssl=context)
+        except OSError as error:  # TimeoutError is one
+            self._console(f"no connection to {host}:{port}: {error}")
+            return None
+        self._line = line
+        assert self._machine is not None
+        line.send([self._machine.connect()])
+        line.expect_login(CONNECT_S_MAX)
+        return line
+
+    def received(self, line: "_Line", packet: Packet) -> None:
+        """A packet came over `line`."""
+        if self._machine is None or line is not self._line or not self._is_alive():
+            return
+        try:
+            self._do(self._machine.received(packet))
+        except RemoteWireError as error:
+            self.hang_up(line, f"the server broke the protocol: {error}")
+
+    def ping(self, line: "_Line") -> None:
+        """Shows the server that the device is there, once it has accepted the connection."""
+        if self._machine is not None and line is self._line:
+            line.send(self._machine.ping())
+
+    def hang_up(self, line: "_Line", reason: str) -> None:
+        """Closes `line` for a reason that the console shows."""
+        self._console(reason)
+        line.abort()
+
+    def line_lost(self, line: "_Line") -> None:
+        """`line` is closed, by whomever."""
+        if line is self._line:
+            self._line = None
+            self._listening.clear()
+            if self._machine is not None:
+                self._machine.connection_lost()
+
+    @property
+    def holds_packets(self) -> bool:
+        """Whether a personality lets packets lie while it downloads."""
+        return self._machine is not None and self._machine.is_downloading and not self.settings.serves_while_downloading
+
+    @property
+    def holds_pings(self) -> bool:
+        """Whether a personality forgets its keep-alive while it downloads."""
+        return self._machine is not None and self._machine.is_downloading and not self.settings.pings_while_downloading
+
+    # -------------------------------------------------------------------------------- doing a step
+
+    def _do(self, step: Step) -> list[downloader.Action]:
+        """Saves, sends and acts, in this order; returns what is left for the download that asked."""
+        if step.save is not None:
+            self.storage.save(step.save)
+        if step.send and self._line is not None:
+            self._line.send(step.send)
+        left: list[downloader.Action] = []
+        for action in step.actions:
+            match action:
+                case machine.DownloadDo(_, download_action):
+                    left.append(download_action)
+                case _:
+                    self._act(action)
+        return left
+
+    def _act(self, action: machine.Action) -> None:
+        match action:
+            case machine.LoggedIn():
+                self._console("connected")
+            case machine.Listening():
+                self._is_listening()
+            case machine.HangUp(reason) if self._line is not None:
+                self.hang_up(self._line, reason)
+            case machine.BeginDownload(number, area):
+                self._transfers[number] = asyncio.create_task(self._transfer(number, area))
+            case machine.CancelDownload(number):
+                self._transfers.pop(number).cancel()
+            case machine.ExpectReboot(grace_s):
+                self._timers.append(asyncio.get_running_loop().call_later(grace_s, self._grace_over))
+            case machine.Restart():
+                self._console("rebooting")
+                self._end(Ending.REBOOT)
+            case machine.Die(reason):
+                self._console(f"crashed: {reason}")
+                self._end(Ending.CRASH)
+
+    def _is_listening(self) -> None:
+        self._console("listening")
+        self._listening.set()
+        if self._line is not None:
+            self._line.was_listening = True
+
+    def _grace_over(self) -> None:
+        if self._machine is not None and self._is_alive():
+            self._do(self._machine.grace_over())
+
+    # -------------------------------------------------------------------------------- downloads
+
+    async def _transfer(self, number: int, area: str) -> None:
+        """Carries job `number` out, until the machine is done with it."""
+        try:
+            async with asyncio.timeout(self.settings.download.total_s):
+                actions = self._tell(number, downloader.Begin())
+                while actions:
+                    actions = await self._follow(number, area, actions)
+        except TimeoutError:
+            self._tell(number, downloader.Failed(f"not complete after {self.settings.download.total_s:g} s"))
+        finally:
+            self._transfers.pop(number, None)
+            if self._line is not None:
+                self._line.let_go()
+
+    async def _follow(self, number: int, area: str, actions: list[downloader.Action]) -> list[downloader.Action]:
+        """Does `actions`; returns those that follow from the last one."""
+        for action in actions:
+            match action:
+                case downloader.Erase():
+                    self.storage.erase(area)
+                case downloader.Write(data):
+                    self.storage.append(area, data)
+                case downloader.Wait(duration_s):
+                    await asyncio.sleep(duration_s)
+                    return self._tell(number, downloader.Waited())
+                case downloader.Request():
+                    return await self._exchange(number, area, action)
+        return []
+
+    async def _exchange(self, number: int, area: str, request: downloader.Request) -> list[downloader.Action]:
+        """One request and what comes back, until the download wants something else."""
+        async with aclosing(fetch(request, tls=self.settings.tls, inactivity_s=self.settings.download.inactivity_s)) as events:
+            async for event in events:
+                actions = self._tell(number, event)
+                for action in actions:
+                    if not isinstance(action, downloader.Write):
+                        return actions
+                    self.storage.append(area, action.data)
+        return []
+
+    def _tell(self, number: int, event: downloader.Event) -> list[downloader.Action]:
+        if self._machine is None or not self._is_alive():
+            return []
+        return self._do(self._machine.downloading(number, event))
+
+
+class _Line(asyncio.Protocol):
+    """One network connection to the broker: bytes to packets and back, and its keep-alive."""
+
+    def __init__(self, device: AsyncioDevice) -> None:
+        loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self.was_listening = False
+        self._loop = loop
+        self._device = device
+        self._decoder = Decoder(max_packet_bytes=device.settings.packet_bytes_max)
+        self._transport: asyncio.Transport | None = None
+        self._held: list[Packet] = []
+        self._timers: list[asyncio.TimerHandle] = []
+        self._last_sent_s = loop.time()
+        self._awaits_answer = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._device.settings.keep_alive_s:
+            self._tick_later()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._transport = None
+        if not self.closed.done():
+            self.closed.set_result(None)
+        self._device.line_lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._awaits_answer = False
+        try:
+            self._held += self._device.settings.reads(self._decoder, data)
+        except RemoteWireError as error:
+            self._device.hang_up(self, f"the server sent no MQTT: {error}")
+            return
+        self.let_go()
+        if self._decoder.error is not None:
+            self._device.hang_up(self, f"the server sent no MQTT: {self._decoder.error}")
+
+    def let_go(self) -> None:
+        """Hands over the packets that came, one by one, as long as the device takes them."""
+        while self._held and self._transport is not None and not self._device.holds_packets:
+            self._device.received(self, self._held.pop(0))
+
+    def send(self, packets: Sequence[Packet]) -> None:
+        if self._transport is not None and packets:
+            self._transport.write(b"".join(map(encode, packets)))
+            self._last_sent_s = self._loop.time()
+
+    def close(self) -> None:
+        """Closes once what was sent has left."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Closes at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def expect_login(self, limit_s: float) -> None:
+        """Hangs up unless the subscriptions stand within `limit_s`."""
+
+        def look() -> None:
+            if not self.was_listening:
+                self._device.hang_up(self, f"no session within {limit_s:g} s")
+
+        self._timers.append(self._loop.call_later(limit_s, look))
+
+    def _tick_later(self) -> None:
+        # Twice within each keep-alive interval, so that a packet leaves in every one of them (MQTT-3.1.2-23).
+        self._timers[:] = [timer for timer in self._timers if not timer.cancelled() and timer.when() > self._loop.time()]
+        self._timers.append(self._loop.call_later(self._device.settings.keep_alive_s / 2, self._tick))
+
+    def _tick(self) -> None:
+        if self._awaits_answer and not self._device.holds_packets:
+            self._device.hang_up(self, "the server does not answer PINGREQ")
+            return
+        idle_s = self._loop.time() - self._last_sent_s
+        if idle_s > self._device.settings.keep_alive_s * 0.4 and not self._device.holds_pings:
+            self._awaits_answer = True
+            self._device.ping(self)
+        self._tick_later()
+
+
+def broker_address(mqtt_url: str) -> tuple[str, int, bool]:
+    """Host, port and whether TLS is used. Raises ValueError for anything but `mqtt://` and `mqtts://`."""
+    parts = urlsplit(mqtt_url)
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
+        raise ValueError(f"{mqtt_url!r} is no mqtt:// or mqtts:// address")
+    tls = parts.scheme == "mqtts"
+    return parts.hostname, parts.port or (8883 if tls else 1883), tls
