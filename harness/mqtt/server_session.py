@@ -1,8 +1,8 @@
 """What a server remembers of one client id: subscriptions, messages under way in both directions, messages that wait.
 
 The session outlives connections. It decides which message goes out now, which waits for room in the in-flight window or for the
-client's return, and what a returning client must be sent again. Every change that must survive a crash is told to a journal, in the order in which it
-happens; a skin that holds back the packets until the journal is safe gets exactly-once across a kill.
+client's return, and what a returning client must be sent again. Every change that must survive a crash is told to a journal, in the order
+in which it happens; a skin that holds back the packets until the journal is safe gets exactly-once across a kill.
 
 Left to others: who may read what, routing, retained messages, wills, connections, time (`simulators.broker.core`).
 Source: 4.1, 4.3, 4.4, 4.6.

@@ -1,0 +1,268 @@
+"""The embedded broker: sockets around `core`, in the process and on the event loop of whoever starts it.
+
+One protocol object per connection, no task and no timer per device; all waiting goes through the event loop, so that it runs unmodified on
+a simulated one. With a state directory every packet is held back until the journal has committed what it promises, one commit for all that
+arrived together. Observer and fault plan cost one comparison when absent.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+from harness.errors import BenchError, RemoteWireError
+from harness.mqtt.decoding import Decoder
+from harness.mqtt.encoding import encode
+from harness.mqtt.packets import Packet
+from simulators.broker.core import BrokerCore, Close, Link, Output
+from simulators.broker.port import (
+    BrokerSettings,
+    BrokerUnavailable,
+    ClosedBy,
+    DeviceDirectory,
+    Direction,
+    PacketObserver,
+    TlsFiles,
+)
+
+LINGER_S = 2.0
+"""How long a connection that we end may take to read what was sent before."""
+
+BACKLOG = 4_096
+"""Connections that may wait to be accepted: a fleet arrives all at once."""
+
+
+class Connection(Link, asyncio.Protocol):
+    """A link with a transport."""
+
+    __slots__ = ("_broker", "_decoder", "_transport", "unsent")
+
+    def __init__(self, broker: "EmbeddedBroker") -> None:
+        super().__init__()
+        self._broker = broker
+        self._decoder = Decoder(max_packet_bytes=broker.settings.limits.packet_bytes_max)
+        self._transport: asyncio.Transport | None = None
+        self.unsent = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._broker.link_opened(self, str(transport.get_extra_info("peername")))
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            packets = self._decoder.feed(data)
+        except RemoteWireError:
+            packets = []
+        self._broker.link_received(self, packets, self._decoder.error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._broker.link_lost(self, "" if exc is None else str(exc))
+
+    def pause_writing(self) -> None:
+        self.is_congested = True
+
+    def resume_writing(self) -> None:
+        self.is_congested = False
+
+    def write_unsent(self) -> None:
+        """Hands the collected bytes to the transport, in one piece."""
+        if self._transport is not None:
+            self._transport.write(self.unsent)
+        self.unsent = b""
+
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ends the connection when everything that was written has left; after `LINGER_S` at the latest."""
+        if self._transport is None:
+            return
+        self._transport.close()
+        if self._transport.get_write_buffer_size():
+            loop.call_later(LINGER_S, self._transport.abort)
+
+    def abort(self) -> None:
+        """Ends the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class EmbeddedBroker:
+    """A broker of this process, behind `BrokerPort`. May be started again after a stop: on the same port, its memory empty."""
+
+    def __init__(self, settings: BrokerSettings, directory: DeviceDirectory, *, observer: PacketObserver | None = None) -> None:
+        self.settings = settings
+        self.core = BrokerCore(directory, settings.limits)
+        self._directory = directory
+        self._observer = observer
+        self._port = settings.port
+        self._connections: set[Connection] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._now: Callable[[], float] = lambda: 0.0
+        self._servers: list[asyncio.AbstractServer] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    # --- the port --------------------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Serves when it returns. Raises BenchError when a port is taken or a TLS file is wrong."""
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
+        self.core = BrokerCore(self._directory, self.settings.limits)
+        server = await self._listen(self._port, None)
+        self._port = server.sockets[0].getsockname()[1]
+        if self.settings.tls_port is not None and self.settings.tls is not None:
+            await self._listen(self.settings.tls_port, _tls_context(self.settings.tls))
+
+    async def stop(self) -> None:
+        """Closes all listeners and connections; harmless when it is not running."""
+        self._loop = None
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            connection.abort()
+        self._connections.clear()
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
+
+    @property
+    def mqtt_url(self) -> str:
+        """`mqtt://host:port`; the port is known after the first start."""
+        host = self.settings.public_host or self.settings.bind
+        return f"mqtt://[{host}]:{self._port}" if ":" in host else f"mqtt://{host}:{self._port}"
+
+    async def publish(self, topic: str, payload: bytes, *, qos: int = 2, retain: bool = False) -> None:
+        """Routes a message to all sessions that it reaches. Raises BrokerUnavailable when the broker is stopped or a queue full."""
+        if self._loop is None:
+            raise BrokerUnavailable("the embedded broker is not running")
+        self.core.publish(topic, payload, qos, retain)
+        self._flush()
+
+    async def disconnect(self, client_id: str) -> bool:
+        """Ends the client's connection; False if it is not connected."""
+        is_connected = self._loop is not None and self.core.disconnect(client_id, self._now())
+        self._flush()
+        return is_connected
+
+    def connected_clients(self) -> frozenset[str]:
+        """The client ids that are connected now."""
+        return self.core.connected_clients()
+
+    # --- what connections report -----------------------------------------------------------------------------------------------------
+
+    def link_opened(self, link: Connection, peer: str) -> None:
+        """A connection stands."""
+        if self._loop is None:
+            link.abort()
+            return
+        self._connections.add(link)
+        self.core.opened(link, self._now())
+        self._arm()
+        if self._observer is not None:
+            self._observer.opened(link.number, peer)
+
+    def link_received(self, link: Connection, packets: list[Packet], error: RemoteWireError | None) -> None:
+        """Packets have come in, and perhaps, behind them, bytes that are none."""
+        if self._loop is None:
+            return
+        now_s = self._now()
+        was_anonymous = link.session is None
+        for packet in packets:
+            if self._observer is not None:
+                self._observe_incoming(link, packet)
+            self.core.received(link, packet, now_s)
+        if error is not None and not link.is_closed:
+            if self._observer is not None:
+                self._observer.malformed(link.number, link.client_id, error)
+            self.core.malformed(link, error, now_s)
+        if was_anonymous:
+            self._arm()
+        self._flush()
+
+    def link_lost(self, link: Connection, reason: str) -> None:
+        """A connection is gone, by whomever."""
+        self._connections.discard(link)
+        if self._loop is None or link.is_closed:
+            return
+        self.core.lost(link, self._now())
+        if self._observer is not None:
+            self._observer.closed(link.number, link.client_id, ClosedBy.CLIENT, reason or "connection lost")
+        self._arm()
+        self._flush()
+
+    # --- outputs and time ------------------------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        outputs = self.core.take_outputs()
+        if outputs:
+            self._carry_out(outputs)
+
+    def _carry_out(self, outputs: list[Output]) -> None:
+        # Links of this broker are its connections: it has made them all.
+        written: list[Connection] = []
+        for link, order in cast("list[tuple[Connection, Packet | Close]]", outputs):
+            if type(order) is Close:
+                link.write_unsent()
+                self._close(link, order)
+                continue
+            data = encode(cast(Packet, order))
+            if not link.unsent:
+                written.append(link)
+            link.unsent += data
+            if self._observer is not None:
+                self._observer.packet(link.number, link.client_id, Direction.TO_CLIENT, cast(Packet, order), len(data))
+        for link in written:
+            if link.unsent:
+                link.write_unsent()
+
+    def _close(self, link: Connection, order: Close) -> None:
+        if self._observer is not None:
+            self._observer.closed(link.number, link.client_id, order.closed_by, order.reason)
+        if self._loop is not None:
+            link.close(self._loop)
+
+    def _observe_incoming(self, link: Connection, packet: Packet) -> None:
+        assert self._observer is not None
+        client_id = link.client_id or getattr(packet, "client_id", "")
+        self._observer.packet(link.number, client_id, Direction.FROM_CLIENT, packet, len(encode(packet)))
+
+    def _arm(self) -> None:
+        """Sets the one timer to the earliest deadline."""
+        assert self._loop is not None
+        at_s = self.core.next_deadline_s()
+        if self._timer is not None:
+            if at_s is not None and self._timer.when() <= at_s:
+                return
+            self._timer.cancel()
+        self._timer = None if at_s is None else self._loop.call_at(at_s, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        if self._loop is None:
+            return
+        self.core.expire(self._now())
+        self._arm()
+        self._flush()
+
+    async def _listen(self, port: int, tls: ssl.SSLContext | None) -> asyncio.Server:
+        assert self._loop is not None
+        try:
+            server = await self._loop.create_server(lambda: Connection(self), self.settings.bind, port, backlog=BACKLOG, ssl=tls)
+        except OSError as error:
+            raise BenchError(f"the broker cannot listen on {self.settings.bind}:{port}: {error}") from error
+        self._servers.append(server)
+        return server
+
+
+def _tls_context(files: TlsFiles) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(files.certificate, files.key)
+        if files.client_ca:
+            context.load_verify_locations(files.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as error:
+        raise BenchError(f"the broker's TLS files cannot be used ({files.certificate}, {files.key}): {error}") from error
+    return context
