@@ -4,24 +4,19 @@ Reading it never touches the network. Every mistake becomes one `ConfigurationEr
 """
 
 import json
-import os
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
+from harness.bench.toml_file import Table, first_mistake, read_toml, resolve_secret
 from harness.errors import ConfigurationError
 from harness.wire.commands import DeviceKind
 from harness.wire.files import FileType
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ApiKeys(_Table):
+class ApiKeys(Table):
     """The API keys of the target; those that are left out make the checks that need them not applicable."""
 
     full: str
@@ -30,7 +25,7 @@ class ApiKeys(_Table):
     other_org: str | None = None
 
 
-class Tls(_Table):
+class Tls(Table):
     """How the target's certificates are judged, and what we show of ourselves. Paths are relative to the target file."""
 
     ca: Path | None = None
@@ -39,21 +34,21 @@ class Tls(_Table):
     insecure: bool = False
 
 
-class HttpOptions(_Table):
+class HttpOptions(Table):
     """A proxy, and headers for a gateway in front of the target."""
 
     proxy: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
 
 
-class Limits(_Table):
+class Limits(Table):
     """What the target tolerates; the harness paces itself."""
 
     requests_per_s: float | None = Field(default=None, gt=0)
     connects_per_min: float | None = Field(default=None, gt=0)
 
 
-class TestClock(_Table):
+class TestClock(Table):
     """The target's test clock."""
 
     advance_url: str
@@ -64,7 +59,7 @@ class TestClock(_Table):
         return _checked_url(url, ("http", "https"))
 
 
-class Hooks(_Table):
+class Hooks(Table):
     """Shell commands that do what the API cannot."""
 
     upload_file: str | None = None
@@ -75,13 +70,13 @@ class Hooks(_Table):
     deprovision: str | None = None
 
 
-class Project(_Table):
+class Project(Table):
     """A project of the full key's organisation."""
 
     id: str = Field(min_length=1)
 
 
-class TargetDevice(_Table):
+class TargetDevice(Table):
     """A device of the target that the harness plays."""
 
     id: str = Field(min_length=1)
@@ -92,7 +87,7 @@ class TargetDevice(_Table):
     disposable: bool = True
 
 
-class TargetFile(_Table):
+class TargetFile(Table):
     """A file in the target's storage, and the same bytes on our side (`path`, relative to the target file)."""
 
     project_id: str = Field(min_length=1)
@@ -101,7 +96,7 @@ class TargetFile(_Table):
     path: Path
 
 
-class Platform(_Table):
+class Platform(Table):
     """The table `[platform]`."""
 
     name: str = Field(min_length=1)
@@ -131,7 +126,7 @@ class Platform(_Table):
         return _checked_url(url, ("mqtt", "mqtts", "ws", "wss"))
 
 
-class Target(_Table):
+class Target(Table):
     """A target file, read and checked."""
 
     platform: Platform
@@ -166,52 +161,6 @@ def read_target(path: Path) -> Target:
     except ValidationError as error:
         raise first_mistake(path, error) from error
     return _checked_references(path, _with_absolute_paths(path, target))
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The TOML document at `path`. Raises ConfigurationError where it cannot be read or is no TOML."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(str(path), "", "", f"cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(str(path), "", "", f"is no TOML: {error}") from error
-
-
-def first_mistake(path: Path, error: ValidationError) -> ConfigurationError:
-    """The first complaint of pydantic in the words of a user: table, key, value, what was allowed."""
-    mistake = error.errors()[0]
-    place = [str(part) for part in mistake["loc"]]
-    if mistake["type"] == "extra_forbidden":
-        return ConfigurationError(str(path), ".".join(place[:-1]), place[-1], "unknown key")
-    table, key = ".".join(place[:-1]), place[-1] if place else ""
-    if mistake["type"] == "missing":
-        return ConfigurationError(str(path), table, key, "is missing")
-    problem = mistake["msg"].removeprefix("Value error, ")
-    shown = "" if mistake["type"] == "value_error" else f" (found {_shortened(mistake['input'])})"
-    return ConfigurationError(str(path), table, key, problem + shown)
-
-
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def resolve_secret(path: Path, table: str, key: str, value: Any) -> Any:
-    """A secret itself, or what `env:NAME` or `file:PATH` stands for. Raises ConfigurationError where that is not there."""
-    if not isinstance(value, str):
-        return value
-    if value.startswith("env:"):
-        name = value.removeprefix("env:")
-        if name not in os.environ:
-            raise ConfigurationError(str(path), table, key, f"environment variable {name!r} is not set")
-        return os.environ[name]
-    if value.startswith("file:"):
-        try:
-            return (path.parent / value.removeprefix("file:")).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigurationError(str(path), table, key, f"{value!r} cannot be read: {error.strerror or error}") from error
-    return value
 
 
 def _with_secrets(path: Path, platform: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,204 @@
+"""The device file: what a device under test is, what its vendor claims, and how it is run. Source: interfaces.md, "Device file"."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from harness.bench.toml_file import Table, first_mistake, read_toml, resolve_secret
+from harness.errors import ConfigurationError
+from harness.wire.commands import STANDARD_COMMANDS
+from harness.wire.files import FileType
+
+RUN_KINDS = ("exec", "serial", "attach")
+
+
+class Identity(Table):
+    """Fixed credentials of a device that cannot be provisioned."""
+
+    id: str = Field(min_length=1, pattern=r"^[^/+#\x00]+$")
+    token: str = Field(min_length=1)
+
+
+class BenchAddress(Table):
+    """How the device reaches us. Ports of 0 are any free port."""
+
+    bind: str = "127.0.0.1"
+    advertise: str | None = None
+    api_port: int = Field(default=0, ge=0, le=65_535)
+    mqtt_port: int = Field(default=0, ge=0, le=65_535)
+    tls: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+
+
+class Declares(Table):
+    """What the vendor claims. It decides which checks apply; a claim that is seen broken is a FAIL. Times in seconds."""
+
+    commands: tuple[str, ...] = STANDARD_COMMANDS
+    results: Literal["required", "optional", "none"] = "required"
+    qos: Literal[1, 2] = 2
+    persistent_session: bool = True
+    download: Literal["single", "head-get", "range"] = "single"
+    keep_alive_s: float = Field(default=30, ge=0)
+    reboot_s: float = Field(default=10, gt=0)
+    result_s: float = Field(default=5, gt=0)
+    connect_s: float = Field(default=30, gt=0)
+    max_payload_bytes: int = Field(default=4096, ge=16)
+    allow_reset: bool = True
+    configuration_pointer: str = "/configuration"
+    image_sha256_pointer: str = "/sha256"
+
+    @field_validator("configuration_pointer", "image_sha256_pointer")
+    @classmethod
+    def _is_pointer(cls, pointer: str) -> str:
+        if pointer and not pointer.startswith("/"):
+            raise ValueError(f"{pointer!r} is no JSON pointer (RFC 6901): it starts with '/', or is empty")
+        return pointer
+
+
+class Image(Table):
+    """A real image for a device that boots only real ones."""
+
+    path: Path
+    type: FileType
+    valid: bool = True
+
+
+class Configuration(Table):
+    """A legal configuration of the device."""
+
+    data: dict[str, Any]
+
+
+class Factory(Table):
+    """What `reset` restores."""
+
+    configuration: dict[str, Any]
+
+
+class Observe(Table):
+    """Other ways to see effects: shell commands that print a value, and the console's boot banner."""
+
+    image_sha256: str | None = None
+    configuration: str | None = None
+    boot_pattern: str | None = None
+
+
+class Prepare(Table):
+    """Shell commands that the harness runs around the device."""
+
+    flash: str | None = None
+    after_reset: str | None = None
+
+
+class Run(Table):
+    """How the device is run: exactly one of `exec`, `serial` and `attach`."""
+
+    exec: str | None = Field(default=None, min_length=1)
+    attach: bool = False
+    serial: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _is_exactly_one(self) -> "Run":
+        chosen = [name for name, value in (("exec", self.exec), ("serial", self.serial), ("attach", self.attach)) if value]
+        if len(chosen) != 1:
+            raise ValueError(f"exactly one of {', '.join(RUN_KINDS)} is wanted, found {', '.join(chosen) or 'none'}")
+        return self
+
+
+class Device(Table):
+    """The table `[device]` with everything below it."""
+
+    vendor: str = Field(min_length=1)
+    model: str = Field(min_length=1)
+    firmware_version: str = Field(min_length=1)
+    hardening: Literal["should", "must"] = "should"
+    identity: Identity | None = None
+    declares: Declares = Declares()
+    images: tuple[Image, ...] = ()
+    configurations: tuple[Configuration, ...] = ()
+    factory: Factory | None = None
+    observe: Observe = Observe()
+    prepare: Prepare = Prepare()
+    run: Run
+
+    @property
+    def name(self) -> str:
+        return f"{self.vendor} {self.model} {self.firmware_version}"
+
+    @model_validator(mode="after")
+    def _has_enough(self) -> "Device":
+        valid = [image for image in self.images if image.valid]
+        if self.images and len(valid) < 2:
+            raise ValueError(f"[[device.images]] names {len(valid)} valid images, at least 2 are wanted (or no images at all)")
+        if len(self.configurations) == 1:
+            raise ValueError("[[device.configurations]] names 1 configuration, at least 2 are wanted (or none at all)")
+        return self
+
+
+class DeviceFile(Table):
+    """A device file, read and checked."""
+
+    device: Device
+    bench: BenchAddress = BenchAddress()
+
+
+def read_device_file(path: Path) -> DeviceFile:
+    """Reads a device file. Paths in it become absolute. Raises ConfigurationError for the first mistake."""
+    document = read_toml(path)
+    device = document.get("device")
+    if not isinstance(device, dict):
+        raise ConfigurationError(str(path), "device", "", "the table is missing")
+    document = document | {"device": _with_secret(path, _with_hardening(document, device))}
+    document.pop("hardening", None)
+    try:
+        read = DeviceFile.model_validate(document)
+    except ValidationError as error:
+        raise first_mistake(path, error) from error
+    return _with_absolute_paths(path, read)
+
+
+def _with_hardening(document: dict[str, Any], device: dict[str, Any]) -> dict[str, Any]:
+    """`hardening` may stand before the first table as well as in `[device]`."""
+    return {"hardening": document["hardening"], **device} if "hardening" in document else device
+
+
+def _with_secret(path: Path, device: dict[str, Any]) -> dict[str, Any]:
+    identity = device.get("identity")
+    if not isinstance(identity, dict) or "token" not in identity:
+        return device
+    token = resolve_secret(path, "device.identity", "token", identity["token"])
+    return device | {"identity": identity | {"token": token}}
+
+
+def _with_absolute_paths(path: Path, read: DeviceFile) -> DeviceFile:
+    here = path.absolute().parent
+    images = tuple(image.model_copy(update={"path": here / image.path}) for image in read.device.images)
+    for index, image in enumerate(images):
+        if not image.path.is_file():
+            raise ConfigurationError(str(path), f"device.images.{index}", "path", f"{str(image.path)!r} is no file")
+    bench = read.bench.model_copy(
+        update={name: here / value for name in ("tls_cert", "tls_key", "tls_ca") if (value := getattr(read.bench, name)) is not None}
+    )
+    return DeviceFile(device=read.device.model_copy(update={"images": images}), bench=bench)
+
+
+def pointed_at(document: Any, pointer: str) -> Any:
+    """The value that a JSON pointer (RFC 6901) names in a document; None where there is none."""
+    for part in pointer.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, dict):
+            document = document.get(name)
+        elif isinstance(document, list) and name.isdigit() and int(name) < len(document):
+            document = document[int(name)]
+        else:
+            return None
+    return document
+
+
+def payload_of(configuration: dict[str, Any]) -> bytes:
+    """A configuration as it goes over the wire."""
+    return json.dumps(configuration, separators=(",", ":")).encode()

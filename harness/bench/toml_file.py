@@ -1,0 +1,64 @@
+"""Reading the user's TOML files: every mistake becomes one `ConfigurationError` that names file, table, key and value."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.errors import ConfigurationError
+
+_SHOWN_CHARACTERS = 60
+
+
+class Table(BaseModel):
+    """A table of a file of ours: unknown keys are mistakes, and what was read does not change any more."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The TOML document at `path`. Raises ConfigurationError where it cannot be read or is no TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(str(path), "", "", f"cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), "", "", f"is no TOML: {error}") from error
+
+
+def first_mistake(path: Path, error: ValidationError) -> ConfigurationError:
+    """The first complaint of pydantic in the words of a user: table, key, value, what was allowed."""
+    mistake = error.errors()[0]
+    place = [str(part) for part in mistake["loc"]]
+    table, key = ".".join(place[:-1]), place[-1] if place else ""
+    if mistake["type"] == "extra_forbidden":
+        return ConfigurationError(str(path), table, key, "unknown key")
+    if mistake["type"] == "missing":
+        return ConfigurationError(str(path), table, key, "is missing")
+    problem = mistake["msg"].removeprefix("Value error, ")
+    shown = "" if mistake["type"] == "value_error" else f" (found {_shortened(mistake['input'])})"
+    return ConfigurationError(str(path), table, key, problem + shown)
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def resolve_secret(path: Path, table: str, key: str, value: Any) -> Any:
+    """A secret itself, or what `env:NAME` or `file:PATH` stands for. Raises ConfigurationError where that is not there."""
+    if not isinstance(value, str):
+        return value
+    if value.startswith("env:"):
+        name = value.removeprefix("env:")
+        if name not in os.environ:
+            raise ConfigurationError(str(path), table, key, f"environment variable {name!r} is not set")
+        return os.environ[name]
+    if value.startswith("file:"):
+        try:
+            return (path.parent / value.removeprefix("file:")).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigurationError(str(path), table, key, f"{value!r} cannot be read: {error.strerror or error}") from error
+    return value

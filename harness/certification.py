@@ -1,0 +1,137 @@
+"""One certification run, from the plan to the verdict: the frame that every subject shares.
+
+The caller brings the bench, the scenarios and what is known of the subject; here a recorder is made, the plan is written down, the
+scenarios are run, and the history is judged. Writing the package is `harness.report`'s work.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from harness import __version__
+from harness.checks.judgement import judge
+from harness.checks.registry import all_checks
+from harness.checks.verdict import CheckResult, RunVerdict, run_verdict
+from harness.clock import Clock
+from harness.errors import HarnessError
+from harness.history.events import SCHEMA, RunEnded, RunStarted
+from harness.history.journal import JournalWriter
+from harness.history.recorder import Recorder
+from harness.history.timeline import History
+from harness.runner import Bench, Plan, Selection, make_plan, run_scenarios
+from harness.scenario import Scenario
+
+HISTORY_FILE = "history.jsonl"
+
+SubjectKind = Literal["platform", "device", "pair", "broker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who is judged. `target` and `declaration` are what their files say; secrets in them are replaced on their way to the record."""
+
+    kind: SubjectKind
+    name: str
+    hardening: Literal["should", "must"] = "should"
+    target: dict[str, Any] = field(default_factory=dict)
+    declaration: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How it is judged. `command` reproduces the run."""
+
+    run_id: str
+    command: str
+    seed: int
+    out: Path
+    selection: Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run, or judging one again, comes to."""
+
+    history: History
+    results: tuple[CheckResult, ...]
+    verdict: RunVerdict
+    aborted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A bench with the scenarios that run on it. A pair's certification has two."""
+
+    bench: Bench
+    scenarios: tuple[Scenario, ...]
+
+
+class Certification:
+    """One run. Make the benches with `recorder`, then `plan`, then `run`."""
+
+    def __init__(self, options: RunOptions, subject: Subject, clock: Clock) -> None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        self._options = options
+        self._subject = subject
+        self._journal = JournalWriter(options.out / HISTORY_FILE)
+        self.recorder = Recorder(clock, sinks=(self._journal,))
+
+    def plan(self, parts: Iterable[Part]) -> Plan:
+        """What will be asked on these benches and what will not, with the reasons. Nothing is sent."""
+        plans = [make_plan(all_checks(), part.scenarios, part.bench, self._options.selection) for part in parts]
+        checks = tuple(check for plan in plans for check in plan.checks)
+        return Plan(checks, tuple(scenario for plan in plans for scenario in plan.scenarios))
+
+    async def run(
+        self,
+        parts: Iterable[Part],
+        plan: Plan,
+        *,
+        on_end: Callable[[Scenario, str], None] = lambda scenario, problem: None,
+    ) -> Outcome:
+        """Runs the planned scenarios and judges what was seen. A Ctrl-C ends the run early; what was seen by then is judged."""
+        self._record_start(plan)
+        aborted = False
+        try:
+            for part in parts:
+                planned = [scenario for scenario in part.scenarios if scenario in plan.scenarios]
+                await run_scenarios(planned, part.bench, self.recorder, on_end=on_end)
+        except asyncio.CancelledError:
+            aborted = True
+        finally:
+            self.recorder.record(RunEnded(aborted))
+            self._journal.close()
+        return judged(self.recorder.history())
+
+    def _record_start(self, plan: Plan) -> None:
+        subject, options = self._subject, self._options
+        self.recorder.record(
+            RunStarted(
+                schema=SCHEMA,
+                run_id=options.run_id,
+                version=__version__,
+                command=options.command,
+                seed=options.seed,
+                profile=options.selection.profile,
+                subject_kind=subject.kind,
+                subject_name=subject.name,
+                hardening=subject.hardening,
+                target=subject.target,
+                declaration=subject.declaration,
+                plan=plan.checks,
+            )
+        )
+
+
+def judged(history: History) -> Outcome:
+    """Verdicts for a history, fresh or read again. Raises HarnessError where this installation lacks a check of its plan."""
+    checks = all_checks()
+    unknown = [planned.id for planned in history.start.plan if planned.id not in checks]
+    if unknown:
+        raise HarnessError(f"the history was planned with checks that this version does not have: {', '.join(unknown)}")
+    results = tuple(judge(history, checks))
+    ends = [seen.fact.aborted for seen in history.of(RunEnded)]
+    aborted = not ends or ends[-1]
+    return Outcome(history, results, run_verdict(results, aborted=aborted), aborted)
