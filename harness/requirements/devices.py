@@ -42,8 +42,8 @@ DEVICES: tuple[Requirement, ...] = (
         "DEV-05",
         Level.MUST,
         _D,
-        "PUBREL after a resumed session, without a new PUBLISH, is answered by PUBCOMP and leads to one effect in total (a device that acts "
-        "at PUBREL acts now, one that acted at PUBLISH does not again)",
+        "PUBREL after a resumed session, without a new PUBLISH, is answered by PUBCOMP and leads to one effect in total (a device that "
+        "acts at PUBREL acts now, one that acted at PUBLISH does not again)",
         "M 4.4.0-1, 4.3.3",
     ),
     Requirement(
