@@ -11,50 +11,11 @@ Source: 4.1, 4.3, 4.4, 4.6.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Protocol
 
-from harness.errors import RemoteWireError
-from harness.mqtt.packets import Puback, Pubcomp, Publish, Pubrec, Pubrel, QoS
-
-PACKET_IDS = 65_535
-"""How many messages can be under way in one direction: packet ids are 1 to 65,535.   Source: 2.3.1."""
-
-
-class Stage(Enum):
-    """What an unfinished outgoing message waits for."""
-
-    AWAITS_PUBACK = "awaits PUBACK"
-    AWAITS_PUBREC = "awaits PUBREC"
-    AWAITS_PUBCOMP = "awaits PUBCOMP"
-
-
-class Step(Enum):
-    """What the session does with an acknowledgement."""
-
-    FINISH = "finish"  # the packet id is free again
-    RELEASE = "release"  # answer PUBREL; the message itself is not needed any more
-    RELEASE_AGAIN = "release again"
-    IGNORE = "ignore"  # a late repetition: harmless
-    REFUSE = "refuse"  # of the wrong kind for this message: a protocol violation
-
-
-# Every (stage or None for an unknown packet id, acknowledgement) pair. A PUBREC whose message is unknown here gets its PUBREL all the same,
-# or the client would wait for ever with that id (4.3.3: the receiver's state ends by PUBREL).
-STEPS: dict[tuple[Stage | None, type[Puback | Pubrec | Pubcomp]], Step] = {
-    (Stage.AWAITS_PUBACK, Puback): Step.FINISH,
-    (Stage.AWAITS_PUBACK, Pubrec): Step.REFUSE,
-    (Stage.AWAITS_PUBACK, Pubcomp): Step.REFUSE,
-    (Stage.AWAITS_PUBREC, Puback): Step.REFUSE,
-    (Stage.AWAITS_PUBREC, Pubrec): Step.RELEASE,
-    (Stage.AWAITS_PUBREC, Pubcomp): Step.REFUSE,
-    (Stage.AWAITS_PUBCOMP, Puback): Step.REFUSE,
-    (Stage.AWAITS_PUBCOMP, Pubrec): Step.RELEASE_AGAIN,
-    (Stage.AWAITS_PUBCOMP, Pubcomp): Step.FINISH,
-    (None, Puback): Step.IGNORE,
-    (None, Pubrec): Step.RELEASE_AGAIN,
-    (None, Pubcomp): Step.IGNORE,
-}
+from harness.mqtt.exchange import Answer, Outcome, ReceiverState, SenderState, receiver_step, sender_step
+from harness.mqtt.packet_ids import PACKET_ID_MAX
+from harness.mqtt.packets import Pubcomp, Publish, Pubrel, QoS
 
 
 class SessionJournal(Protocol):
@@ -90,12 +51,12 @@ class SessionJournal(Protocol):
 class Outgoing:
     """One unfinished message to the client. `message` is as it was first sent (DUP 0)."""
 
-    __slots__ = ("message", "number", "stage")
+    __slots__ = ("message", "number", "state")
 
-    def __init__(self, number: int, message: Publish, stage: Stage) -> None:
+    def __init__(self, number: int, message: Publish, state: SenderState) -> None:
         self.number = number
         self.message = message
-        self.stage = stage
+        self.state = state
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +90,7 @@ class ServerSession:
         self.is_clean = is_clean
         self.subscriptions: dict[str, int] = {}
         self._inflight: dict[int, Outgoing] = {}  # in the order in which it must be sent again
-        self._inflight_max = min(inflight_max, PACKET_IDS)
+        self._inflight_max = min(inflight_max, PACKET_ID_MAX)
         self._is_present = False
         self._journal = None if is_clean else journal
         self._last_packet_id = 0
@@ -173,11 +134,11 @@ class ServerSession:
         number = self._next_number
         self._next_number = number + 1
         if not self._is_present or self._queue or len(self._inflight) >= self._inflight_max:
-            self._enqueue(Outgoing(number, Publish(topic, payload, qos, retain), _first_stage(qos)))
+            self._enqueue(Outgoing(number, Publish(topic, payload, qos, retain), _first_state(qos)))
             return None
         packet_id = self._free_packet_id()
         message = Publish(topic, payload, qos, retain, False, packet_id)
-        self._inflight[packet_id] = Outgoing(number, message, _first_stage(qos))
+        self._inflight[packet_id] = Outgoing(number, message, _first_state(qos))
         if self._journal:
             self._journal.message_stored(self.client_id, number, message)
         return message
@@ -191,23 +152,18 @@ class ServerSession:
             self._journal.message_finished(self.client_id, oldest.number)
         return oldest.message
 
-    def acknowledge(self, packet: Puback | Pubrec | Pubcomp) -> list[Publish | Pubrel]:
+    def acknowledge(self, packet: Answer) -> list[Publish | Pubrel]:
         """Takes the client's acknowledgement; what to send now: PUBREL, or messages for which there is room again.
 
         Raises RemoteWireError when it is of the wrong kind for the message that has this packet id.
         """
         outgoing = self._inflight.get(packet.packet_id)
-        step = STEPS[outgoing.stage if outgoing else None, type(packet)]
-        if step is Step.RELEASE and outgoing:
-            return [self._release(outgoing)]
-        if step is Step.FINISH and outgoing:
+        step = sender_step(outgoing.state if outgoing else SenderState.FREE, packet)
+        if outgoing and step.outcome is Outcome.COMPLETED:
             return self._finish(packet.packet_id, outgoing)
-        if step is Step.RELEASE_AGAIN:
-            return [Pubrel(packet.packet_id)]
-        if step is Step.IGNORE:
-            return []
-        stage = outgoing.stage.value if outgoing else "unknown"
-        raise RemoteWireError(f"{packet.packet_type.name} for packet id {packet.packet_id}, which {stage}", statement="MQTT-4.8.0-1")
+        if outgoing and step.next_state is not outgoing.state:
+            return [self._release(outgoing)]
+        return [Pubrel(packet.packet_id)] if step.send else []
 
     def _release(self, outgoing: Outgoing) -> Pubrel:
         packet_id = outgoing.message.packet_id
@@ -215,7 +171,7 @@ class ServerSession:
         # Behind all others: PUBRELs are sent again in the order in which their PUBRECs came (MQTT-4.6.0-4).
         del self._inflight[packet_id]
         self._inflight[packet_id] = outgoing
-        outgoing.stage = Stage.AWAITS_PUBCOMP
+        outgoing.state = SenderState.AWAITS_PUBCOMP
         if self._journal:
             self._journal.message_received(self.client_id, outgoing.number)
         return Pubrel(packet_id)
@@ -246,24 +202,28 @@ class ServerSession:
 
     def _free_packet_id(self) -> int:
         # Ends: the window is at most the number of ids, and there is room in it.
-        packet_id = self._last_packet_id % PACKET_IDS + 1
+        packet_id = self._last_packet_id % PACKET_ID_MAX + 1
         while packet_id in self._inflight:
-            packet_id = packet_id % PACKET_IDS + 1
+            packet_id = packet_id % PACKET_ID_MAX + 1
         self._last_packet_id = packet_id
         return packet_id
 
     # --- messages from the client ----------------------------------------------------------------------------------------------------
 
-    def accept(self, packet_id: int) -> bool:
-        """Whether a QoS 2 PUBLISH with this id is new; until its PUBREL it is new once.   Source: MQTT-4.3.3-2."""
-        if self._received_ids is None:
-            self._received_ids = set()
-        elif packet_id in self._received_ids:
-            return False
-        self._received_ids.add(packet_id)
-        if self._journal:
-            self._journal.incoming_stored(self.client_id, packet_id)
-        return True
+    def accept(self, message: Publish) -> bool:
+        """Whether a QoS 1 or 2 message is new, and not the repetition of one whose PUBREL has not come.   Source: MQTT-4.3.3-2.
+
+        Raises RemoteWireError for a QoS 1 message under the packet id of such a one.
+        """
+        packet_id = message.packet_id or 0
+        is_known = self._received_ids is not None and packet_id in self._received_ids
+        step = receiver_step(ReceiverState.AWAITS_PUBREL if is_known else ReceiverState.FREE, message)
+        if step.is_delivered and step.next_state is ReceiverState.AWAITS_PUBREL:
+            self._received_ids = self._received_ids or set()
+            self._received_ids.add(packet_id)
+            if self._journal:
+                self._journal.incoming_stored(self.client_id, packet_id)
+        return step.is_delivered
 
     def release(self, packet_id: int) -> Pubcomp:
         """Takes PUBREL: from now on the id stands for a new message. Answered alike when the id is unknown: it may be a repetition."""
@@ -294,8 +254,8 @@ class ServerSession:
         self.subscriptions = dict(subscriptions)
         self._received_ids = set(received_ids) or None
         for stored in messages:
-            stage = Stage.AWAITS_PUBCOMP if stored.is_received else _first_stage(stored.message.qos)
-            outgoing = Outgoing(stored.number, stored.message, stage)
+            state = SenderState.AWAITS_PUBCOMP if stored.is_received else _first_state(stored.message.qos)
+            outgoing = Outgoing(stored.number, stored.message, state)
             if stored.message.packet_id is None:
                 self._queue = self._queue or deque()
                 self._queue.append(outgoing)
@@ -305,13 +265,13 @@ class ServerSession:
             self._next_number = stored.number + 1
 
 
-def _first_stage(qos: int) -> Stage:
-    return Stage.AWAITS_PUBREC if qos == QoS.EXACTLY_ONCE else Stage.AWAITS_PUBACK
+def _first_state(qos: int) -> SenderState:
+    return SenderState.AWAITS_PUBREC if qos == QoS.EXACTLY_ONCE else SenderState.AWAITS_PUBACK
 
 
 def _again(outgoing: Outgoing) -> Publish | Pubrel:
     packet_id = outgoing.message.packet_id
     assert packet_id is not None
-    if outgoing.stage is Stage.AWAITS_PUBCOMP:
+    if outgoing.state is SenderState.AWAITS_PUBCOMP:
         return Pubrel(packet_id)
     return replace(outgoing.message, dup=True)

@@ -331,7 +331,12 @@ class BrokerCore:
         assert session is not None
         assert principal is not None
         packet_id = packet.packet_id or 0  # 0 for QoS 0 only, where nothing uses it
-        if packet.qos == 2 and not session.accept(packet_id):
+        try:
+            is_new = not packet.qos or session.accept(packet)
+        except RemoteWireError as error:
+            self._end(link, now_s, ClosedBy.BROKER, str(error))
+            return
+        if not is_new:
             self._outputs.append((link, Pubrec(packet_id)))
             return
         if not principal.may_write(packet.topic):

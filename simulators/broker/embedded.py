@@ -94,7 +94,7 @@ class EmbeddedBroker:
         self._directory = directory
         self._observer = observer
         self._port = settings.port
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, None] = {}  # in the order of their arrival, so that a simulation replays
         self._loop: asyncio.AbstractEventLoop | None = None
         self._now: Callable[[], float] = lambda: 0.0
         self._servers: list[asyncio.AbstractServer] = []
@@ -157,7 +157,7 @@ class EmbeddedBroker:
         if self._loop is None:
             link.abort()
             return
-        self._connections.add(link)
+        self._connections[link] = None
         self.core.opened(link, self._now())
         self._arm()
         if self._observer is not None:
@@ -183,7 +183,7 @@ class EmbeddedBroker:
 
     def link_lost(self, link: Connection, reason: str) -> None:
         """A connection is gone, by whomever."""
-        self._connections.discard(link)
+        self._connections.pop(link, None)
         if self._loop is None or link.is_closed:
             return
         self.core.lost(link, self._now())
