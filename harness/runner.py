@@ -5,6 +5,7 @@ bench: scenarios that need different devices run side by side, those marked `alo
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +17,8 @@ from harness.history.recorder import Recorder, scope
 from harness.scenario import Scenario
 
 SIDE_BY_SIDE_MAX = 6
+
+_log = logging.getLogger(__name__)
 
 
 class Bench(Protocol):
@@ -148,11 +151,15 @@ async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
 async def _run_one(scenario: Scenario, cast: Any, bench: Bench, recorder: Recorder, on_end: Callable[[Scenario, str], None]) -> None:
     problem = ""
     with scope(scenario.name):
-        recorder.record(ScenarioStarted(scenario.name, scenario.serves, bench.roles(cast)))
+        recorder.record(ScenarioStarted(scenario.name, scenario.subject, scenario.serves, bench.roles(cast)))
         try:
             await _drive(scenario, cast, bench)
         except BenchError as error:
             problem = str(error)
+        except Exception as error:
+            # A scenario that trips over what it saw must not take the others with it: its checks become an error, which says so.
+            problem = f"the scenario itself failed: {type(error).__name__}: {error}"
+            _log.exception("scenario %s failed", scenario.name)
         finally:
             await bench.dismiss(cast)
             recorder.record(ScenarioEnded(scenario.name, problem))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from harness.bench.target import Platform, TargetDevice, TargetFile
 from harness.errors import ScenarioError
@@ -16,6 +16,7 @@ from harness.wire.commands import DeviceKind, command_names
 from harness.wire.files import FileType
 
 Workload: TypeAlias = Generator[Any, Any, None]
+Subject: TypeAlias = Literal["platform", "device"]
 
 COMMANDABLE = tuple(kind for kind in DeviceKind if kind.takes_commands)
 
@@ -93,7 +94,7 @@ class Scenario:
     """
 
     name: str
-    subject: str
+    subject: Subject
     title: str
     serves: tuple[str, ...]
     needs: Any
@@ -109,7 +110,7 @@ _registered: dict[str, Scenario] = {}
 def scenario(
     *serves: str,
     needs: Any = None,
-    subject: str = "platform",
+    subject: Subject = "platform",
     alone: bool = False,
     full_only: bool = False,
     duration_s: float = 1.0,
@@ -134,7 +135,7 @@ def scenario(
     return register
 
 
-def all_scenarios(subject: str) -> MappingProxyType[str, Scenario]:
+def all_scenarios(subject: Subject) -> MappingProxyType[str, Scenario]:
     """Every scenario of this installation that questions `subject` (entry point group `hil.scenarios`), by name."""
     for entry in entry_points(group="hil.scenarios"):
         entry.load()

@@ -3,6 +3,7 @@
 The same function judges a run that has just ended and one that is read from a package a year later.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 
 from harness.checks.registry import Check, Observation
@@ -10,6 +11,8 @@ from harness.checks.verdict import CheckResult, Verdict, worst
 from harness.history.events import PlannedCheck, ScenarioStarted
 from harness.history.timeline import History, Seen
 from harness.requirements import CATALOGUE, Level
+
+_log = logging.getLogger(__name__)
 
 _EVIDENCE_LINES_MAX = 60
 _DETAILS_MAX = 3
@@ -24,7 +27,12 @@ def judge(history: History, checks: Mapping[str, Check]) -> list[CheckResult]:
 def _result(history: History, check: Check, planned: PlannedCheck, problems: Mapping[str, str]) -> CheckResult:
     if planned.status != "planned":
         return _made(history, check, Verdict(planned.status), planned.reason)
-    observations = list(check.judge(history))
+    try:
+        observations = list(check.judge(_questioned_with(history, check)))
+    except Exception as error:
+        # A check that trips over a history says nothing about the product, and must never read as a pass.
+        _log.exception("check %s failed", check.id)
+        return _made(history, check, Verdict.ERROR, f"the check itself failed: {type(error).__name__}: {error}")
     findings = [observation for observation in observations if observation.detail]
     if findings:
         return _found(history, check, findings)
@@ -36,6 +44,13 @@ def _result(history: History, check: Check, planned: PlannedCheck, problems: Map
         return _made(history, check, Verdict.INCONCLUSIVE, check.unseen)
     lines = tuple(line for observation in observations for line in observation.lines)
     return _made(history, check, Verdict.PASS, f"kept {len(observations)} of {len(observations)} times", lines)
+
+
+def _questioned_with(history: History, check: Check) -> History:
+    """What happened while the check's own subject was questioned: in a pair's run, platform and device do not judge each other's part."""
+    subjects = {seen.fact.subject for seen in _scenarios_serving(history, check)}
+    others = {seen.fact.name for seen in history.of(ScenarioStarted) if seen.fact.subject not in subjects}
+    return history.without(others) if subjects and others else history
 
 
 def _scenarios_serving(history: History, check: Check) -> Iterable[Seen[ScenarioStarted]]:

@@ -77,6 +77,7 @@ class ScenarioStarted:
     """A scenario begins; what happens in it carries its name as the event's scope."""
 
     name: str
+    subject: Literal["platform", "device"]
     serves: tuple[str, ...]
     devices: dict[str, str]  # role in the scenario -> device id
 

@@ -44,9 +44,16 @@ class Recorder:
         self._numbers = 0
         self.redactor = Redactor(self._record_secret)
 
-    def record(self, fact: Fact) -> Event:
-        """Appends a fact. Every text in it, at any depth, is freed of secrets first."""
-        return self._append(_redacted(fact, self.redactor))
+    def record(self, fact: Fact, *, in_scope: str | None = None) -> Event:
+        """Appends a fact. Every text in it, at any depth, is freed of secrets first.
+
+        `in_scope` is for ports that are called outside a scenario's task, as a server's connections are, and know whose they are.
+        """
+        return self._append(_redacted(fact, self.redactor), in_scope)
+
+    def add_sink(self, sink: EventSink) -> None:
+        """From here on `sink` gets every event."""
+        self._sinks += (sink,)
 
     def next_number(self) -> int:
         """A number for a new connection or exchange, unique in the run."""
@@ -60,12 +67,12 @@ class Recorder:
     def _record_secret(self, seen: SecretSeen) -> None:
         self._append(seen)
 
-    def _append(self, fact: Fact) -> Event:
+    def _append(self, fact: Fact, in_scope: str | None = None) -> Event:
         event = Event(
             line=len(self._events) + 1,
             at_s=self._clock.monotonic_s(),
             utc_s=self._clock.utc_s(),
-            scope=_SCOPE.get(),
+            scope=_SCOPE.get() if in_scope is None else in_scope,
             fact=fact,
         )
         self._events.append(event)

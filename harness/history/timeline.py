@@ -163,6 +163,10 @@ class History:
         """What happened in one scenario, after the run's first event."""
         return History(self.events[:1] + tuple(event for event in self.events[1:] if event.scope == scope))
 
+    def without(self, scopes: set[str]) -> "History":
+        """What happened outside these scenarios."""
+        return History(tuple(event for event in self.events if event.scope not in scopes))
+
     @cached_property
     def exchanges(self) -> tuple[Exchange, ...]:
         """Every HTTP request with its outcome, in the order in which they were sent."""

@@ -1,0 +1,120 @@
+"""What a scenario may ask of the bench on which a device is questioned, as data, and what comes back.
+
+The bench plays the platform: it has a REST API, a broker whose packets can be tampered with, files to offer, and the device's power. All
+operations concern the one device that the scenario was given. Outcomes are what was seen; a device that never arrives is an error of the
+bench (`BenchError`), not an outcome.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from harness.faults import FaultPlan
+from harness.history.events import Event, Fact
+from harness.wire.files import FileType
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """Brings the device to its entry state: running, connected, subscribed. Outcome: None; BenchError where it never arrives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Sends a command through the platform's API. Outcome: the HTTP status."""
+
+    command: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Inject:
+    """Publishes to the device past the API: what a platform may not send, or an odd payload. Outcome: None.
+
+    `topic` is used as it stands; retained messages are taken away again when the scenario ends.
+    """
+
+    topic: str
+    payload: bytes
+    qos: int = 2
+    retain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Puts a file into the platform's storage. Outcome: `StoredFile`.
+
+    `content` is given, or random bytes of `size_bytes`, or (where the device file names images) the next real one.
+    """
+
+    file_type: FileType
+    size_bytes: int = 20_000
+    content: bytes | None = None
+    valid: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that the device can be told to download; `sha256` in hexadecimal."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interfere:
+    """Puts a fault plan in force on the device's MQTT connections, in place of the one before. Outcome: None."""
+
+    plan: FaultPlan
+
+
+@dataclass(frozen=True, slots=True)
+class SpoilDownload:
+    """Every next download of the device goes wrong in this way, `times` times. Outcome: None.
+
+    `kind` and `options` are those of the platform's download faults (cut, stall, trickle, corrupt, chunked, short, long, redirect, error).
+    """
+
+    kind: str
+    options: dict[str, Any] = field(default_factory=dict)
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CutConnection:
+    """Ends the device's MQTT connection without a word. Outcome: whether there was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartBroker:
+    """Takes the broker away for `down_s` and brings it back with its sessions. Outcome: None."""
+
+    down_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class PowerCut:
+    """Cuts the device's power and gives it back. Outcome: None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Waits for facts about the device since the last stimulus. Outcome: the events that match, at most `count`.
+
+    Comes back early when `count` are there. A fact is handed out once.
+    """
+
+    matches: Callable[[Fact], bool]
+    within_s: float
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Lets the device finish what it may still be doing. Outcome: None."""
+
+    duration_s: float
+
+
+Seen: TypeAlias = list[Event]
