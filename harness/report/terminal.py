@@ -1,0 +1,85 @@
+"""The report for a reader at a terminal: what is not well comes with its reason, the rest is a line each. Colours follow the console."""
+
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.checks.verdict import CheckResult, RunVerdict, Verdict
+from harness.report.package import Report
+from harness.requirements import FAMILIES
+
+STYLES = {
+    Verdict.PASS: "green",
+    Verdict.DEVIATION: "yellow",
+    Verdict.WARNING: "yellow",
+    Verdict.INCONCLUSIVE: "magenta",
+    Verdict.ERROR: "bold magenta",
+    Verdict.FAIL: "bold red",
+    Verdict.SKIPPED: "dim",
+    Verdict.NOT_APPLICABLE: "dim",
+}
+_RUN_STYLES = {RunVerdict.PASS: "bold green", RunVerdict.PASS_WITH_WARNINGS: "bold yellow", RunVerdict.FAIL: "bold red"}
+_NEEDS_A_REASON = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WARNING, Verdict.DEVIATION)
+_NOT_ASKED = (Verdict.SKIPPED, Verdict.NOT_APPLICABLE)
+
+
+def show(report: Report, console: Console, *, everything: bool = False) -> None:
+    """Prints the report. What was not asked is counted only, unless `everything` is wanted."""
+    shown = [check for check in report.checks if everything or check.verdict not in _NOT_ASKED]
+    if shown:
+        console.print(_table(shown))
+    for check in sorted(report.with_verdict(*_NEEDS_A_REASON), key=lambda check: _NEEDS_A_REASON.index(check.verdict)):
+        console.print(_reason(check))
+    console.print(summary(report))
+
+
+def _table(checks: list[CheckResult]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("check", overflow="fold")
+    table.add_column("requirements", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    for family, members in groupby(sorted(checks, key=_family_rank), key=_family):
+        table.add_row(Text(FAMILIES.get(family, family), style="bold"))
+        for check in members:
+            verdict = Text(check.verdict.value, style=STYLES[check.verdict])
+            table.add_row(Text(f"  {check.title}"), Text(" ".join(check.requirements), style="dim"), verdict)
+    return table
+
+
+def _family(check: CheckResult) -> str:
+    return check.requirements[0][:3] if check.requirements else ""
+
+
+def _family_rank(check: CheckResult) -> int:
+    families = list(FAMILIES)
+    return families.index(_family(check)) if _family(check) in families else len(families)
+
+
+def _reason(check: CheckResult) -> Text:
+    text = Text("\n")
+    text.append(check.verdict.value.upper(), style=STYLES[check.verdict])
+    text.append(f" {check.id} ({', '.join(check.requirements)})\n  {check.detail}")
+    if check.hint:
+        text.append(f"\n  hint: {check.hint}", style="italic")
+    if check.evidence:
+        text.append(f"\n  history.jsonl: {_lines(check.evidence)}", style="dim")
+    return text
+
+
+def _lines(numbers: tuple[int, ...], *, most: int = 12) -> str:
+    listed = ", ".join(str(number) for number in numbers[:most])
+    return f"lines {listed}" + (f" and {len(numbers) - most} more" if len(numbers) > most else "")
+
+
+def summary(report: Report) -> Text:
+    """The closing line: the verdict, how many checks came to what, and the coverage."""
+    counted = ", ".join(f"{count} {verdict.value}" for verdict, count in report.counts().items())
+    coverage = report.coverage
+    text = Text("\nverdict: ")
+    text.append(report.verdict.value, style=_RUN_STYLES.get(report.verdict, "bold magenta"))
+    text.append(f" · {report.subject.kind} {report.subject.name} · {len(report.checks)} checks: {counted or 'none'}")
+    text.append(f"\nrequirements: {len(coverage.covered)} covered, {len(coverage.not_applicable)} not applicable")
+    text.append(f", {len(coverage.untested)} untested · {report.run.duration_s:.1f} s · seed {report.run.seed}")
+    return text

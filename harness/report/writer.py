@@ -1,0 +1,66 @@
+"""Writes the package: every form of one report, the history beside it, and the manifest over all."""
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from harness.history.journal import line_of
+from harness.history.timeline import History
+from harness.report.junit import JUNIT_FILE, as_junit
+from harness.report.package import HISTORY_FILE, REPORT_FILE, Report, as_json
+from harness.report.signature import sign, write_manifest
+
+_LIBRARIES = ("aiohttp", "amqtt", "cryptography", "pydantic", "uvloop")
+
+
+def write_package(directory: Path, report: Report, history: History, *, key: Ed25519PrivateKey | None) -> None:
+    """Writes all files of a package into `directory`, which it makes if needed; signed where there is a `key`.
+
+    A history that the run has already written there is left as it is: it is what happened.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if not (directory / HISTORY_FILE).exists():
+        write_history(directory / HISTORY_FILE, history)
+    _write(directory / REPORT_FILE, as_json(report))
+    _write(directory / JUNIT_FILE, as_junit(report))
+    seal(directory, report, key=key)
+
+
+def seal(directory: Path, report: Report, *, key: Ed25519PrivateKey | None, edition: str = "full") -> None:
+    """Writes the manifest over what stands in `directory`, and signs it where there is a `key`."""
+    write_manifest(directory, {"run": report.run.id, "verdict": report.verdict.value, "edition": edition})
+    if key is not None:
+        sign(directory, key)
+
+
+def write_history(path: Path, history: History) -> None:
+    """Writes the events as a journal."""
+    _write(path, "".join(f"{line_of(event)}\n" for event in history.events))
+
+
+def environment() -> Mapping[str, str]:
+    """On what this process runs: what a reader needs to know when a run on another machine came out differently."""
+    return {
+        "operating system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "cores": str(os.cpu_count()),
+        **{name: installed for name in _LIBRARIES if (installed := _version(name))},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Replaces the file as a whole: a reader never sees half of it, and a kill leaves the old one."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
