@@ -1,0 +1,101 @@
+"""`hil platform`: serves the reference platform until it is told to stop."""
+
+import asyncio
+import logging
+import signal
+import tempfile
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from harness.clock import AdvanceableClock, SystemClock
+from harness.errors import ConfigurationError
+from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory
+from simulators.platform.platform import PlatformSettings, ReferencePlatform
+from simulators.platform.rules import REFERENCE, Rules, with_reading
+from simulators.platform.shaping import parse_rate
+
+app = typer.Typer()
+console = Console(stderr=True)
+
+
+@app.command()
+def platform(
+    state: Annotated[Path | None, typer.Option(help="Directory for everything it keeps; a temporary one without.")] = None,
+    files: Annotated[Path | None, typer.Option(help="DIR/firmware/* and DIR/logo/* are uploaded.", exists=True, file_okay=False)] = None,
+    bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    public_host: Annotated[str, typer.Option(help="Name that goes into URLs; default: the bind address.")] = "",
+    api_port: Annotated[int, typer.Option(help="Port of the REST API; 0 is any free port.", min=0, max=65_535)] = 0,
+    mqtt_port: Annotated[int, typer.Option(help="Port of the broker; 0 is any free port.", min=0, max=65_535)] = 0,
+    broker: Annotated[str, typer.Option(help="embedded, amqtt, mosquitto, or the URL of a running broker.")] = "embedded",
+    provision: Annotated[int, typer.Option(help="This many more devices.", min=0, max=1_000_000)] = 0,
+    seed: Annotated[int, typer.Option(help="Decides ids and file contents.")] = 0,
+    test_clock: Annotated[bool, typer.Option("--test-clock", help="Serve the endpoint that advances the clock.")] = False,
+    personality: Annotated[str, typer.Option(help="A named wrong platform instead of the reference.")] = "",
+    shape: Annotated[str, typer.Option(help="Bandwidth of each device's downloads, as 20kbit.")] = "",
+    read: Annotated[list[str] | None, typer.Option(help="Another reading of a READ row, as KEY-08=complete-delivery.")] = None,
+    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="More log output.")] = 0,
+) -> None:
+    """Serve the reference platform: REST and MQTT. Prints the path of a ready target file; ends on Ctrl-C."""
+    logging.basicConfig(level=[logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)])
+    with tempfile.TemporaryDirectory(prefix="hil-platform-") as temporary:
+        settings = PlatformSettings(
+            state_directory=state or Path(temporary),
+            files_directory=files,
+            bind=bind,
+            public_host=public_host,
+            api_port=api_port,
+            provision=provision,
+            seed=seed,
+            test_clock=test_clock,
+            shape_bytes_per_s=_rate(shape),
+            rules=_rules(personality, read or []),
+        )
+        asyncio.run(_serve(settings, broker, mqtt_port))
+
+
+def _rate(shape: str) -> float | None:
+    try:
+        return parse_rate(shape) if shape else None
+    except ValueError as error:
+        raise ConfigurationError("hil platform", "", "--shape", str(error)) from error
+
+
+def _rules(personality: str, readings: list[str]) -> Rules:
+    rules = REFERENCE
+    if personality:
+        raise ConfigurationError("hil platform", "", "--personality", f"there is no personality {personality!r}")
+    for text in readings:
+        requirement, _, reading = text.partition("=")
+        try:
+            rules = with_reading(rules, requirement, reading)
+        except ValueError as error:
+            raise ConfigurationError("hil platform", "", "--read", str(error)) from error
+    return rules
+
+
+async def _serve(settings: PlatformSettings, broker: str, mqtt_port: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+
+    def make_broker(directory: DeviceDirectory) -> BrokerPort:
+        return broker_named(broker, BrokerSettings(settings.bind, mqtt_port, public_host=settings.public_host), directory)
+
+    async with ReferencePlatform(settings, make_broker, clock=AdvanceableClock(SystemClock())) as running:
+        console.print(f"REST  {running.api_url}\nMQTT  {running.mqtt_url}", highlight=False)
+        typer.echo(f"target file: {running.target_path}")
+        await stop.wait()
+
+
+def broker_named(name: str, settings: BrokerSettings, directory: DeviceDirectory) -> BrokerPort:
+    """A broker backend by its entry point's name. Raises ConfigurationError for an unknown one."""
+    points = {point.name: point for point in entry_points(group="hil.brokers")}
+    if name not in points:
+        raise ConfigurationError("hil platform", "", "--broker", f"there is no broker {name!r}; there is {', '.join(sorted(points))}")
+    made: BrokerPort = points[name].load()(settings, directory)
+    return made

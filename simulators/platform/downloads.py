@@ -1,0 +1,216 @@
+"""Streaming a download: disk to network with bounded buffers, under the 15-minute bound, shaped and faulted where that is asked for.
+
+A transfer counts as over when the peer's kernel has acknowledged every byte, not when our last write returned: small files fit into socket
+buffers whole, and a bound that ended at the last write would not bound them (DLD-05). On a simulated network there is no socket to ask;
+there the last write is the end.
+"""
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from harness.clock import AdvanceableClock
+from simulators.platform.download_faults import DownloadFault, DownloadFaultKind
+from simulators.platform.service import Download, Service
+from simulators.platform.shaping import Shaper
+
+CHUNK_BYTES = 64 * 1024
+WRITE_BUFFER_BYTES = 16 * 1024  # at most this much of a slow download waits in user space, beside one chunk
+_ACKNOWLEDGED_POLL_S = (0.0, 0.002, 0.01, 0.05, 0.25)
+
+TIME_IS_UP = "15 minutes are over"
+PEER_GONE = "the peer closed the connection"
+
+
+@asynccontextmanager
+async def bounded(transport: asyncio.Transport, clock: AdvanceableClock, limit_s: float) -> AsyncIterator["Bound"]:
+    """Resets the connection when `limit_s` have passed on `clock`, even in a jump of it.   Source: DLD-05."""
+    bound = Bound(transport, clock, clock.monotonic_s() + limit_s)
+    forget = clock.on_advance(bound.look)
+    bound.look()
+    try:
+        yield bound
+    finally:
+        forget()
+        bound.cancel()
+
+
+class Bound:
+    """The deadline of one transfer; `is_over` once it has struck."""
+
+    def __init__(self, transport: asyncio.Transport, clock: AdvanceableClock, at_s: float) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._at_s = at_s
+        self._timer: asyncio.TimerHandle | None = None
+        self.is_over = False
+
+    def look(self) -> None:
+        """Strikes if it is time, and else looks again when it will be."""
+        self.cancel()
+        left_s = self._at_s - self._clock.monotonic_s()
+        if left_s <= 0:
+            self.is_over = True
+            reset(self._transport)
+        else:
+            self._timer = asyncio.get_running_loop().call_later(left_s, self.look)
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Ends the connection so that the peer sees a reset, and what waits in buffers never arrives."""
+    connection: socket.socket | None = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+async def acknowledged(transport: asyncio.Transport) -> bool:
+    """Waits until the peer has all bytes that were written; False where the connection ended before."""
+    connection: socket.socket | None = transport.get_extra_info("socket")
+    attempt = 0
+    while not transport.is_closing():
+        if connection is None or (transport.get_write_buffer_size() == 0 and _unacknowledged_bytes(connection) == 0):
+            return True
+        await asyncio.sleep(_ACKNOWLEDGED_POLL_S[min(attempt, len(_ACKNOWLEDGED_POLL_S) - 1)])
+        attempt += 1
+    return False
+
+
+def _unacknowledged_bytes(connection: socket.socket) -> int:
+    answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    return int.from_bytes(answer, "little")
+
+
+@dataclass(slots=True)
+class Transfer:
+    """One body on its way. `sent_bytes` counts what was handed to the network."""
+
+    response: web.StreamResponse
+    transport: asyncio.Transport
+    download: Download
+    service: Service
+    shaper: Shaper | None
+    fault: DownloadFault | None
+    progress: Callable[[int], None] | None
+    sent_bytes: int = 0
+    problem: str = ""
+    _pacer: Shaper | None = field(default=None)
+
+    async def run(self) -> None:
+        """Sends the body to its end, or says in `problem` why not."""
+        try:
+            await self._send_all()
+            await self.response.write_eof()
+            if not self.problem and not await acknowledged(self.transport):
+                self.problem = PEER_GONE
+        except ConnectionError:
+            self.problem = self.problem or PEER_GONE
+
+    async def _send_all(self) -> None:
+        download = self.download
+        assert download.copy is not None
+        download.copy.seek(download.first)
+        left = download.end - download.first
+        held_back = 1 if download.must_claim and left else 0
+        while left > held_back:
+            data = download.copy.read(self._step_bytes(left - held_back))
+            if not data:
+                self.problem = "the copy is shorter than its key says"
+                reset(self.transport)
+                return
+            left -= len(data)
+            if not await self._send(data):
+                return
+        if download.must_claim:
+            await self._send_last(download.copy.read(held_back))
+        if self.fault:
+            await self._strike_after_all(self.fault)
+
+    async def _strike_after_all(self, fault: DownloadFault) -> None:
+        if fault.kind is DownloadFaultKind.CUT and self.sent_bytes == self._strike_byte():
+            await self._strike(b"")
+        if fault.kind is DownloadFaultKind.LONG:
+            await self.response.write_eof()
+            self.transport.write(bytes(fault.amount_bytes))  # below the HTTP writer, which would keep to the announced length
+            self.problem = f"fault: {fault.amount_bytes} bytes more than announced"
+            self.transport.close()
+
+    async def _send_last(self, data: bytes) -> None:
+        """Under `complete-delivery`: the last byte goes out only to a peer that has all the others, and only once."""
+        if not await acknowledged(self.transport):
+            self.problem = PEER_GONE
+        elif not self.service.claim_if_complete(self.download):
+            self.problem = "the file was delivered elsewhere meanwhile"
+            reset(self.transport)
+        elif data:
+            await self._send(data)
+
+    def _step_bytes(self, left: int) -> int:
+        """How many bytes to send next: up to where a fault strikes."""
+        size_bytes = min(left, self.shaper.chunk_bytes if self.shaper else CHUNK_BYTES)
+        if self._pacer:
+            size_bytes = min(size_bytes, self._pacer.chunk_bytes)
+        if self.fault and 0 <= self.sent_bytes < (strike := self._strike_byte()):
+            size_bytes = min(size_bytes, strike - self.sent_bytes)
+        return size_bytes
+
+    def _strike_byte(self) -> int:
+        """The byte of the body at which the fault strikes."""
+        assert self.fault is not None
+        size_bytes = self.download.end - self.download.first
+        if self.fault.kind is DownloadFaultKind.SHORT:
+            return max(0, size_bytes - self.fault.amount_bytes)
+        return self.fault.at_byte if self.fault.at_byte >= 0 else size_bytes + self.fault.at_byte
+
+    async def _send(self, data: bytes) -> bool:
+        """Sends `data` unless a fault ends the transfer here."""
+        if self.fault and self.sent_bytes == self._strike_byte():
+            data = await self._strike(data)
+            if not data:
+                return False
+        step = self._pacer.chunk_bytes if self._pacer else len(data)
+        for start in range(0, len(data), step):
+            await self._pass(data[start : start + step])
+        return True
+
+    async def _pass(self, data: bytes) -> None:
+        for shaper in (self.shaper, self._pacer):
+            if shaper:
+                await asyncio.sleep(shaper.delay_s(len(data), asyncio.get_running_loop().time()))
+        await self.response.write(data)
+        self.sent_bytes += len(data)
+        if self.progress:
+            self.progress(self.sent_bytes)
+
+    async def _strike(self, data: bytes) -> bytes:
+        """Carries the fault out; returns what is to be sent of `data`, nothing where the transfer ends."""
+        assert self.fault is not None
+        match self.fault.kind:
+            case DownloadFaultKind.CUT | DownloadFaultKind.SHORT:
+                self.problem = f"fault: {self.fault.kind.value} at byte {self.sent_bytes}"
+                if self.fault.kind is DownloadFaultKind.CUT:
+                    await acknowledged(self.transport)
+                    reset(self.transport)
+                else:
+                    self.transport.close()
+                return b""
+            case DownloadFaultKind.STALL:
+                await asyncio.sleep(self.fault.pause_s)
+            case DownloadFaultKind.TRICKLE:
+                self._pacer = Shaper(self.fault.bytes_per_s)
+                return data
+            case DownloadFaultKind.CORRUPT:
+                return bytes([data[0] ^ 0xFF]) + data[1:]
+        return data

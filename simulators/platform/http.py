@@ -1,0 +1,318 @@
+"""The REST side as aiohttp routes: reads requests strictly, asks the service, dresses its answer. Decides nothing about the protocol.
+
+Every answer of the API is a `main.SuccessResponse` or `main.ErrorResponse`, whatever went wrong; nothing a client sends may cause a 5xx.
+"""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from harness.clock import AdvanceableClock, rfc3339
+from harness.wire.responses import COMMAND_SENT, DOWNLOAD_PATH, ORGANISATION_FILES_PATH, SEND_COMMAND, ErrorBody, SuccessBody
+from simulators.platform.download_faults import DownloadFault, DownloadFaultKind, DownloadFaultPlan, FaultedDownload
+from simulators.platform.downloads import TIME_IS_UP, WRITE_BUFFER_BYTES, Transfer, bounded
+from simulators.platform.observation import Endpoint, HttpObserver, SeenRequest
+from simulators.platform.refusals import Refusal
+from simulators.platform.rules import JSON, OCTET_STREAM, Rules
+from simulators.platform.service import CommandRequest, Download, DownloadRequest, Service
+from simulators.platform.shaping import Shaper
+from simulators.platform.trail import trace_id
+
+COMMAND_BODY_BYTES_MAX = 256 * 1024
+QUERY_FIELDS_MAX = 100
+ADVANCE_SECONDS_MAX = 100 * 366 * 24 * 3600.0
+
+LIST_FILES = "list files"
+DOWNLOAD_FILE = "download file"
+
+log = logging.getLogger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def parameter_values(raw_query: str, name: str) -> list[str]:
+    """Every value of a query parameter; none where the query has too many parameters to be honest."""
+    try:
+        fields = parse_qsl(raw_query, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX, errors="surrogateescape")
+    except ValueError:
+        return []
+    return [value for field_name, value in fields if field_name == name]
+
+
+def json_answer(status: int, body: dict[str, Any], *, content_type: str = JSON, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(status=status, body=json.dumps(body).encode(), content_type=content_type, headers=headers)
+
+
+def error_answer(refusal: Refusal, action: str, *, scheme: str, rules: Rules, content_type: str = JSON) -> web.Response:
+    """A refusal as `main.ErrorResponse`.   Source: CMD-17, DLD-08, DLD-15."""
+    is_challenged = refusal.status == 401 and rules.http.announces_challenge
+    headers = {"WWW-Authenticate": f'{scheme} realm="Device Communication"'} if is_challenged else None
+    body = ErrorBody(refusal.message, action, refusal.code).body()
+    return json_answer(refusal.status, body, content_type=content_type, headers=headers)
+
+
+class Api:
+    """The protocol's endpoints."""
+
+    def __init__(
+        self,
+        service: Service,
+        clock: AdvanceableClock,
+        *,
+        observer: HttpObserver | None = None,
+        faults: DownloadFaultPlan | None = None,
+        shape_bytes_per_s: float | None = None,
+    ) -> None:
+        self._service = service
+        self._clock = clock
+        self.observer = observer
+        self.faults = faults
+        self._shape_bytes_per_s = shape_bytes_per_s
+        self._shapers: dict[str, Shaper] = {}
+        self._attempts: dict[str, int] = {}
+        self._exchanges = 0
+        self.open_downloads = 0
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_post("/v2/projects/{project_id}/devices/{device_id}/communication/command", self.send_command)
+        app.router.add_get("/v2/projects/{project_id}/files", self.list_project_files)
+        app.router.add_get(ORGANISATION_FILES_PATH, self.list_organisation_files)
+        app.router.add_get(DOWNLOAD_PATH, self.download)
+
+    # --- commands and lists ---
+
+    async def send_command(self, request: web.Request) -> web.StreamResponse:
+        project_id, device_id = request.match_info["project_id"], request.match_info["device_id"]
+        body = await read_body(request, COMMAND_BODY_BYTES_MAX)
+        exchange = self._seen(request, "command", b"" if isinstance(body, Refusal) else body, project_id, device_id)
+        if isinstance(body, Refusal):
+            outcome: Refusal | None = body
+        else:
+            outcome = await self._service.send_command(
+                CommandRequest(authorization_of(request), project_id, device_id, body, trace_of(request))
+            )
+        answer = (
+            error_answer(outcome, SEND_COMMAND, scheme="Bearer", rules=self._service.rules)
+            if outcome
+            else json_answer(200, SuccessBody(COMMAND_SENT, SEND_COMMAND).body())
+        )
+        return self._answered(exchange, answer)
+
+    async def list_project_files(self, request: web.Request) -> web.StreamResponse:
+        return self._list(request, request.match_info["project_id"])
+
+    async def list_organisation_files(self, request: web.Request) -> web.StreamResponse:
+        return self._list(request, None)
+
+    def _list(self, request: web.Request, project_id: str | None) -> web.Response:
+        exchange = self._seen(request, "files", b"", project_id or "")
+        types = parameter_values(request.rel_url.raw_query_string, "type")
+        outcome = self._service.list_files(authorization_of(request), types, project_id)
+        answer = (
+            error_answer(outcome, LIST_FILES, scheme="Bearer", rules=self._service.rules)
+            if isinstance(outcome, Refusal)
+            else json_answer(200, self._service.rules.files.list_body(outcome))
+        )
+        return self._answered(exchange, answer)
+
+    # --- downloads ---
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        exchange = self._seen(request, "download")
+        rules = self._service.rules
+        is_head = request.method == "HEAD"
+        if is_head and rules.http.head_status == 405:
+            return self._answered(exchange, json_answer(405, ErrorBody("Use GET", DOWNLOAD_FILE).body(), headers={"Allow": "GET"}))
+        outcome = self._service.open_download(
+            DownloadRequest(
+                authorization_of(request),
+                parameter_values(request.rel_url.raw_query_string, "key"),
+                request.headers.getall("Range", []),
+                is_head,
+                trace_of(request),
+            )
+        )
+        if isinstance(outcome, Refusal):
+            error_type = rules.http.download_error_type
+            answer = error_answer(outcome, DOWNLOAD_FILE, scheme="Basic", rules=rules, content_type=error_type)
+            return self._answered(exchange, answer)
+        return await self._serve(request, exchange, outcome)
+
+    async def _serve(self, request: web.Request, exchange: int, download: Download) -> web.StreamResponse:
+        fault = self._fault_for(download) if download.copy is not None else None
+        if fault and fault.kind in (DownloadFaultKind.ERROR, DownloadFaultKind.REDIRECT):
+            return self._answered(exchange, self._faulted_answer(download, fault))
+        response = web.StreamResponse(status=206 if download.is_part else 200, headers=self._download_headers(download))
+        if fault and fault.kind is DownloadFaultKind.CHUNKED:
+            response.enable_chunked_encoding()
+        else:
+            response.content_length = download.end - download.first
+        if download.copy is None:
+            await response.prepare(request)
+            self._report(exchange, response, b"")
+            return response
+        await self._transfer(request, exchange, response, download, fault)
+        return response
+
+    async def _transfer(
+        self, request: web.Request, exchange: int, response: web.StreamResponse, download: Download, fault: DownloadFault | None
+    ) -> None:
+        transport = request.transport
+        observer = self.observer
+        if transport is None:
+            self._service.end_download(download)
+            return
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        progress = (lambda sent_bytes: observer.progress(exchange, sent_bytes)) if observer else None
+        transfer = Transfer(response, transport, download, self._service, self._shaper(download), fault, progress)
+        self._service.download_started(download)
+        self.open_downloads += 1
+        try:
+            async with bounded(transport, self._clock, self._service.rules.keys.transfer_time_s_max) as bound:
+                await response.prepare(request)
+                if observer:
+                    observer.response(exchange, response.status, list(response.headers.items()))
+                await transfer.run()
+            if bound.is_over:
+                transfer.problem = TIME_IS_UP
+        except BaseException as error:
+            transfer.problem = transfer.problem or type(error).__name__
+            raise
+        finally:
+            self.open_downloads -= 1
+            self._service.download_ended(download, transfer.sent_bytes, transfer.problem)
+            if observer:
+                observer.ended(exchange, transfer.sent_bytes, complete=not transfer.problem, body=b"", problem=transfer.problem)
+
+    def _download_headers(self, download: Download) -> dict[str, str]:
+        """Source: DLD-01, DLD-10."""
+        headers = {
+            "Content-Type": OCTET_STREAM,
+            "Content-Disposition": self._service.rules.files.content_disposition(download.key.file_name),
+            "Accept-Ranges": self._service.accept_ranges,
+            "Cache-Control": "no-store",
+        }
+        if download.is_part:
+            headers["Content-Range"] = f"bytes {download.first}-{download.end - 1}/{download.key.size_bytes}"
+        return headers
+
+    def _shaper(self, download: Download) -> Shaper | None:
+        if self._shape_bytes_per_s is None:
+            return None
+        return self._shapers.setdefault(download.key.device_id, Shaper(self._shape_bytes_per_s))
+
+    def _fault_for(self, download: Download) -> DownloadFault | None:
+        if self.faults is None:
+            return None
+        key = download.key
+        self._attempts[key.device_id] = number = self._attempts.get(key.device_id, 0) + 1
+        return self.faults(FaultedDownload(key.device_id, key.id, key.file_name, key.size_bytes, number))
+
+    def _faulted_answer(self, download: Download, fault: DownloadFault) -> web.Response:
+        if not fault.consumes_key:
+            self._service.give_back(download)
+        self._service.end_download(download)
+        headers = {"Location": fault.location} if fault.kind is DownloadFaultKind.REDIRECT else None
+        return web.Response(status=fault.status, body=fault.body, content_type=fault.content_type, headers=headers)
+
+    # --- the observer ---
+
+    def _seen(self, request: web.Request, endpoint: Endpoint, body: bytes = b"", project_id: str = "", device_id: str = "") -> int:
+        self._exchanges += 1
+        if self.observer:
+            seen = SeenRequest(
+                endpoint,
+                request.method,
+                request.raw_path,
+                list(request.headers.items()),
+                body,
+                project_id,
+                device_id or (self._service.device_id_of(authorization_of(request)) if endpoint == "download" else ""),
+                request.remote or "",
+            )
+            self.observer.request(self._exchanges, seen)
+        return self._exchanges
+
+    def _answered(self, exchange: int, answer: web.Response) -> web.Response:
+        body = answer.body
+        self._report(exchange, answer, body if isinstance(body, bytes) else b"")
+        return answer
+
+    def _report(self, exchange: int, answer: web.StreamResponse, body: bytes) -> None:
+        if self.observer:
+            self.observer.response(exchange, answer.status, list(answer.headers.items()))
+            self.observer.ended(exchange, len(body), complete=True, body=body, problem="")
+
+
+def authorization_of(request: web.BaseRequest) -> Sequence[str]:
+    return request.headers.getall("Authorization", [])
+
+
+def trace_of(request: web.BaseRequest) -> str:
+    return trace_id(request.headers.get("traceparent", ""))
+
+
+async def read_body(request: web.Request, limit_bytes: int) -> bytes | Refusal:
+    """The whole body; refused where it is longer than `limit_bytes`, or cannot be read as its headers promise."""
+    too_large = Refusal(413, "body_too_large", f"The body is longer than {limit_bytes} bytes")
+    if (request.content_length or 0) > limit_bytes:
+        return too_large
+    body = bytearray()
+    try:
+        async for chunk in request.content.iter_chunked(64 * 1024):
+            body += chunk
+            if len(body) > limit_bytes:
+                return too_large
+    except (web.RequestPayloadError, HttpProcessingError, ValueError):
+        return Refusal(400, "unreadable_body", "The body cannot be read")
+    return bytes(body)
+
+
+class TestClock:
+    """`POST /_test/clock/advance {"seconds": N}`: there only when it was asked for."""
+
+    PATH = "/_test/clock/advance"
+
+    def __init__(self, clock: AdvanceableClock, advanced: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._advanced = advanced
+
+    async def advance(self, request: web.Request) -> web.StreamResponse:
+        body = await read_body(request, 1_024)
+        seconds = None if isinstance(body, Refusal) else _seconds(body)
+        if seconds is None:
+            return json_answer(400, ErrorBody("'seconds' must be a number of at least 0", "advance clock").body())
+        self._clock.advance(seconds)
+        self._advanced(seconds)
+        return json_answer(200, {"now": rfc3339(self._clock.utc_s(), fraction_digits=6)})
+
+
+def _seconds(body: bytes) -> float | None:
+    try:
+        seconds = json.loads(body)["seconds"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= ADVANCE_SECONDS_MAX:
+        return None
+    return float(seconds)
+
+
+@web.middleware
+async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answers of the router (404, 405) and of our own defects (500), as `main.ErrorResponse` too."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return json_answer(error.status, ErrorBody(error.reason, request.method).body(), headers=headers)
+    except (ConnectionError, TimeoutError):
+        raise
+    except Exception:
+        log.exception("a request was not served")
+        return json_answer(500, ErrorBody("Internal error", request.method).body())

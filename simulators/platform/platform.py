@@ -1,0 +1,306 @@
+"""The reference platform as one object: start it on any event loop, real or simulated, ask it for its URLs, stop it.
+
+It ties the skins together: store and contents in a state directory, a broker behind its port, the HTTP server, the wake-up for keys that
+end, and the target file. With the same state directory it starts again where it was killed, without repair.
+"""
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from harness.clock import AdvanceableClock, Clock, SystemClock
+from harness.entropy import Entropy, SystemEntropy
+from harness.errors import BenchError
+from harness.wire.files import FileType
+from simulators.broker.port import BrokerPort, DeviceDirectory, DevicePrincipal, Login, Principal, TrustedPrincipal
+from simulators.platform.access import Device, secret_digest
+from simulators.platform.contents import Contents
+from simulators.platform.download_faults import DownloadFaultPlan
+from simulators.platform.files import file_name_problem
+from simulators.platform.http import Api, TestClock, json_errors
+from simulators.platform.observation import HttpObserver
+from simulators.platform.provisioning import SECRET_BYTES, Secrets, inventory, logins, provision
+from simulators.platform.rules import REFERENCE, Rules
+from simulators.platform.service import Service
+from simulators.platform.store import Store
+from simulators.platform.target import fleet_lines, target_tables, to_toml
+from simulators.platform.trail import Happening, Trail
+
+SHUTDOWN_TIMEOUT_S = 10.0  # how long running downloads may take to end when the platform stops
+PLATFORM_LOGIN = "hil-platform"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformSettings:
+    """How a platform is set up. Ports of 0 are any free port; `state_directory` None keeps everything for this run only."""
+
+    state_directory: Path | None = None
+    files_directory: Path | None = None  # `firmware/*` and `logo/*` below it are uploaded to the first project
+    bind: str = "127.0.0.1"
+    public_host: str = ""  # what stands in URLs; empty: the bind address
+    api_port: int = 0
+    provision: int = 0  # devices beside the standard ones
+    seed: int = 0  # decides ids and file contents
+    name: str = "reference"
+    test_clock: bool = False
+    shape_bytes_per_s: float | None = None  # bandwidth of each device's downloads; None: no bound
+    shutdown_timeout_s: float = SHUTDOWN_TIMEOUT_S
+    rules: Rules = field(default_factory=lambda: REFERENCE)
+
+
+class Directory:
+    """Who may log in to the broker: each device with its id and token, and the platform itself.   Source: CMD-23, DLD-13."""
+
+    def __init__(self, store: Store, secrets: Secrets, trail: Trail) -> None:
+        self._store = store
+        self._secrets = secrets
+        self._trail = trail
+
+    def authenticate(self, client_id: str, username: str | None, password: bytes | None) -> Principal | None:
+        token = (password or b"").decode("utf-8", "surrogateescape")
+        if username == client_id and self._store.is_token_of(client_id, secret_digest(token)):
+            return DevicePrincipal(client_id)
+        if username == PLATFORM_LOGIN and secret_digest(token) == secret_digest(self._secrets.broker_password()):
+            return TrustedPrincipal(client_id)
+        self._trail.add(Happening.LOGIN_REFUSED, facts={"via": "mqtt"})
+        return None
+
+    def logins(self) -> list[Login]:
+        platform = Login(PLATFORM_LOGIN, PLATFORM_LOGIN, self._secrets.broker_password(), is_trusted=True)
+        return [platform, *logins(self._store, self._secrets)]
+
+
+class ReferencePlatform:
+    """REST, MQTT and downloads, right in every row of CMD, KEY, DLD and LST. Use it as an async context manager.
+
+    `make_broker` gets the directory of logins and returns a broker that has not been started; platform and broker start and stop together.
+    """
+
+    def __init__(
+        self,
+        settings: PlatformSettings,
+        make_broker: Callable[[DeviceDirectory], BrokerPort],
+        *,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+        observer: HttpObserver | None = None,
+        faults: DownloadFaultPlan | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock if isinstance(clock, AdvanceableClock) else AdvanceableClock(clock or SystemClock())
+        self._entropy = entropy or SystemEntropy()
+        self._make_broker = make_broker
+        self._observer = observer
+        self._faults = faults
+        self._closing = contextlib.AsyncExitStack()
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self.api_url = ""
+        self.mqtt_url = ""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Serves when it returns. Raises BenchError: a port is taken, the state cannot be read."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._closing.aclose()
+            raise
+
+    async def stop(self) -> None:
+        """Lets running downloads end (within the settings' limit), then closes everything."""
+        await self._closing.aclose()
+
+    async def restart(self) -> None:
+        """Stops and starts again on the same ports and state; without a state directory the store is kept in place."""
+        if self.settings.state_directory is None:
+            raise BenchError("a platform without a state directory cannot be restarted")
+        await self.stop()
+        await self.start()
+
+    async def _start(self) -> None:
+        directory = self.settings.state_directory
+        if directory is None:
+            directory = Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="hil-platform-")))
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self._open_store()
+        self.broker = self._make_broker(Directory(self.store, self.secrets, self.trail))
+        contents = Contents(directory)
+        self.service = Service(self.store, contents, self.broker, self.clock, self._entropy, self.settings.rules, self.trail)
+        self._contents = contents
+        self._fill()
+        await self.broker.start()
+        self._closing.push_async_callback(self.broker.stop)
+        self.mqtt_url = self.broker.mqtt_url
+        await self._listen()
+        self._begin_sweeping()
+        self.target_path = self._write_target()
+
+    def _open_store(self) -> None:
+        is_kept = self.settings.state_directory is not None
+        self.store = Store(self.directory / "platform.db" if is_kept else None)
+        self._closing.callback(self.store.close)
+        self.trail = Trail(self.store, self.clock)
+        if self.settings.test_clock and (ahead := self.store.setting("clock ahead")):
+            self.clock.advance(float(ahead))  # else a killed platform would give its keys their life back
+        self.secrets = Secrets(_kept_secret(self.directory / "secret", self._entropy))
+
+    def _fill(self) -> None:
+        provision(self.service, self.store, self.secrets, self.settings.seed, self.settings.provision)
+        if self.settings.files_directory:
+            for file_type in FileType:
+                for path in sorted((self.settings.files_directory / file_type.value).glob("*")):
+                    if path.is_file():
+                        self.upload(inventory(self.settings.seed).projects[0].id, file_type, path.name, path.read_bytes())
+        self.service.remove_orphans()
+
+    async def _listen(self) -> None:
+        self.api = Api(
+            self.service,
+            self.clock,
+            observer=self._observer,
+            faults=self._faults,
+            shape_bytes_per_s=self.settings.shape_bytes_per_s,
+        )
+        app = web.Application(middlewares=[json_errors])
+        self.api.add_routes(app)
+        if self.settings.test_clock:
+            app.router.add_post(TestClock.PATH, TestClock(self.clock, self._clock_advanced).advance)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=self.settings.shutdown_timeout_s, keepalive_timeout=75.0)
+        await runner.setup()
+        self._closing.push_async_callback(runner.cleanup)
+        port = await self._bind(runner)
+        host = self.settings.public_host or self.settings.bind
+        self.api_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.service.public_url = self.api_url
+        self.store.put_setting("api port", str(port))
+
+    async def _bind(self, runner: web.AppRunner) -> int:
+        """Listens on the wanted port; for any port, on the one of the last time if it is still free."""
+        wanted = self.settings.api_port or int(self.store.setting("api port") or 0)
+        try:
+            site = web.TCPSite(runner, self.settings.bind, wanted, backlog=1_024, reuse_address=True)
+            await site.start()
+        except OSError as error:
+            if self.settings.api_port or not wanted:
+                raise BenchError(f"cannot listen on {self.settings.bind} port {wanted}: {error}") from error
+            site = web.TCPSite(runner, self.settings.bind, 0, backlog=1_024, reuse_address=True)
+            await site.start()
+        return int(runner.addresses[0][1])
+
+    # --- keys that nobody uses ---
+
+    def _begin_sweeping(self) -> None:
+        self._closing.callback(self._stop_sweeping)
+        self._closing.callback(self.clock.on_advance(self._sweep))
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Ends what is over, and looks again when the next key ends: in a minute at the latest, as a key may be issued meanwhile."""
+        self._stop_sweeping()
+        next_end_s = self.service.sweep()
+        wait_s = 60.0 if next_end_s is None else min(60.0, max(0.0, next_end_s - self.clock.utc_s()))
+        self._sweep_timer = asyncio.get_running_loop().call_later(wait_s, self._sweep)
+
+    def _stop_sweeping(self) -> None:
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer = None
+
+    def _clock_advanced(self, seconds: float) -> None:
+        ahead_s = float(self.store.setting("clock ahead") or 0) + seconds
+        self.store.put_setting("clock ahead", str(ahead_s))
+
+    # --- the target file ---
+
+    def _write_target(self) -> Path:
+        path = self.directory / "target.toml"
+        (self.directory / "devices.jsonl").write_text("".join(fleet_lines(self.store, self.secrets)))
+        _write_private(path, to_toml(self.target()).encode())
+        return path
+
+    def target(self) -> dict[str, Any]:
+        """The target file's content as nested tables; paths in it are relative to the state directory."""
+        optional: dict[str, str | Mapping[str, str]] = {"declares": self.settings.rules.declared()}
+        if self.settings.provision:
+            optional["devices_file"] = "devices.jsonl"
+        if self.settings.test_clock:
+            optional["clock"] = {"advance_url": self.api_url + TestClock.PATH}
+        return target_tables(
+            name=self.settings.name,
+            api_url=self.api_url,
+            mqtt_url=self.mqtt_url,
+            store=self.store,
+            secrets=self.secrets,
+            projects=inventory(self.settings.seed).projects,
+            contents=Path("contents"),
+            optional=optional,
+        )
+
+    # --- what a portal user may do ---
+
+    def devices(self) -> list[Device]:
+        return list(self.store.devices())
+
+    def token(self, device_id: str) -> str:
+        return self.secrets.device_token(device_id)
+
+    def upload(self, project_id: str, file_type: FileType, name: str, data: bytes, description: str = "") -> None:
+        """Stores a file as the portal does. Raises ValueError for a name that cannot be."""
+        if problem := file_name_problem(file_type, name):
+            raise ValueError(f"{name!r} cannot be uploaded: {problem}")
+        self.service.put_file(project_id, file_type, name, data, description)
+
+    def delete_file(self, project_id: str, file_type: FileType, name: str) -> bool:
+        return self.service.delete_file(project_id, file_type, name)
+
+    def set_allowed_commands(self, device_id: str, allowed_commands: str) -> bool:
+        """Changes a device's metadata; False where there is no such device."""
+        self.trail.add(Happening.ALLOWED_COMMANDS_SET, device_id, facts={"allowed_commands": allowed_commands})
+        return self.store.set_allowed_commands(device_id, allowed_commands)
+
+
+def _kept_secret(path: Path, entropy: Entropy) -> bytes:
+    """The secret of this state directory; drawn at its first start, by whichever process comes first."""
+    with contextlib.suppress(FileExistsError):
+        fresh = path.with_name(f"secret-{entropy.random_bytes(8).hex()}")
+        _write_private(fresh, entropy.random_bytes(SECRET_BYTES))
+        try:
+            if not path.exists():
+                path.hardlink_to(fresh)
+        finally:
+            fresh.unlink()
+    return path.read_bytes()
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """Writes a file that only its owner may read, in one step: there is never half of it."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)
+    fresh.write_bytes(data)
+    fresh.replace(path)
+
+
+def port_of(url: str) -> int:
+    """The port of a URL that names one."""
+    port = urlsplit(url).port
+    assert port is not None
+    return port
