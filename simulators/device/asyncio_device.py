@@ -246,9 +246,9 @@ class AsyncioDevice:
             case machine.Restart():
                 self._console("rebooting")
                 self._end(Ending.REBOOT)
-            case machine.Die(reason):
-                self._console(f"crashed: {reason}")
-                self._end(Ending.CRASH)
+            case machine.Die(reason, _, is_reboot):
+                self._console(reason)
+                self._end(Ending.REBOOT if is_reboot else Ending.CRASH)
 
     def _is_listening(self) -> None:
         self._console("listening")

@@ -76,11 +76,21 @@ class PublishResult:
     topic: str = ""
 
 
+class Keeps(Enum):
+    """What of the current step outlives a crash."""
+
+    NOTHING = "nothing"  # the server will send the packet again
+    SAVED = "saved"  # the effect stays, its packets were not sent
+    SENT = "sent"  # the packets left, too
+
+
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """The firmware dies. The reference never does; personalities do."""
+    """The firmware dies, or, where `is_reboot`, restarts on the spot. The reference never does; personalities do."""
 
     reason: str
+    keeps: Keeps = Keeps.NOTHING
+    is_reboot: bool = False
 
 
 Effect: TypeAlias = ApplyConfiguration | RestoreFactory | StartDownload | DropDownloads | Reboot | PublishResult | Crash

@@ -27,9 +27,9 @@ from harness.wire.files import FileType
 from harness.wire.topics import result_topic
 from simulators.device import downloader, firmware
 from simulators.device.downloader import Download, Finish
-from simulators.device.firmware import Crash, DropDownloads, Effect, Message, PublishResult
+from simulators.device.firmware import Crash, DropDownloads, Keeps, Message, PublishResult
 from simulators.device.flash import DownloadJob, Flash, Shelf, area_name
-from simulators.device.personality import REFERENCE, Cause, Notes, Personality
+from simulators.device.personality import REFERENCE, Cause, Effects, Notes, Personality
 from simulators.device.settings import DeviceSettings
 
 
@@ -82,9 +82,11 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Die:
-    """The firmware crashed; a watchdog may start it again."""
+    """The firmware crashed; a watchdog may start it again. `keeps` has been honoured by the step already."""
 
     reason: str
+    keeps: Keeps = Keeps.NOTHING
+    is_reboot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,17 +240,20 @@ class DeviceMachine:
         message = Message(publish.topic, publish.payload, publish.qos, publish.retain)
         self._perform(message, firmware.decide(self.settings.firmware, self.flash, message), step)
 
-    def _perform(self, cause: Cause, effects: tuple[Effect, ...], step: Step) -> None:
-        for effect in self._personality.executes(self._notes, self.flash, cause, effects):
+    def _perform(self, cause: Cause, effects: Effects, step: Step) -> None:
+        for effect in self._executed(cause, effects):
             match effect:
                 case PublishResult():
                     self._publish(effect, step)
                 case DropDownloads(reason):
                     self._drop_downloads(reason, step)
-                case Crash(reason):
-                    step.actions.append(Die(reason) if reason else Restart())
+                case Crash(reason, keeps, is_reboot):
+                    step.actions.append(Die(reason, keeps, is_reboot))
             self.flash = firmware.apply(effect, self.flash)
         self._start_next_job(step)
+
+    def _executed(self, cause: Cause, effects: Effects) -> Effects:
+        return self._personality.executes(self._notes, self.settings, self.flash, cause, effects)
 
     def _publish(self, result: PublishResult, step: Step) -> None:
         topic = result.topic or result_topic(self.settings.device_id, result.command)
@@ -282,21 +287,24 @@ class DeviceMachine:
         for job in self.flash.jobs:
             self._settle(job, (firmware.failure(job.command, reason),), step)
 
-    def _settle(self, job: DownloadJob, effects: tuple[Effect, ...], step: Step) -> None:
+    def _settle(self, job: DownloadJob, effects: Effects, step: Step) -> None:
         """The job is over: its result is owed to the session from now on, and no longer by the job."""
         self.flash = self.flash.without_job(job.number)
-        for effect in self._personality.executes(self._notes, self.flash, job, effects):
+        for effect in self._executed(job, effects):
             if isinstance(effect, PublishResult):
                 self._publish(effect, step)
             self.flash = firmware.apply(effect, self.flash)
 
     def _finished(self, step: Step, *, is_session_changed: bool) -> Step:
-        """The step with its flash, and with the reboot that is due. A firmware that dies saves and sends nothing of the step."""
-        if any(isinstance(action, Die | Restart) for action in step.actions):
-            return Step(actions=step.actions)
+        """The step with its flash, and with the reboot that is due."""
+        died = next((action for action in step.actions if isinstance(action, Die)), None)
+        if died is not None and died.keeps is Keeps.NOTHING:
+            return Step(actions=[died])
         if self.settings.keeps_session and is_session_changed:
             self.flash = replace(self.flash, session=self.session.memory)
         step.save = self.flash
+        if died is not None:
+            return Step(step.save, step.send if died.keeps is Keeps.SENT else [], [died])
         if self.flash.is_reboot_due:
             self._reboot_when_idle(step)
         return step

@@ -11,7 +11,7 @@ The cores know nothing of personalities. They offer four seams, and a personalit
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from harness.mqtt.client_session import ClientSession, Duties
@@ -22,6 +22,7 @@ from simulators.device.settings import DeviceSettings
 
 Notes: TypeAlias = dict[str, Any]
 Cause: TypeAlias = Message | DownloadJob
+Effects: TypeAlias = tuple[Effect, ...]
 
 
 def same_settings(settings: DeviceSettings) -> DeviceSettings:
@@ -34,7 +35,7 @@ def same_duties(notes: Notes, session: ClientSession, packet: Packet, duties: Du
     return duties
 
 
-def same_effects(notes: Notes, flash: Flash, cause: Cause, effects: tuple[Effect, ...]) -> tuple[Effect, ...]:
+def same_effects(notes: Notes, settings: DeviceSettings, flash: Flash, cause: Cause, effects: Effects) -> Effects:
     """The reference's effects: what the firmware decided."""
     return effects
 
@@ -44,17 +45,33 @@ def same_flash(flash: Flash) -> Flash:
     return flash
 
 
+def tuned(**changes: Any) -> Callable[[DeviceSettings], DeviceSettings]:
+    """Settings with these fields replaced."""
+    return lambda settings: replace(settings, **changes)
+
+
+def downloading(**changes: Any) -> Callable[[DeviceSettings], DeviceSettings]:
+    """Settings with these fields of the download rules replaced."""
+    return lambda settings: replace(settings, download=replace(settings.download, **changes))
+
+
 @dataclass(frozen=True, slots=True)
 class Personality:
-    """One kind of device. `breaks` names the rows of the catalogue that it breaks; an imitation may break several, the reference none."""
+    """One kind of device.
+
+    `breaks` names the rows of the catalogue that it breaks on purpose: certification must report each. `also` names rows that break as a
+    consequence, in some situations: they may be reported. Any other row would be a false accusation. `story` says what the device does.
+    """
 
     name: str
     story: str
     breaks: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     imitates: str = ""
+    """The real stack whose facts (research/protocol-gotchas.md) it follows; "" for a device that is wrong in one decision."""
     tunes: Callable[[DeviceSettings], DeviceSettings] = same_settings
     exchanges: Callable[[Notes, ClientSession, Packet, Duties], Duties] = same_duties
-    executes: Callable[[Notes, Flash, Cause, tuple[Effect, ...]], tuple[Effect, ...]] = same_effects
+    executes: Callable[[Notes, DeviceSettings, Flash, Cause, Effects], Effects] = same_effects
     boots: Callable[[Flash], Flash] = same_flash
 
 
