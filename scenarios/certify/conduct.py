@@ -1,0 +1,79 @@
+"""How a certification is conducted on a terminal: the plan, progress, the package, the verdict, the exit status."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from harness.certification import Certification, Outcome, Part, RunOptions
+from harness.history.timeline import History
+from harness.report.package import as_json, report_of
+from harness.report.terminal import show
+from harness.report.writer import environment, write_package
+from harness.runner import Plan
+from harness.scenario import Scenario
+from scenarios.certify.options import CommonOptions
+
+
+def conduct(certify: Callable[[], Awaitable[Outcome | None]], run: RunOptions, options: CommonOptions) -> None:
+    """Runs a certification on an event loop of its own, writes the package and ends the command with the verdict's status."""
+    outcome = asyncio.run(_until_signal(certify))
+    if outcome is None:
+        return  # Only the plan was asked for.
+    finish(outcome.history, outcome, run.out, as_json_too=options.json)
+
+
+async def _until_signal(certify: Callable[[], Awaitable[Outcome | None]]) -> Outcome | None:
+    """A first Ctrl-C or SIGTERM ends the run early, with a valid partial report."""
+    task = asyncio.ensure_future(certify())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    return await task
+
+
+def finish(history: History, outcome: Outcome, out: Path, *, as_json_too: bool) -> None:
+    """Writes the package, shows the report, and raises the exit status of interfaces.md."""
+    report = report_of(history, outcome.results, outcome.verdict, environment=environment())
+    write_package(out, report, history, key=None)
+    show(report, Console(stderr=as_json_too))
+    typer.echo(f"report: {out}", err=as_json_too)
+    if as_json_too:
+        typer.echo(as_json(report), nl=False)
+    raise typer.Exit(outcome.verdict.exit_status)
+
+
+async def run_parts(certification: Certification, parts: tuple[Part, ...], options: CommonOptions) -> Outcome | None:
+    """Plans, and runs the plan unless only the plan is wanted."""
+    plan = certification.plan(parts)
+    if options.plan:
+        show_plan(plan)
+        return None
+    progress = Progress(plan)
+    return await certification.run(parts, plan, on_end=progress.ended)
+
+
+def show_plan(plan: Plan) -> None:
+    """Prints what would be asked, what would not and why, and how long it would take."""
+    for check in plan.checks:
+        reason = f"  ({check.reason})" if check.reason else ""
+        typer.echo(f"{check.status:15} {check.id}{reason}")
+    asked = sum(check.status == "planned" for check in plan.checks)
+    typer.echo(f"{asked} of {len(plan.checks)} checks, {len(plan.scenarios)} scenarios, about {plan.duration_s:.0f} s")
+
+
+class Progress:
+    """One plain line on standard error as each scenario ends."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._all = len(plan.scenarios)
+        self._done = 0
+
+    def ended(self, scenario: Scenario, problem: str) -> None:
+        self._done += 1
+        trouble = f"  ! {problem}" if problem else ""
+        sys.stderr.write(f"[{self._done:3}/{self._all}] {scenario.subject}: {scenario.title}{trouble}\n")

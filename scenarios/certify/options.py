@@ -1,0 +1,72 @@
+"""The options that all forms of `hil certify` share, and what they come to."""
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.certification import RunOptions
+from harness.checks.registry import all_checks
+from harness.clock import Clock, SystemClock, rfc3339
+from harness.entropy import SystemEntropy
+from harness.errors import ConfigurationError
+from harness.requirements import CATALOGUE
+from harness.runner import Selection
+
+PROFILES = ("quick", "full")
+_SEED_MAX = 2**32 - 1
+
+Profile = Annotated[str, typer.Option("--profile", help="quick or full: full adds what needs real minutes.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Directory of the report package (default: reports/<run id>).", show_default=False)]
+Only = Annotated[str, typer.Option("--only", help="Requirement or check ids, separated by commas: nothing else is asked.")]
+Skip = Annotated[str, typer.Option("--skip", help="Requirement or check ids, separated by commas: these are not asked.")]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Print what would be asked and how long it takes; send nothing.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, max=_SEED_MAX, help="Seed of all chance in this run.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output, everything else on standard error.")]
+
+
+@dataclass(frozen=True, slots=True)
+class CommonOptions:
+    """The options as the user gave them."""
+
+    profile: str = "quick"
+    out: Path | None = None
+    only: str = ""
+    skip: str = ""
+    plan: bool = False
+    seed: int | None = None
+    json: bool = False
+
+    def run_options(self, clock: Clock | None = None) -> RunOptions:
+        """What the run needs of them. Raises ConfigurationError for a profile or an id that does not exist."""
+        if self.profile not in PROFILES:
+            raise ConfigurationError("command line", "", "--profile", f"{self.profile!r} is none of {', '.join(PROFILES)}")
+        seed = SystemEntropy().integer(0, _SEED_MAX) if self.seed is None else self.seed
+        stamp = rfc3339((clock or SystemClock()).utc_s()).replace("-", "").replace(":", "").replace("T", "-").rstrip("Z")
+        run_id = f"{stamp}-{seed:08x}"
+        return RunOptions(
+            run_id=run_id,
+            command=_command_line(seed),
+            seed=seed,
+            out=self.out if self.out is not None else Path("reports") / run_id,
+            selection=Selection(self.profile, _ids("--only", self.only), _ids("--skip", self.skip)),
+        )
+
+
+def _ids(option: str, text: str) -> frozenset[str]:
+    names = frozenset(name.strip() for name in text.split(",")) - {""}
+    known = {*all_checks(), *CATALOGUE, *(name[:6] for name in CATALOGUE)}
+    for name in sorted(names - known):
+        raise ConfigurationError("command line", "", option, f"{name!r} is neither a requirement nor a check of this version")
+    return names
+
+
+def _command_line(seed: int) -> str:
+    """The command that does the same again: as typed, with the seed that was drawn."""
+    words = ["hil", *sys.argv[1:]]
+    if "--seed" not in words:
+        words += ["--seed", str(seed)]
+    return shlex.join(words)
