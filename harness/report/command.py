@@ -1,0 +1,116 @@
+"""`hil report`: reads, verifies, compares and follows report packages. Nothing here judges anything again; that is `hil check`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from harness.cli import EXIT_FAIL, EXIT_OK
+from harness.errors import ConfigurationError
+from harness.report.difference import Change, Difference, difference
+from harness.report.keys import keys_directory, known_keys, wanted_fingerprint
+from harness.report.package import as_members, read_report
+from harness.report.signature import MANIFEST_FILE, verify
+from harness.report.terminal import show
+
+app = typer.Typer(help="Reads, verifies, compares report packages; follows them over nights.", no_args_is_help=True)
+
+Package = Annotated[Path, typer.Argument(metavar="RUN", help="A report package: its directory, or its report.json.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
+
+_CHANGE_STYLES = {Change.WORSE: "bold red", Change.BETTER: "green", Change.NEW: "cyan", Change.GONE: "yellow", Change.OTHER: "dim"}
+
+
+@app.command("show")
+def show_package(
+    run: Package,
+    everything: Annotated[bool, typer.Option("--all", help="Also what was skipped or not applicable.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Prints a report. The exit status is that of the run."""
+    report = read_report(run)
+    if as_json:
+        typer.echo(json.dumps(as_members(report), ensure_ascii=False, indent=1))
+    else:
+        show(report, Console(highlight=False), everything=everything)
+    raise typer.Exit(report.verdict.exit_status)
+
+
+@app.command("verify")
+def verify_package(
+    run: Package,
+    key: Annotated[str, typer.Option("--key", help="Who must have signed: a fingerprint, or a file with the public key.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Says whether a package is as it was signed, and by whom. Works offline. Exit status 0 only if a known key signed it."""
+    directory = _directory(run)
+    known = {wanted_fingerprint(key): "the key that --key names"} if key else known_keys(keys_directory())
+    verification = verify(directory, known)
+    if as_json:
+        members = {name: getattr(verification, name) for name in ("altered", "problem", "fingerprint", "signer", "unlisted")}
+        typer.echo(json.dumps({"verified": verification.is_verified, **members}, ensure_ascii=False, indent=1))
+    else:
+        typer.echo(str(verification))
+        for name in verification.unlisted:
+            typer.echo(f"note: {name} is no part of the signed package")
+    raise typer.Exit(EXIT_OK if verification.is_verified else EXIT_FAIL)
+
+
+@app.command("diff")
+def diff_packages(
+    before: Annotated[Path, typer.Argument(metavar="A", help="The earlier package.")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="The later package.")],
+    as_json: AsJson = False,
+) -> None:
+    """Says what changed from A to B. Exit status 1 if anything got worse."""
+    found = difference(read_report(before), read_report(after))
+    if as_json:
+        typer.echo(json.dumps(_members(found), ensure_ascii=False, indent=1))
+    else:
+        _print_difference(found, Console(highlight=False))
+    raise typer.Exit(EXIT_FAIL if found.is_regression else EXIT_OK)
+
+
+def _directory(run: Path) -> Path:
+    directory = run if run.is_dir() else run.parent
+    if not (directory / MANIFEST_FILE).is_file():
+        raise ConfigurationError(str(run), "", "", f"is no report package: there is no {MANIFEST_FILE}")
+    return directory
+
+
+def _members(found: Difference) -> dict[str, object]:
+    return {
+        "regression": found.is_regression,
+        "verdicts": [verdict.value for verdict in found.verdicts],
+        "checks": [
+            {
+                "id": change.id,
+                "change": change.change.value,
+                "before": change.before.verdict.value if change.before else None,
+                "after": change.after.verdict.value if change.after else None,
+                "detail": change.after.detail if change.after else "",
+            }
+            for change in found.checks
+        ],
+        "newly_covered": list(found.newly_covered),
+        "uncovered": list(found.uncovered),
+    }
+
+
+def _print_difference(found: Difference, console: Console) -> None:
+    if found.is_empty:
+        console.print("nothing changed")
+        return
+    console.print(f"verdict: {found.verdicts[0].value} → {found.verdicts[1].value}")
+    for change in sorted(found.checks, key=lambda change: list(Change).index(change.change)):
+        line = Text(f"{change.change.value:7}", style=_CHANGE_STYLES[change.change])
+        line.append(f"{change.id}: {change.words()}", style="default")
+        if change.after and change.after.detail and change.change is not Change.BETTER:
+            line.append(f"\n       {change.after.detail}", style="dim")
+        console.print(line)
+    for word, ids in (("no longer covered", found.uncovered), ("newly covered", found.newly_covered)):
+        if ids:
+            console.print(f"{word}: {', '.join(ids)}")
