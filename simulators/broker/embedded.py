@@ -11,10 +11,13 @@ from collections.abc import Callable
 from typing import cast
 
 from harness.errors import BenchError, RemoteWireError
+from harness.fault_interpreter import Fired
+from harness.faults import FaultPlan
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Packet
 from simulators.broker.core import BrokerCore, Close, Link, Output
+from simulators.broker.link_faults import LinkFaults
 from simulators.broker.port import (
     BrokerSettings,
     BrokerUnavailable,
@@ -65,10 +68,14 @@ class Connection(Link, asyncio.Protocol):
     def resume_writing(self) -> None:
         self.is_congested = False
 
+    def write(self, data: bytes) -> None:
+        """Hands bytes to the transport; those for a connection that is gone are lost."""
+        if self._transport is not None:
+            self._transport.write(data)
+
     def write_unsent(self) -> None:
         """Hands the collected bytes to the transport, in one piece."""
-        if self._transport is not None:
-            self._transport.write(self.unsent)
+        self.write(self.unsent)
         self.unsent = b""
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -99,6 +106,7 @@ class EmbeddedBroker:
         self._now: Callable[[], float] = lambda: 0.0
         self._servers: list[asyncio.AbstractServer] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._faults: LinkFaults[Connection] | None = None
 
     # --- the port --------------------------------------------------------------------------------------------------------------------
 
@@ -150,6 +158,18 @@ class EmbeddedBroker:
         """The client ids that are connected now."""
         return self.core.connected_clients()
 
+    def set_faults(self, plan: FaultPlan | None) -> None:
+        """Puts a fault plan to work, in the place of another; None ends all faults. Events are counted from here on.
+
+        A client that is connected now is on its first connection. Raises BrokerUnavailable when the broker is not running.
+        """
+        if self._loop is None:
+            raise BrokerUnavailable("the embedded broker is not running")
+        former, self._faults = self._faults, None
+        if former is not None:
+            former.end()
+        self._faults = LinkFaults(plan, self._loop, self) if plan else None
+
     # --- what connections report -----------------------------------------------------------------------------------------------------
 
     def link_opened(self, link: Connection, peer: str) -> None:
@@ -172,25 +192,67 @@ class EmbeddedBroker:
         for packet in packets:
             if self._observer is not None:
                 self._observe_incoming(link, packet)
-            self.core.received(link, packet, now_s)
-        if error is not None and not link.is_closed:
-            if self._observer is not None:
-                self._observer.malformed(link.number, link.client_id, error)
-            self.core.malformed(link, error, now_s)
+            if self._faults is None:
+                self.core.received(link, packet, now_s)
+            else:
+                self._faults.incoming(link, packet)
+        if error is not None:
+            self._malformed(link, error, now_s)
         if was_anonymous:
             self._arm()
         self._flush()
 
-    def link_lost(self, link: Connection, reason: str) -> None:
+    def link_lost(self, link: Connection, reason: str, closed_by: ClosedBy = ClosedBy.CLIENT) -> None:
         """A connection is gone, by whomever."""
         self._connections.pop(link, None)
+        if self._faults is not None:
+            self._faults.closed(link)
         if self._loop is None or link.is_closed:
             return
         self.core.lost(link, self._now())
         if self._observer is not None:
-            self._observer.closed(link.number, link.client_id, ClosedBy.CLIENT, reason or "connection lost")
+            self._observer.closed(link.number, link.client_id, closed_by, reason or "connection lost")
         self._arm()
         self._flush()
+
+    # --- what the fault plan makes of it ---------------------------------------------------------------------------------------------
+
+    def passed(self, link: Connection, packets: list[Packet], error: RemoteWireError | None) -> None:
+        """Incoming packets have come through the faults; `error` tells of bytes that the faults have spoilt."""
+        now_s = self._now()
+        for packet in packets:
+            self.core.received(link, packet, now_s)
+        if error is not None:
+            self._malformed(link, error, now_s)
+        self._arm()
+        self._flush()
+
+    def fault_fired(self, link: Connection, fired: Fired) -> None:
+        """A fault acted."""
+        if self._observer is not None:
+            self._observer.fault(link.number, fired.client_id, fired.name, fired.detail)
+
+    def fault_cut(self, link: Connection) -> None:
+        """A fault ends the connection: for the broker, the network has failed."""
+        if self._loop is not None:
+            link.close(self._loop)
+        self.link_lost(link, "cut by the fault plan", ClosedBy.FAULT)
+
+    def fault_write(self, link: Connection, data: bytes) -> None:
+        """Outgoing bytes have come through the faults."""
+        link.write(data)
+
+    def fault_end(self, link: Connection) -> None:
+        """All that was sent before the broker ended the connection has come through the faults."""
+        if self._loop is not None:
+            link.close(self._loop)
+
+    def _malformed(self, link: Connection, error: RemoteWireError, now_s: float) -> None:
+        if link.is_closed:
+            return
+        if self._observer is not None:
+            self._observer.malformed(link.number, link.client_id, error)
+        self.core.malformed(link, error, now_s)
 
     # --- outputs and time ------------------------------------------------------------------------------------------------------------
 
@@ -207,12 +269,16 @@ class EmbeddedBroker:
                 link.write_unsent()
                 self._close(link, order)
                 continue
-            data = encode(cast(Packet, order))
+            packet = cast(Packet, order)
+            data = encode(packet)
+            if self._observer is not None:
+                self._observer.packet(link.number, link.client_id, Direction.TO_CLIENT, packet, len(data))
+            if self._faults is not None:
+                self._faults.outgoing(link, packet, data)
+                continue
             if not link.unsent:
                 written.append(link)
             link.unsent += data
-            if self._observer is not None:
-                self._observer.packet(link.number, link.client_id, Direction.TO_CLIENT, cast(Packet, order), len(data))
         for link in written:
             if link.unsent:
                 link.write_unsent()
@@ -220,7 +286,9 @@ class EmbeddedBroker:
     def _close(self, link: Connection, order: Close) -> None:
         if self._observer is not None:
             self._observer.closed(link.number, link.client_id, order.closed_by, order.reason)
-        if self._loop is not None:
+        if self._faults is not None:
+            self._faults.ending(link)
+        elif self._loop is not None:
             link.close(self._loop)
 
     def _observe_incoming(self, link: Connection, packet: Packet) -> None:

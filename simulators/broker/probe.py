@@ -1,0 +1,133 @@
+"""A client that says exactly what it is told, packet by packet, and reports exactly what it hears: for looking at any broker.
+
+No session, no automatic answers, no keep-alive: whoever drives it decides about each packet, the illegal ones included.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from harness.errors import RemoteWireError, TargetUnavailable
+from harness.mqtt.decoding import Decoder
+from harness.mqtt.encoding import encode
+from harness.mqtt.packets import Connack, Connect, Packet, Publish, Suback, Subscribe
+
+PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+
+
+class ConnectionEnded(Exception):
+    """The broker ended the connection while a packet was awaited."""
+
+
+class Probe:
+    """One connection to a broker."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._decoder = Decoder()
+        self._heard: list[Packet] = []
+
+    @classmethod
+    async def open(cls, url: str, *, deadline_s: float = 5.0, tls: ssl.SSLContext | None = None) -> "Probe":
+        """Connects, without a CONNECT yet. Raises TargetUnavailable."""
+        parts = urlsplit(url)
+        context = (tls or ssl.create_default_context()) if parts.scheme == "mqtts" else None
+        try:
+            async with asyncio.timeout(deadline_s):
+                streams = await asyncio.open_connection(parts.hostname, parts.port or PORTS[parts.scheme], ssl=context)
+        except (OSError, TimeoutError) as error:
+            raise TargetUnavailable(f"no connection to {url}: {error or 'timeout'}") from error
+        return cls(*streams)
+
+    def send(self, *packets: Packet) -> None:
+        """Writes packets in one segment."""
+        self.send_raw(b"".join(encode(packet) for packet in packets))
+
+    def send_raw(self, data: bytes) -> None:
+        """Writes bytes as they are."""
+        self._writer.write(data)
+
+    async def receive(self, *, within_s: float = 3.0) -> Packet:
+        """The next packet. Raises TimeoutError, ConnectionEnded, RemoteWireError."""
+        async with asyncio.timeout(within_s):
+            while not self._heard:
+                try:
+                    data = await self._reader.read(65_536)
+                except OSError as error:
+                    raise ConnectionEnded(str(error)) from error
+                if not data:
+                    raise ConnectionEnded("the broker closed the connection")
+                self._heard += self._decoder.feed(data)
+        return self._heard.pop(0)
+
+    async def heard(self, *, for_s: float = 0.3) -> list[Packet]:
+        """All packets that come within `for_s`; the end of the connection ends the wait."""
+        packets = []
+        loop = asyncio.get_running_loop()
+        ends_at_s = loop.time() + for_s
+        while (left_s := ends_at_s - loop.time()) > 0:
+            try:
+                packets.append(await self.receive(within_s=left_s))
+            except (TimeoutError, ConnectionEnded, RemoteWireError):
+                break
+        return packets
+
+    async def is_closed(self, *, within_s: float = 3.0) -> bool:
+        """Whether the broker ends the connection within that time, whatever it says before."""
+        loop = asyncio.get_running_loop()
+        ends_at_s = loop.time() + within_s
+        while (left_s := ends_at_s - loop.time()) > 0:
+            try:
+                await self.receive(within_s=left_s)
+            except ConnectionEnded:
+                return True
+            except TimeoutError:
+                return False
+        return False
+
+    async def connect(self, connect: Connect) -> Connack:
+        """Sends CONNECT and takes the answer. Raises ConnectionEnded, TimeoutError, RemoteWireError."""
+        self.send(connect)
+        answer = await self.receive()
+        if not isinstance(answer, Connack):
+            raise RemoteWireError(f"{answer.packet_type.name} instead of CONNACK", statement="MQTT-3.2.0-1")
+        return answer
+
+    async def subscribe(self, *filters: tuple[str, int], packet_id: int = 1) -> tuple[int, ...]:
+        """Subscribes and gives the return codes. Messages that come before SUBACK are kept for `receive`."""
+        self.send(Subscribe(packet_id, filters))
+        early: list[Packet] = []
+        while not isinstance(answer := await self.receive(), Suback):
+            early.append(answer)
+        self._heard[:0] = early
+        return answer.return_codes
+
+    async def messages(self, *, for_s: float = 0.3, answer: Callable[["Probe", Packet], None] | None = None) -> list[Publish]:
+        """The PUBLISH packets that come within `for_s`; each packet is shown to `answer` at once."""
+        messages = []
+        loop = asyncio.get_running_loop()
+        ends_at_s = loop.time() + for_s
+        while (left_s := ends_at_s - loop.time()) > 0:
+            try:
+                packet = await self.receive(within_s=left_s)
+            except (TimeoutError, ConnectionEnded, RemoteWireError):
+                break
+            if isinstance(packet, Publish):
+                messages.append(packet)
+            if answer:
+                answer(self, packet)
+        return messages
+
+    async def close(self) -> None:
+        """Ends the connection in order (FIN)."""
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            return  # the other end was faster
+
+    def abort(self) -> None:
+        """Ends the connection as a failing network does (RST)."""
+        self._writer.transport.abort()
