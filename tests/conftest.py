@@ -78,3 +78,16 @@ def pytest_terminal_summary(terminalreporter) -> None:
         )
     if skipped and _no_skip():
         terminalreporter.write_line(f"HIL_NO_SKIP is set: {len(skipped)} skipped tests make this run red", red=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_keys_of_the_user(tmp_path_factory):
+    """Packages written by tests are signed with a key of the tests, and nothing is written into the home of who runs them."""
+    directory = tmp_path_factory.mktemp("configuration")
+    before = os.environ.get("XDG_CONFIG_HOME")
+    os.environ["XDG_CONFIG_HOME"] = str(directory)
+    yield
+    if before is None:
+        del os.environ["XDG_CONFIG_HOME"]
+    else:
+        os.environ["XDG_CONFIG_HOME"] = before
