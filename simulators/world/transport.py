@@ -16,7 +16,7 @@ from simulators.world.links import Host, book_transmission, bottleneck_bytes_per
 if TYPE_CHECKING:
     from simulators.world.net import SimulatedNetwork
 
-SEGMENT_BYTES = 1_448  # what fits in one Ethernet frame; smaller sendings do not queue behind bulk data
+SEGMENT_BYTES = 1_448  # what fits in one Ethernet frame; what is smaller does not queue behind bulk data
 _CHUNK_BYTES_MAX = 65_536
 _CHECKSUM_BYTES = 2_048  # of each delivery that go into the trace's checksum; whole images are hashed by those who receive them
 _HIGH_WATER_BYTES = 65_536  # asyncio's own limits
@@ -227,7 +227,7 @@ class SimulatedTransport(asyncio.Transport):
         size_bytes = len(chunk) if chunk is not None else 0
         departure_s = now_s
         if size_bytes:
-            departure_s = book_transmission(sender, receiver, size_bytes, now_s, waits_its_turn=size_bytes > SEGMENT_BYTES)
+            departure_s = book_transmission(sender, receiver, size_bytes, now_s, waits_its_turn=size_bytes >= SEGMENT_BYTES)
         arrival_s = departure_s + one_way_s(sender, receiver)
         if sender.shape.loss or receiver.shape.loss:
             arrival_s += repetition_delay_s(sender, receiver, timeout_s=network.timing.retransmission_s)

@@ -10,6 +10,7 @@ Leaving a world ends what still runs in it: a coroutine of one run must not die 
 """
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import importlib
@@ -127,15 +128,25 @@ class World:
             pending = sorted(asyncio.all_tasks(self.loop), key=hash)
             if not pending:
                 break
-            self.limits.deadline_s = self.loop.time() + _WIND_DOWN_S
-            for task in pending:
-                task.cancel()
-            try:
-                self.loop.run_until_complete(asyncio.wait(pending, timeout=_WIND_DOWN_S / 2))
-            except WorldStopped:
-                # A task that ignores its cancellation and spins; the run was judged before.
-                continue
+            self._cancel(pending)
         gc.collect()
+
+    def _cancel(self, tasks: "list[asyncio.Task[Any]]") -> None:
+        self.limits.deadline_s = self.loop.time() + _WIND_DOWN_S
+        unfinished = set(tasks)
+
+        def finished(task: "asyncio.Task[Any]") -> None:
+            unfinished.discard(task)
+            if not unfinished:
+                self.loop.stop()
+
+        for task in tasks:
+            task.add_done_callback(finished)
+            task.cancel()
+        self.loop.call_later(_WIND_DOWN_S / 2, self.loop.stop)
+        # A task that ignores its cancellation and spins is left behind; the run was judged before.
+        with contextlib.suppress(WorldStopped):
+            self.loop.run_forever()
 
 
 def _preload() -> None:
