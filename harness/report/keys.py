@@ -4,6 +4,7 @@ They stand in the user's configuration directory (`$XDG_CONFIG_HOME/hil`, usuall
 owner only, and `known_keys`, a line for each: fingerprint, blank, name.
 """
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -24,6 +25,7 @@ from harness.report.signature import fingerprint_of
 
 THIS_BENCH = "this bench"
 
+_LOG = logging.getLogger(__name__)
 _KEY_FILE = "signing_key.pem"
 _KNOWN_FILE = "known_keys"
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}\Z")
@@ -67,6 +69,15 @@ def load_key(directory: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigurationError(str(path), "", "", f"holds a {type(key).__name__}, not an Ed25519 key")
     return key
+
+
+def signing_key() -> Ed25519PrivateKey | None:
+    """The key that signs this bench's packages, made at its first run; None, with a warning, where the user's directory is not writable."""
+    try:
+        return create_key(keys_directory())
+    except ConfigurationError as error:
+        _LOG.warning("packages are not signed: %s", error)
+        return None
 
 
 def public_key_text(key: Ed25519PrivateKey) -> str:

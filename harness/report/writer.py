@@ -1,41 +1,20 @@
 """Writes the package: every form of one report, the history beside it, and the manifest over all."""
 
-import logging
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from harness.checks.verdict import CheckResult, RunVerdict
-from harness.errors import ConfigurationError
 from harness.history.journal import line_of
 from harness.history.timeline import History
 from harness.report.junit import JUNIT_FILE, as_junit
-from harness.report.keys import create_key, keys_directory
-from harness.report.package import HISTORY_FILE, REPORT_FILE, Report, as_json, report_of
+from harness.report.package import HISTORY_FILE, REPORT_FILE, Report, as_json
 from harness.report.signature import sign, write_manifest
 
-_LOG = logging.getLogger(__name__)
 _LIBRARIES = ("aiohttp", "amqtt", "cryptography", "pydantic", "uvloop")
-
-
-def leave_package(directory: Path, history: History, results: Iterable[CheckResult], verdict: RunVerdict) -> Report:
-    """Writes the package of a judged run, signed with this bench's key (made at its first run), and returns its report."""
-    report = report_of(history, results, verdict, environment=environment())
-    write_package(directory, report, history, key=_key_of_this_bench())
-    return report
-
-
-def _key_of_this_bench() -> Ed25519PrivateKey | None:
-    try:
-        return create_key(keys_directory())
-    except ConfigurationError as error:
-        # A bench without a writable home still leaves its report.
-        _LOG.warning("the package is not signed: %s", error)
-        return None
 
 
 def write_package(directory: Path, report: Report, history: History, *, key: Ed25519PrivateKey | None) -> None:

@@ -166,3 +166,10 @@ def test_a_missing_or_damaged_key_of_the_bench_is_told(no_keys_of_the_user):
     (no_keys_of_the_user / "signing_key.pem").write_text("no key")
     with pytest.raises(ConfigurationError, match="holds no private key"):
         keys.load_key(no_keys_of_the_user)
+
+
+def test_a_bench_without_a_writable_home_leaves_unsigned_packages(monkeypatch, tmp_path, caplog):
+    (tmp_path / "hil").write_text("a file where the directory should be")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert keys.signing_key() is None
+    assert "packages are not signed" in caplog.text
