@@ -1,0 +1,161 @@
+"""What a device under test was sent and what it did about it, read off a history.
+
+A message counts once, however often its PUBLISH was repeated: `ReceivedMessage` follows one packet id from the first PUBLISH to PUBCOMP.
+Results of the device are counted likewise. Effects are what a message caused: a result, a download, a reboot.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.history.events import DeviceExited, MqttClosed, MqttPacket
+from harness.history.timeline import Exchange, History, Seen
+from harness.wire.commands import DOWNLOADS, parse_download_offer
+from harness.wire.topics import ControlTopic, parse_control_topic
+
+
+@dataclass
+class ReceivedMessage:
+    """One message to the device: its first PUBLISH, the copies of it, and the acknowledgements that came for it."""
+
+    first: Seen[MqttPacket]
+    copies: list[Seen[MqttPacket]] = field(default_factory=list)
+    pubrecs: list[Seen[MqttPacket]] = field(default_factory=list)
+    pubrels: list[Seen[MqttPacket]] = field(default_factory=list)
+    completed: Seen[MqttPacket] | None = None
+    lost_connection: bool = False  # the connection ended while the exchange was open
+
+    @property
+    def device_id(self) -> str:
+        return self.first.fact.device_id
+
+    @property
+    def topic(self) -> ControlTopic | None:
+        return parse_control_topic(self.first.fact.topic or "")
+
+    @property
+    def command(self) -> str:
+        return self.topic.command if self.topic is not None and self.topic.role == "control" else ""
+
+    @property
+    def payload_json(self) -> Any:
+        try:
+            return json.loads(self.first.fact.payload or "")
+        except ValueError:
+            return None
+
+    @property
+    def copies_before_release(self) -> list[Seen[MqttPacket]]:
+        """The copies that came while the device had to know the packet id."""
+        released_line = self.pubrels[0].line if self.pubrels else None
+        return [copy for copy in self.copies if released_line is None or copy.line < released_line]
+
+
+def received_messages(history: History) -> list[ReceivedMessage]:
+    """Every QoS 1 or 2 message that the broker sent to a device, in the order of their first PUBLISH."""
+    messages: list[ReceivedMessage] = []
+    open_by_id: dict[tuple[str, int], ReceivedMessage] = {}
+    for event in history.events:
+        if isinstance(event.fact, MqttClosed):
+            for (device_id, _), message in open_by_id.items():
+                message.lost_connection |= device_id == event.fact.device_id
+        if isinstance(event.fact, MqttPacket):
+            _follow(Seen(event, event.fact), open_by_id, messages)
+    return messages
+
+
+def _follow(seen: Seen[MqttPacket], open_by_id: dict[tuple[str, int], ReceivedMessage], messages: list[ReceivedMessage]) -> None:
+    packet = seen.fact
+    if packet.type == "CONNACK" and not packet.session_present:
+        for key in [key for key in open_by_id if key[0] == packet.device_id]:
+            del open_by_id[key]
+        return
+    if packet.packet_id is None:
+        return
+    key = (packet.device_id, packet.packet_id)
+    message = open_by_id.get(key)
+    match (packet.sent_by, packet.type):
+        case ("server", "PUBLISH") if message is not None:
+            message.copies.append(seen)
+        case ("server", "PUBLISH"):
+            open_by_id[key] = ReceivedMessage(seen)
+            messages.append(open_by_id[key])
+        case ("client", "PUBREC") if message is not None:
+            message.pubrecs.append(seen)
+        case ("server", "PUBREL") if message is not None:
+            message.pubrels.append(seen)
+        case ("client", "PUBCOMP" | "PUBACK") if message is not None:
+            message.completed = seen
+            del open_by_id[key]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A message that a device published on a result topic."""
+
+    seen: Seen[MqttPacket]
+    command: str
+
+    @property
+    def line(self) -> int:
+        return self.seen.line
+
+    @property
+    def body(self) -> Any:
+        try:
+            return json.loads(self.seen.fact.payload or "")
+        except ValueError:
+            return None
+
+    @property
+    def is_success(self) -> bool:
+        return isinstance(self.body, dict) and self.body.get("success") is True
+
+
+def results(history: History, device_id: str | None = None) -> list[Result]:
+    """The results that devices published; a PUBLISH repeated before its PUBREL is the same one."""
+    found: list[Result] = []
+    open_ids: set[tuple[str, int]] = set()
+    for seen in history.of(MqttPacket):
+        packet = seen.fact
+        key = (packet.device_id, packet.packet_id or 0)
+        if packet.sent_by == "client" and packet.type in ("PUBREL",):
+            open_ids.discard(key)
+        if packet.sent_by != "client" or packet.type != "PUBLISH" or device_id not in (None, packet.device_id):
+            continue
+        if packet.dup and key in open_ids:
+            continue
+        if packet.packet_id is not None:
+            open_ids.add(key)
+        topic = parse_control_topic(packet.topic or "")
+        if topic is not None and topic.role == "result" and topic.device_id == packet.device_id:
+            found.append(Result(seen, topic.command))
+    return found
+
+
+def downloads_with(history: History, message: ReceivedMessage) -> list[Exchange]:
+    """The requests that a device made with the key of a download command."""
+    offer = parse_download_offer((message.first.fact.payload or "").encode())
+    if offer is None:
+        return []
+    key = offer.url.partition("key=")[2].partition("&")[0]
+    return [exchange for exchange in history.downloads() if exchange.key == key]
+
+
+def reboots(history: History, device_id: str) -> list[Seen[DeviceExited]]:
+    """The exits of a device that are reboots: status 0, and not by us."""
+    return [seen for seen in history.of(DeviceExited) if seen.fact.device_id == device_id and seen.fact.status == 0 and not seen.fact.by_us]
+
+
+def results_of(history: History, message: ReceivedMessage, until_line: int) -> list[Result]:
+    """The results on a message's command that came between its first PUBLISH and `until_line`."""
+    return [
+        result
+        for result in results(history, message.device_id)
+        if result.command == message.command and message.first.line < result.line < until_line
+    ]
+
+
+def is_download(message: ReceivedMessage) -> bool:
+    """Whether a message is a download command."""
+    return message.command in DOWNLOADS
