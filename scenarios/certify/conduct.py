@@ -11,6 +11,7 @@ from rich.console import Console
 
 from harness.certification import Certification, Outcome, Part, RunOptions
 from harness.history.timeline import History
+from harness.report.keys import signing_key
 from harness.report.package import as_json, report_of
 from harness.report.terminal import show
 from harness.report.writer import environment, write_package
@@ -39,7 +40,7 @@ async def _until_signal(certify: Callable[[], Awaitable[Outcome | None]]) -> Out
 def finish(history: History, outcome: Outcome, out: Path, *, as_json_too: bool) -> None:
     """Writes the package, shows the report, and raises the exit status of interfaces.md."""
     report = report_of(history, outcome.results, outcome.verdict, environment=environment())
-    write_package(out, report, history, key=None)
+    write_package(out, report, history, key=signing_key())
     show(report, Console(stderr=as_json_too))
     typer.echo(f"report: {out}", err=as_json_too)
     if as_json_too:
