@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import signal
+import socket
 import tempfile
+import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +16,7 @@ from rich.console import Console
 from harness.clock import AdvanceableClock, SystemClock
 from harness.errors import ConfigurationError
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory
-from simulators.platform.platform import PlatformSettings, ReferencePlatform
+from simulators.platform.platform import PlatformSettings, ReferencePlatform, port_of
 from simulators.platform.rules import REFERENCE, Rules, with_reading
 from simulators.platform.shaping import parse_rate
 
@@ -84,12 +86,27 @@ async def _serve(settings: PlatformSettings, broker: str, mqtt_port: int) -> Non
         loop.add_signal_handler(number, stop.set)
 
     def make_broker(directory: DeviceDirectory) -> BrokerPort:
-        return broker_named(broker, BrokerSettings(settings.bind, mqtt_port, public_host=settings.public_host), directory)
+        port = mqtt_port or _last_port(settings)
+        return broker_named(broker, BrokerSettings(settings.bind, port, public_host=settings.public_host), directory)
 
     async with ReferencePlatform(settings, make_broker, clock=AdvanceableClock(SystemClock())) as running:
         console.print(f"REST  {running.api_url}\nMQTT  {running.mqtt_url}", highlight=False)
         typer.echo(f"target file: {running.target_path}")
         await stop.wait()
+
+
+def _last_port(settings: PlatformSettings) -> int:
+    """The broker's port of the last start, so that a target file stays true; 0 where there was none, or somebody else has it now."""
+    assert settings.state_directory is not None
+    try:
+        table = tomllib.loads((settings.state_directory / "target.toml").read_text())
+        port = port_of(table["platform"]["mqtt_url"])
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.bind, port))
+    except (OSError, ValueError, KeyError):
+        return 0
+    return port
 
 
 def broker_named(name: str, settings: BrokerSettings, directory: DeviceDirectory) -> BrokerPort:
