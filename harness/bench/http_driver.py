@@ -38,7 +38,7 @@ class HttpDriver:
         self._platform = platform
         self._recorder = recorder
         self._pace = _Pace(platform.limits.requests_per_s)
-        self._tls = ssl_context(platform.tls)
+        self._tls = ssl_context(platform.tls) if urlsplit(platform.api_url).scheme == "https" else None
 
     async def __aenter__(self) -> Self:
         # A reused connection that the target closes meanwhile would make aiohttp repeat a GET by itself.

@@ -42,6 +42,7 @@ class Recorder:
         self._sinks = sinks
         self._events: list[Event] = []
         self._numbers = 0
+        self._early: list[SecretSeen] = []
         self.redactor = Redactor(self._record_secret)
 
     def record(self, fact: Fact, *, in_scope: str | None = None) -> Event:
@@ -49,7 +50,10 @@ class Recorder:
 
         `in_scope` is for ports that are called outside a scenario's task, as a server's connections are, and know whose they are.
         """
-        return self._append(_redacted(fact, self.redactor), in_scope)
+        event = self._append(_redacted(fact, self.redactor), in_scope)
+        while self._early:
+            self._append(self._early.pop(0), "")
+        return event
 
     def add_sink(self, sink: EventSink) -> None:
         """From here on `sink` gets every event."""
@@ -65,7 +69,11 @@ class Recorder:
         return History(tuple(self._events))
 
     def _record_secret(self, seen: SecretSeen) -> None:
-        self._append(seen)
+        # The run's first event stands first, though its own secrets must be known before it is written.
+        if self._events:
+            self._append(seen)
+        else:
+            self._early.append(seen)
 
     def _append(self, fact: Fact, in_scope: str | None = None) -> Event:
         event = Event(
@@ -98,7 +106,7 @@ def _clean(value: Any, redactor: Redactor) -> Any:
     if isinstance(value, tuple | list) and value:
         return type(value)(_clean(item, redactor) for item in value)
     if isinstance(value, dict) and value:
-        return {key: _clean(item, redactor) for key, item in value.items()}
+        return {_clean(key, redactor): _clean(item, redactor) for key, item in value.items()}
     return value
 
 

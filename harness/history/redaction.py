@@ -1,8 +1,8 @@
 """Secrets become labels before anything is written.
 
 A label is stable within a run: the same secret always gives the same label, so a check can still see that two keys are equal or that a
-token turned up where it should not. Secrets are found in the forms in which they travel: raw, percent-encoded, and base64 (alone, and as
-the user-and-password pair of HTTP Basic).
+token turned up where it should not. Secrets are found in the forms in which they travel: raw, percent-encoded, and base64, alone or
+inside a longer text such as the user-and-password pair of HTTP Basic.
 """
 
 import base64
@@ -10,11 +10,14 @@ import math
 import re
 from collections.abc import Callable
 from typing import Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from harness.history.events import SecretSeen
 
 SecretKind = Literal["api key", "token", "download key"]
+
+# Very short forms would match by accident all over the timeline.
+_FORM_LENGTH_MIN = 4
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*\Z")
 # A download key is recognised where it first appears, in an URL: nobody hands it to us beforehand.
@@ -48,13 +51,17 @@ class Redactor:
         self._on_new(facts_of(secret, label=label, what=what))
         return label
 
-    def register_key(self, key: str) -> str:
-        """The label of a download key, numbered in the order of appearance."""
+    def register_key(self, written: str) -> str:
+        """The label of a download key, numbered in the order of appearance. `written` is how it stands in a URL."""
+        key = unquote(written)
         known = self._labels.get(key)
-        if known is not None:
-            return known
-        self._keys += 1
-        return self.register(key, label=f"<key:{self._keys}>", what="download key")
+        if known is None:
+            self._keys += 1
+            known = self.register(key, label=f"<key:{self._keys}>", what="download key")
+        if written.encode() not in self._forms and len(written) >= _FORM_LENGTH_MIN:
+            self._forms[written.encode()] = known.encode()
+            self._pattern = None
+        return known
 
     def bytes_without_secrets(self, data: bytes) -> bytes:
         """`data` with every secret replaced."""
@@ -74,9 +81,18 @@ class Redactor:
 
 def _forms_of(secret: str) -> set[bytes]:
     raw = secret.encode()
-    forms = {raw, quote(secret, safe="").encode(), base64.b64encode(raw), base64.b64encode(b":" + raw), base64.b64encode(raw + b":")}
-    # Very short forms would match by accident all over the timeline.
-    return {form for form in forms if len(form) >= 4}
+    percent = quote(secret, safe="")
+    forms = {raw, percent.encode(), percent.lower().encode() if "%" in percent else raw}
+    for table in (base64.b64encode, base64.urlsafe_b64encode):
+        forms |= {table(raw), table(raw).rstrip(b"="), *(_inside_base64(raw, before, table) for before in range(3))}
+    return {form for form in forms if len(form) >= _FORM_LENGTH_MIN}
+
+
+def _inside_base64(raw: bytes, before: int, table: Callable[[bytes], bytes]) -> bytes:
+    """The characters that `raw` alone decides in the base64 of a text that has `before` bytes (modulo 3) in front of it."""
+    first = -(-before * 8 // 6)
+    whole = (before + len(raw)) * 8 // 6
+    return table(b"\0" * before + raw)[first:whole]
 
 
 def facts_of(secret: str, *, label: str, what: SecretKind) -> SecretSeen:
