@@ -101,6 +101,7 @@ class EmbeddedBroker:
         self._directory = directory
         self._observer = observer
         self._port = settings.port
+        self._tls_port = settings.tls_port
         self._connections: dict[Connection, None] = {}  # in the order of their arrival, so that a simulation replays
         self._loop: asyncio.AbstractEventLoop | None = None
         self._now: Callable[[], float] = lambda: 0.0
@@ -117,8 +118,9 @@ class EmbeddedBroker:
         self.core = BrokerCore(self._directory, self.settings.limits)
         server = await self._listen(self._port, None)
         self._port = server.sockets[0].getsockname()[1]
-        if self.settings.tls_port is not None and self.settings.tls is not None:
-            await self._listen(self.settings.tls_port, _tls_context(self.settings.tls))
+        if self._tls_port is not None and self.settings.tls is not None:
+            server = await self._listen(self._tls_port, _tls_context(self.settings.tls))
+            self._tls_port = server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Closes all listeners and connections; harmless when it is not running."""
@@ -138,8 +140,17 @@ class EmbeddedBroker:
     @property
     def mqtt_url(self) -> str:
         """`mqtt://host:port`; the port is known after the first start."""
+        return f"mqtt://{self._host}:{self._port}"
+
+    @property
+    def mqtts_url(self) -> str | None:
+        """`mqtts://host:port` of the TLS listener, if there is one."""
+        return None if self._tls_port is None else f"mqtts://{self._host}:{self._tls_port}"
+
+    @property
+    def _host(self) -> str:
         host = self.settings.public_host or self.settings.bind
-        return f"mqtt://[{host}]:{self._port}" if ":" in host else f"mqtt://{host}:{self._port}"
+        return f"[{host}]" if ":" in host else host
 
     async def publish(self, topic: str, payload: bytes, *, qos: int = 2, retain: bool = False) -> None:
         """Routes a message to all sessions that it reaches. Raises BrokerUnavailable when the broker is stopped or a queue full."""
