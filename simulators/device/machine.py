@@ -131,7 +131,7 @@ def _bootable(shelf: Shelf, file_type: FileType, sha256_of: Callable[[str], str]
 class DeviceMachine:
     """One powered device, from boot to the next loss of power. `flash` is what `boot` gave."""
 
-    __slots__ = ("_download", "_is_grace_running", "_job", "_notes", "_personality", "flash", "session", "settings")
+    __slots__ = ("_download", "_is_grace_running", "_job", "_notes", "_personality", "_saved", "flash", "session", "settings")
 
     def __init__(self, settings: DeviceSettings, flash: Flash, personality: Personality = REFERENCE) -> None:
         """`settings` are those that the personality tuned."""
@@ -142,6 +142,7 @@ class DeviceMachine:
         self._download: Download | None = None
         self._job: DownloadJob | None = None
         self._is_grace_running = False
+        self._saved: Flash | None = None
         self.session = _session(settings, flash)
 
     @property
@@ -168,7 +169,7 @@ class DeviceMachine:
             if job.is_started:
                 self._settle(job, (firmware.failure(job.command, "interrupted by a restart"),), step)
         self._start_next_job(step)
-        return self._finished(step, is_session_changed=True)
+        return self._finished(step)
 
     def connect(self) -> Connect:
         """The packet that opens a connection."""
@@ -191,7 +192,7 @@ class DeviceMachine:
                 self._subscribed(packet, step)
         for publish in duties.deliver:
             self._deliver(publish, step)
-        return self._finished(step, is_session_changed=True)
+        return self._finished(step)
 
     def downloading(self, number: int, event: downloader.Event) -> Step:
         """What the skin saw of download `number`; of one that is no longer running, nothing follows."""
@@ -206,7 +207,7 @@ class DeviceMachine:
                 self._start_next_job(step)
             else:
                 step.actions.append(DownloadDo(number, action))
-        return self._finished(step, is_session_changed=not self._download)
+        return self._finished(step)
 
     def grace_over(self) -> Step:
         """A due reboot has waited long enough for its exchanges to end."""
@@ -295,14 +296,15 @@ class DeviceMachine:
                 self._publish(effect, step)
             self.flash = firmware.apply(effect, self.flash)
 
-    def _finished(self, step: Step, *, is_session_changed: bool) -> Step:
+    def _finished(self, step: Step) -> Step:
         """The step with its flash, and with the reboot that is due."""
         died = next((action for action in step.actions if isinstance(action, Die)), None)
         if died is not None and died.keeps is Keeps.NOTHING:
             return Step(actions=[died])
-        if self.settings.keeps_session and is_session_changed:
-            self.flash = replace(self.flash, session=self.session.memory)
-        step.save = self.flash
+        if self.settings.keeps_session and (memory := self.session.memory) != self.flash.session:
+            self.flash = replace(self.flash, session=memory)
+        if self.flash is not self._saved:
+            step.save = self._saved = self.flash
         if died is not None:
             return Step(step.save, step.send if died.keeps is Keeps.SENT else [], [died])
         if self.flash.is_reboot_due:

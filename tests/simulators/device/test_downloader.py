@@ -28,6 +28,7 @@ from simulators.device.downloader import (
 
 URL = "http://127.0.0.1:8080/v2/device/download?key=a%2Bb&x=%c3"
 IMAGE = b"firmware" * 100
+SIZE = len(IMAGE)
 
 
 def run(events, rules=None, url=URL):
@@ -36,7 +37,7 @@ def run(events, rules=None, url=URL):
     return [action for event in events for action in download.feed(event)]
 
 
-def ok(size=len(IMAGE), **headers):
+def ok(size=SIZE, **headers):
     return Response(200, {"content-length": str(size)} | headers)
 
 
@@ -151,7 +152,7 @@ def test_head_get_asks_for_the_size_first():
     assert outcome(actions).image
 
 
-def part(first, last, total=len(IMAGE)):
+def part(first, last, total=SIZE):
     return Response(206, {"content-length": str(last - first + 1), "content-range": f"bytes {first}-{last}/{total}"})
 
 
