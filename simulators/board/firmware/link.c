@@ -214,7 +214,7 @@ void link_tick(struct link *link, uint32_t now_ms) {
         return;
     transmit(link);
     link->is_sent = 1;
-    link->next_try_ms = now_ms + LINK_RETRY_MS;
+    link->next_try_ms = now_ms + LINK_RETRY_MS + (uint32_t)link->out_used / LINK_BYTES_PER_MS;
 }
 
 /* ---- messages out ---- */
@@ -262,6 +262,12 @@ void json_put_text(struct json_out *out, const char *key, const char *text, size
 void json_put_number(struct json_out *out, const char *key, uint32_t value) {
     put_key(out, key);
     put_decimal(out, value);
+}
+
+void json_put_json(struct json_out *out, const char *key, const char *text, size_t size) {
+    put_key(out, key);
+    while (size--)
+        put_char(out, *text++);
 }
 
 /* ---- messages in ---- */

@@ -10,6 +10,7 @@
 
 #define LINK_VERSION 1
 #define LINK_RETRY_MS 250
+#define LINK_BYTES_PER_MS 8 /* of the line; 115200 baud are 11.5: a copy sent too early delays everything */
 #define LINK_FRAME_EXTRA 9 /* receive buffer: longest body + this */
 
 struct link {
@@ -47,6 +48,7 @@ struct json_out link_message(struct link *link);  /* only while idle */
 int link_post(struct link *link, struct json_out *message); /* 0: it did not fit and is forgotten */
 
 void json_put_text(struct json_out *out, const char *key, const char *text, size_t size);
+void json_put_json(struct json_out *out, const char *key, const char *text, size_t size); /* as it is: valid, compact JSON */
 void json_put_number(struct json_out *out, const char *key, uint32_t value);
 
 /* ---- messages in: spans of the receive buffer, valid until accept returns ---- */

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.bench.serial.framing import encode_body, encode_frame
+from harness.bench.serial.framing import crc16, encode_body, encode_frame
 from harness.bench.serial.link import BoardEnd, LinkSettings
 
 FIRMWARE = Path(__file__).parents[3] / "simulators" / "board" / "firmware"
@@ -24,14 +24,19 @@ frames = st.fixed_dictionaries(
     {"k": st.sampled_from(["open", "d", "d", "d", "a", "b", "x", 3])},
     optional={"v": st.sampled_from([1, 1, 1, 2, None, "1"]), "c": counters, "s": counters, "m": small_json},
 )
-sane = st.builds(
-    lambda kind, c, s: {"k": kind, "v": 1, "c": c, "s": s, "m": {"n": s}},
-    st.sampled_from(["open", "d", "a"]),
-    st.integers(0, 2),
-    st.integers(0, 3),
+long_frames = [encode_frame({"k": "open", "v": 1, "c": 9, "pad": "x" * size}) for size in (222, 223, 224)]  # bodies of 255 to 257
+pieces = st.one_of(
+    frames.map(encode_frame),
+    st.binary(max_size=12),
+    st.sampled_from([b"\n", b"~" + b"x" * 300, *long_frames, *(frame.replace(b"\n", b"\r\n") for frame in long_frames)]),
 )
-pieces = st.one_of(sane.map(encode_frame), frames.map(encode_frame), st.binary(max_size=12), st.just(b"\n"), st.just(b"x" * 300))
+sayings = st.sampled_from(
+    ["open", "open again", "next", "next", "next", "same", "skip", "acknowledge", "acknowledge", "acknowledge wrongly"]
+)
 steps = st.one_of(
+    st.tuples(st.just("say"), sayings),
+    st.tuples(st.just("say"), sayings),
+    st.tuples(st.just("say"), sayings),
     st.tuples(st.just("input"), pieces),
     st.tuples(st.just("damaged"), st.tuples(frames.map(encode_frame), st.integers(0, 80), st.integers(1, 255))),
     st.tuples(st.just("tick"), st.integers(0, 4)),
@@ -90,6 +95,20 @@ class Model:
         return taken
 
 
+def said(saying: str, model: Model) -> bytes:
+    """A frame that makes sense, or nearly, in the state of the board."""
+    traffic, connection = model.end._traffic, model.end._connection or 0
+    body: dict[str, object] = {"k": "d", "c": connection, "s": traffic.in_sequence, "m": {"n": model.done + 1, "text": "~"}}
+    match saying:
+        case "open" | "open again":
+            body = {"k": "open", "v": 1, "c": connection + (saying == "open")}
+        case "next" | "skip":
+            body["s"] = traffic.in_sequence + (1 if saying == "next" else 2)
+        case "acknowledge" | "acknowledge wrongly":
+            body = {"k": "a", "c": connection, "s": traffic.out_sequence + (saying != "acknowledge")}
+    return encode_frame(body)
+
+
 def both(ask: Ask, model: Model, request: str, data: bytes = b"") -> None:
     """One step on both sides; the Python end ticks by itself after each input, the C one when it is told."""
     written, accepted, _ = ask(request)
@@ -105,23 +124,26 @@ def frames_of(written: bytes) -> list[object]:
     lines = written.split(b"\n")
     for line in lines[:-1]:
         assert line == encode_raw(line[9:])
+        assert b"~" not in line[1:]
     return [json.loads(line[9:]) for line in lines[:-1]]
 
 
 def encode_raw(body: bytes) -> bytes:
-    from harness.bench.serial.framing import crc16
-
     return b"~%04x%04x%s" % (len(body), crc16(body), body)
 
 
-@settings(max_examples=400, deadline=None)
-@given(st.lists(steps, max_size=25))
+@settings(max_examples=600, deadline=None)
+@given(st.lists(steps, min_size=4, max_size=30))
 def test_both_ends_answer_alike(ask: Ask, script: list[tuple[str, object]]) -> None:
     model = Model()
     written, _, _ = ask("B")
     assert written == model.end.take_output()
+    script = [("say", "open"), *script]
     for kind, value in script:
-        if kind == "input":
+        if kind == "say":
+            data = said(value, model)
+            both(ask, model, "I" + data.hex(), data)
+        elif kind == "input":
             both(ask, model, "I" + value.hex(), value)
         elif kind == "damaged":
             frame, at, mask = value
