@@ -36,7 +36,7 @@ class Bench(Protocol):
         """Role -> device id, for the record."""
         ...
 
-    async def perform(self, operation: Any) -> Any:
+    async def perform(self, cast: Any, operation: Any) -> Any:
         """Does one operation. Raises BenchError for trouble that is not the subject's."""
         ...
 
@@ -175,4 +175,4 @@ async def _drive(scenario: Scenario, cast: Any, bench: Bench) -> None:
             operation = workload.send(outcome)
         except StopIteration:
             return
-        outcome = await bench.perform(operation)
+        outcome = await bench.perform(cast, operation)

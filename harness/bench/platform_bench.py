@@ -70,7 +70,7 @@ class PlatformBench:
             finally:
                 self._busy.discard(device.id)
 
-    async def perform(self, operation: Any) -> Any:
+    async def perform(self, cast: Cast, operation: Any) -> Any:
         """Does one operation of `harness.operations`."""
         match operation:
             case Call():
@@ -78,7 +78,7 @@ class PlatformBench:
             case Volley(calls=calls):
                 return await self._http.volley(calls)
             case Together(operations=operations):
-                return await asyncio.gather(*(self.perform(each) for each in operations))
+                return await asyncio.gather(*(self.perform(cast, each) for each in operations))
             case Connect():
                 return await self._mqtt.connect(self._device(operation.device_id), operation)
             case Disconnect(device_id=device_id, abruptly=abruptly):

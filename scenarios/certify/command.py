@@ -34,6 +34,25 @@ def certify(
 
 
 @app.command()
+def device(
+    device: Annotated[Path, typer.Option("--device", help="The device file.")],
+    profile: Profile = "quick",
+    out: Out = None,
+    only: Only = "",
+    skip: Skip = "",
+    plan: PlanOnly = False,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
+    """Certify a device: a process, one that connects by itself, or a board."""
+    from scenarios.certify.device import certify_device
+
+    options = CommonOptions(profile, out, only, skip, plan, seed, json)
+    run = options.run_options()
+    conduct(partial(certify_device, device, run, options), run, options)
+
+
+@app.command()
 def platform(
     target: Annotated[Path, typer.Option("--target", help="The target file of the platform.")],
     profile: Profile = "quick",

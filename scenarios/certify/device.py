@@ -1,0 +1,67 @@
+"""`hil certify device`: plays the platform for a device and judges its firmware."""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.bench.device_file import DeviceFile, read_device_file
+from harness.certification import Certification, Outcome, Part, RunOptions, Subject
+from harness.clock import SystemClock
+from harness.entropy import SeededEntropy
+from harness.errors import ResourceMissing
+from harness.history.recorder import Recorder
+from harness.scenario import all_scenarios
+from scenarios.certify.conduct import run_parts
+from scenarios.certify.options import CommonOptions
+from simulators.counterpart.bench import DeviceBench
+from simulators.counterpart.power import AttachedDevice, BuiltInDevice, Credentials, ExecDevice, PoweredDevice
+from simulators.counterpart.station import MakeDevice, state_directory_of
+
+INSTANCES = 4  # of a device that can be started several times
+
+
+async def certify_device(path: Path, run: RunOptions, options: CommonOptions) -> Outcome | None:
+    """Questions the device of a device file. Raises ConfigurationError for a mistake in it."""
+    file = read_device_file(path)
+    subject = Subject("device", file.device.name, file.device.hardening, declaration=declaration_facts(file))
+    certification = Certification(run, subject, SystemClock())
+    with tempfile.TemporaryDirectory(prefix="hil-device-") as directory:
+        make_device = device_maker(file, Path(directory), certification.recorder)
+        many = file.device.run.exec is not None and file.device.identity is None
+        bench = DeviceBench(file, make_device, certification.recorder, SeededEntropy(run.seed), instances=INSTANCES if many else 1)
+        async with bench:
+            return await run_parts(certification, (device_part(bench),), options)
+
+
+def device_part(bench: DeviceBench) -> Part:
+    """All scenarios that question a device, on this bench."""
+    return Part(bench, tuple(all_scenarios("device").values()))
+
+
+def declaration_facts(file: DeviceFile) -> dict[str, Any]:
+    """The declaration as the timeline's first event keeps it, without the identity's token."""
+    return file.device.model_dump(mode="json", exclude_none=True, exclude={"identity": {"token"}})
+
+
+def device_maker(file: DeviceFile, state: Path, recorder: Recorder) -> MakeDevice:
+    """How an instance of the declared device is made, once its credentials are known."""
+    run = file.device.run
+    if run.exec is not None:
+        return partial(_exec_device, run.exec, state, recorder)
+    if run.attach:
+        return lambda credentials: AttachedDevice()
+    raise ResourceMissing("[device.run.serial]: boards are not served by this version")
+
+
+def _exec_device(command: str, state: Path, recorder: Recorder, credentials: Credentials) -> PoweredDevice:
+    return ExecDevice(credentials, command, state_directory_of(state, credentials.device_id), recorder)
+
+
+def built_in_maker(seed: int, recorder: Recorder) -> MakeDevice:
+    """The virtual device of this product, in our own process."""
+
+    def make(credentials: Credentials) -> PoweredDevice:
+        return BuiltInDevice(credentials, SeededEntropy(f"{seed}/{credentials.device_id}"), recorder)
+
+    return make

@@ -1,0 +1,54 @@
+"""The sentences of which the device scenarios are made. Each is a sub-generator, used with `yield from`; none of them judges."""
+
+from collections.abc import Callable, Generator
+from typing import Any, TypeAlias, TypeVar
+
+from harness.device_operations import Boot, Settle, Tell, Until
+from harness.device_scenario import DeviceCast
+from harness.history.events import Event, Fact, HttpEnded, MqttPacket
+from harness.wire.topics import result_topic
+
+T = TypeVar("T")
+Step: TypeAlias = Generator[Any, Any, T]
+Matches: TypeAlias = Callable[[Fact], bool]
+
+# Besides its declared time for a result, a device may need this long for what the bench itself adds.
+GRACE_S = 1.0
+
+
+def completed(fact: Fact) -> bool:
+    """The device has finished an exchange."""
+    return isinstance(fact, MqttPacket) and fact.sent_by == "client" and fact.type in ("PUBCOMP", "PUBACK")
+
+
+def result_of(cast: DeviceCast, command: str) -> Matches:
+    """A result of the device on that command's topic."""
+    topic = result_topic(cast.device_id, command)
+    return lambda fact: isinstance(fact, MqttPacket) and fact.sent_by == "client" and fact.topic == topic
+
+
+def download_ended(fact: Fact) -> bool:
+    """A download is over, whichever way."""
+    return isinstance(fact, HttpEnded) and fact.problem == ""
+
+
+def tell(cast: DeviceCast, command: str, data: dict[str, Any] | None = None) -> Step[list[Event]]:
+    """Sends a command and waits for its effect as far as the device declares one: its result, or the end of its exchange."""
+    yield Tell(command, data or {})
+    return (yield from outcome_of(cast, command))
+
+
+def outcome_of(cast: DeviceCast, command: str) -> Step[list[Event]]:
+    """Waits for a command's result; for the end of its exchange where results are not required."""
+    declares = cast.declares
+    if declares.results == "required":
+        events: list[Event] = yield Until(result_of(cast, command), declares.result_s + GRACE_S)
+        return events
+    ended: list[Event] = yield Until(completed, declares.result_s + GRACE_S)
+    yield Settle(min(declares.result_s, 2.0))
+    return ended
+
+
+def boot() -> Step[None]:
+    """The entry state: running, connected, subscribed."""
+    yield Boot()

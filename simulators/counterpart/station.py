@@ -1,0 +1,139 @@
+"""One place of the bench: a platform of its own, and the device under test in front of it.
+
+Each instance of the device has its own platform and broker, so a fault plan, a restart of the broker or an odd packet concerns nobody
+else.
+"""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from harness.bench.device_file import BenchAddress, Device
+from harness.bench.http_driver import HttpDriver
+from harness.bench.target import ApiKeys, Platform
+from harness.entropy import Entropy, draw_uuid
+from harness.history.recorder import Recorder
+from harness.wire.commands import DeviceKind
+from harness.wire.files import EXTENSIONS, FileType
+from simulators.broker.embedded import EmbeddedBroker
+from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory
+from simulators.counterpart.power import Credentials, PoweredDevice
+from simulators.counterpart.recording import HttpRecorder, PacketRecorder
+from simulators.platform.access import Device as PlatformDevice
+from simulators.platform.access import secret_digest
+from simulators.platform.download_faults import DownloadFault, FaultedDownload
+from simulators.platform.platform import PlatformSettings, ReferencePlatform
+from simulators.platform.provisioning import inventory
+
+MakeDevice = Callable[[Credentials], PoweredDevice]
+_TOKEN_BYTES = 24
+
+
+@dataclass
+class Spoilage:
+    """The faults that the next downloads get."""
+
+    fault: DownloadFault | None = None
+    times: int = 0
+
+    def next(self, download: FaultedDownload) -> DownloadFault | None:
+        if self.times <= 0:
+            return None
+        self.times -= 1
+        return self.fault
+
+
+class Station:
+    """Platform, broker and device, started together. Use as an async context manager.
+
+    `scope` names the scenario that is at work here; the platform's side records into it.
+    """
+
+    def __init__(self, device: Device, address: BenchAddress, entropy: Entropy, recorder: Recorder, make_device: MakeDevice) -> None:
+        self._device = device
+        self._address = address
+        self._recorder = recorder
+        self._make_device = make_device
+        self._stack = AsyncExitStack()
+        self._seed = entropy.integer(1, 2**31)
+        self._stored = 0
+        self.scope = ""
+        self.spoilage = Spoilage()
+        identity = device.identity
+        self.device_id = identity.id if identity is not None else draw_uuid(entropy)
+        self.token = identity.token if identity is not None else entropy.random_bytes(_TOKEN_BYTES).hex()
+        self.project_id = inventory(self._seed).projects[0].id
+        self.broker: EmbeddedBroker
+
+    async def __aenter__(self) -> Self:
+        self._recorder.redactor.register(self.token, label=f"<token:{self.device_id}>", what="token")
+        settings = PlatformSettings(
+            bind=self._address.bind,
+            public_host=self._address.advertise or "",
+            api_port=self._address.api_port,
+            seed=self._seed,
+            name="counterpart",
+            shutdown_timeout_s=0.1,
+        )
+        self.platform = ReferencePlatform(
+            settings, self._embedded, observer=HttpRecorder(self._recorder, self._scope_of), faults=self.spoilage.next
+        )
+        await self._stack.enter_async_context(self.platform)
+        self._admit_device()
+        self.http = await self._stack.enter_async_context(HttpDriver(self.api(), self._recorder))
+        self.power = self._make_device(self._credentials())
+        self._stack.push_async_callback(self.power.off)
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        await self._stack.aclose()
+
+    def _embedded(self, directory: DeviceDirectory) -> BrokerPort:
+        settings = BrokerSettings(bind=self._address.bind, port=self._address.mqtt_port, public_host=self._address.advertise or "")
+        self.broker = EmbeddedBroker(settings, directory, observer=PacketRecorder(self._recorder, self._scope_of))
+        return self.broker
+
+    def _scope_of(self, device_id: str) -> str:
+        return self.scope
+
+    def _admit_device(self) -> None:
+        organisation_id = self.platform.store.project(self.project_id)
+        assert organisation_id is not None
+        entry = PlatformDevice(
+            self.device_id, self.project_id, organisation_id.organisation_id, self._device.name, DeviceKind.MQTT, allowed_commands=""
+        )
+        self.platform.store.add_devices([(entry, secret_digest(self.token))])
+
+    def _credentials(self) -> Credentials:
+        return Credentials(self.device_id, self.token, self.platform.mqtt_url, self.platform.api_url, self._device.declares.keep_alive_s)
+
+    def api(self) -> Platform:
+        """Our own platform as a target: what the HTTP driver needs of one."""
+        key = self.platform.secrets.api_key("full")
+        self._recorder.redactor.register(key, label="<api-key:full>", what="api key")
+        return Platform(name="counterpart", api_url=self.platform.api_url, mqtt_url=self.platform.mqtt_url, api_keys=ApiKeys(full=key))
+
+    @property
+    def api_key(self) -> str:
+        return self.platform.secrets.api_key("full")
+
+    def store(self, file_type: FileType, content: bytes) -> str:
+        """Puts a file into the storage under a name of its own; returns the name."""
+        self._stored += 1
+        name = f"hil-{self._stored}{EXTENSIONS[file_type][0]}"
+        self.platform.upload(self.project_id, file_type, name, content)
+        return name
+
+    @property
+    def is_connected(self) -> bool:
+        return self.device_id in self.broker.connected_clients()
+
+
+def state_directory_of(root: Path, device_id: str) -> Path:
+    """Where an `exec` device keeps its flash; made if it is not there."""
+    directory = root / device_id
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory

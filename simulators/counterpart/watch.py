@@ -1,0 +1,45 @@
+"""Waiting for facts: a sink of the recorder that wakes those who wait for something to be seen."""
+
+import asyncio
+from collections.abc import Callable
+
+from harness.history.events import Event, Fact
+
+
+class Watch:
+    """The facts about one device, as they come. `mark` sets where the next wait begins to look."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._next = 0
+        self._changed = asyncio.Event()
+
+    def write(self, event: Event) -> None:
+        self._events.append(event)
+        self._changed.set()
+
+    def mark(self) -> None:
+        """From here on only what comes now counts."""
+        self._next = len(self._events)
+
+    async def until(self, matches: Callable[[Fact], bool], *, count: int, within_s: float) -> list[Event]:
+        """The next `count` events that match, or those of them that came in time."""
+        found: list[Event] = []
+        try:
+            async with asyncio.timeout(within_s):
+                while len(found) < count:
+                    await self._take(matches, found, count)
+        except TimeoutError:
+            pass  # What came in time is the outcome.
+        return found
+
+    async def _take(self, matches: Callable[[Fact], bool], found: list[Event], count: int) -> None:
+        while self._next < len(self._events):
+            event = self._events[self._next]
+            self._next += 1
+            if matches(event.fact):
+                found.append(event)
+                if len(found) == count:
+                    return
+        self._changed.clear()
+        await self._changed.wait()
