@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from harness.history.journal import line_of
 from harness.history.timeline import History
+from harness.report.html import HTML_FILE, as_html
 from harness.report.junit import JUNIT_FILE, as_junit
 from harness.report.package import HISTORY_FILE, REPORT_FILE, Report, as_json
 from harness.report.signature import sign, write_manifest
@@ -27,6 +28,7 @@ def write_package(directory: Path, report: Report, history: History, *, key: Ed2
         write_history(directory / HISTORY_FILE, history)
     _write(directory / REPORT_FILE, as_json(report))
     _write(directory / JUNIT_FILE, as_junit(report))
+    _write(directory / HTML_FILE, as_html(report, history))
     seal(directory, report, key=key)
 
 

@@ -1,0 +1,139 @@
+"""`report.html`: the whole report as one page that opens from a file, with no network and no library."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.checks.verdict import CheckResult, Verdict
+from harness.history.journal import line_of
+from harness.history.timeline import History
+from harness.report.package import Report
+from harness.report.picture import picture
+from harness.report.wording import words
+from harness.requirements import CATALOGUE, FAMILIES, SOURCES, Requirement
+
+HTML_FILE = "report.html"
+
+# Findings first, by weight; each gets a picture.
+FINDINGS = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WARNING, Verdict.DEVIATION)
+_BROKER = "BRK"
+_EVIDENCE_OF_A_PASS_MAX = 8
+_RECORD_CHARS = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceLine:
+    """One line of the history as the page shows it. `record` is the journal's line, cut where it is very long."""
+
+    line: int
+    after_s: float
+    scope: str
+    words: str
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A check with all that a reader needs to follow its verdict."""
+
+    check: CheckResult
+    requirements: tuple[Requirement, ...]
+    evidence: tuple[EvidenceLine, ...]
+    picture: Markup
+    reproduce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The checks of one requirement family."""
+
+    name: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def broken(self) -> int:
+        return sum(finding.check.verdict in FINDINGS for finding in self.findings)
+
+
+def as_html(report: Report, history: History, *, edition: str = "full") -> str:
+    """The page. Pure: the same report and history give the same bytes."""
+    found = [finding_of(check, report, history) for check in report.checks]
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            edition=edition,
+            counts=report.counts(),
+            findings=sorted((f for f in found if f.check.verdict in FINDINGS), key=lambda f: FINDINGS.index(f.check.verdict)),
+            families=families(found),
+            broker=[finding for finding in found if _family(finding.check) == _BROKER],
+            catalogue=CATALOGUE,
+            untested=[CATALOGUE[id_] for id_ in report.coverage.untested if id_ in CATALOGUE],
+            declaration=_pretty(history.start.declaration),
+            target=_pretty(history.start.target),
+            sources=SOURCES,
+        )
+    )
+
+
+def finding_of(check: CheckResult, report: Report, history: History) -> Finding:
+    """The check with its requirements' texts, its evidence, and a picture where it is not well."""
+    is_finding = check.verdict in FINDINGS
+    shown = check.evidence if is_finding else check.evidence[:_EVIDENCE_OF_A_PASS_MAX]
+    return Finding(
+        check=check,
+        requirements=tuple(CATALOGUE[id_] for id_ in check.requirements if id_ in CATALOGUE),
+        evidence=tuple(_evidence(history, shown, with_record=is_finding)),
+        picture=Markup(picture(history, check.evidence)) if is_finding else Markup(),
+        reproduce=_reproduction(report, check),
+    )
+
+
+def families(found: Iterable[Finding]) -> list[Family]:
+    """The checks by family, in the catalogue's order."""
+    order = [*FAMILIES, ""]
+    ranked = sorted(found, key=lambda finding: order.index(_family(finding.check)))
+    return [Family(FAMILIES.get(name, "Other"), tuple(members)) for name, members in groupby(ranked, key=lambda f: _family(f.check))]
+
+
+def _evidence(history: History, lines: Iterable[int], *, with_record: bool) -> Iterable[EvidenceLine]:
+    for line in lines:
+        if not 0 < line <= len(history.events):
+            continue
+        event = history.events[line - 1]
+        record = line_of(event)[:_RECORD_CHARS] if with_record else ""
+        yield EvidenceLine(line, event.at_s - history.events[0].at_s, event.scope, words(event.fact), record)
+
+
+def _reproduction(report: Report, check: CheckResult) -> str:
+    """The command that asks this check alone again, with the same chance."""
+    seed = "" if "--seed" in report.run.command else f" --seed {report.run.seed}"
+    only = "" if "--only" in report.run.command else f" --only {check.id}"
+    return f"{report.run.command}{only}{seed}"
+
+
+def _family(check: CheckResult) -> str:
+    name = check.requirements[0][:3] if check.requirements else ""
+    return name if name in FAMILIES else ""
+
+
+def _pretty(members: dict[str, Any]) -> str:
+    return json.dumps(members, indent=2, ensure_ascii=False) if members else ""
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
