@@ -102,6 +102,9 @@ class Decoder:
         end = len(data)
         try:
             while end - at > 1:
+                read = _READERS.get(data[at])
+                if read is None:
+                    break
                 length, body = data[at + 1], at + 2
                 if length > 127:
                     length, body = _long_length(data, at, end)
@@ -109,10 +112,9 @@ class Decoder:
                 if stop - at > self._max_packet_bytes:
                     problem = f"packet of {stop - at} bytes: more than {self._max_packet_bytes}"
                     raise RemoteWireError(problem, statement=VIOLATION)
-                first_byte = data[at]
-                if stop > end or first_byte not in _READERS:
+                if stop > end:
                     break
-                packets.append(_READERS[first_byte](data, at, body, stop))
+                packets.append(read(data, at, body, stop))
                 at = stop
             if at < end:
                 _require_first_byte(data[at])
