@@ -250,7 +250,7 @@ class ServerSession:
         self._is_present = False
 
     def restore(self, subscriptions: dict[str, int], messages: list[StoredMessage], received_ids: set[int]) -> None:
-        """Fills a fresh session with what a journal kept; `messages` in the order of their numbers."""
+        """Fills a fresh session with what a journal kept; `messages` in the order in which they must be sent again."""
         self.subscriptions = dict(subscriptions)
         self._received_ids = set(received_ids) or None
         for stored in messages:
@@ -262,7 +262,7 @@ class ServerSession:
             else:
                 self._inflight[stored.message.packet_id] = outgoing
                 self._last_packet_id = stored.message.packet_id
-            self._next_number = stored.number + 1
+            self._next_number = max(self._next_number, stored.number + 1)
 
 
 def _first_state(qos: int) -> SenderState:

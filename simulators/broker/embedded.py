@@ -27,6 +27,7 @@ from simulators.broker.port import (
     PacketObserver,
     TlsFiles,
 )
+from simulators.broker.sqlite_store import SqliteJournal
 
 LINGER_S = 2.0
 """How long a connection that we end may take to read what was sent before."""
@@ -108,6 +109,8 @@ class EmbeddedBroker:
         self._servers: list[asyncio.AbstractServer] = []
         self._timer: asyncio.TimerHandle | None = None
         self._faults: LinkFaults[Connection] | None = None
+        self._journal: SqliteJournal | None = None
+        self._committed: asyncio.Future[None] | None = None
 
     # --- the port --------------------------------------------------------------------------------------------------------------------
 
@@ -115,7 +118,11 @@ class EmbeddedBroker:
         """Serves when it returns. Raises BenchError when a port is taken or a TLS file is wrong."""
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
-        self.core = BrokerCore(self._directory, self.settings.limits)
+        if self.settings.state_directory is not None:
+            self._journal = SqliteJournal(self.settings.state_directory)
+        self.core = BrokerCore(self._directory, self.settings.limits, journal=self._journal)
+        if self._journal is not None:
+            self._restore(self._journal)
         server = await self._listen(self._port, None)
         self._port = server.sockets[0].getsockname()[1]
         if self._tls_port is not None and self.settings.tls is not None:
@@ -136,6 +143,12 @@ class EmbeddedBroker:
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
+        if self._journal is not None:
+            if self._journal.is_dirty:
+                self._journal.commit()
+            self._journal.close()
+            self._journal = None
+        self._give_up_commit(BrokerUnavailable("the embedded broker was stopped"))
 
     @property
     def mqtt_url(self) -> str:
@@ -153,11 +166,16 @@ class EmbeddedBroker:
         return f"[{host}]" if ":" in host else host
 
     async def publish(self, topic: str, payload: bytes, *, qos: int = 2, retain: bool = False) -> None:
-        """Routes a message to all sessions that it reaches. Raises BrokerUnavailable when the broker is stopped or a queue full."""
+        """Routes a message to all sessions that it reaches; returns when it is safe there. Raises BrokerUnavailable.
+
+        Safe is: in memory, or, with a state directory, committed for the sessions that are persistent.
+        """
         if self._loop is None:
             raise BrokerUnavailable("the embedded broker is not running")
         self.core.publish(topic, payload, qos, retain)
         self._flush()
+        if self._committed is not None:
+            await asyncio.shield(self._committed)
 
     async def disconnect(self, client_id: str) -> bool:
         """Ends the client's connection; False if it is not connected."""
@@ -253,6 +271,10 @@ class EmbeddedBroker:
         """Outgoing bytes have come through the faults."""
         link.write(data)
 
+    def fault_sent(self, link: Connection, packet: Packet) -> None:
+        """A whole packet has left: the observer sees what is really sent, copies and changes by the plan included."""
+        self._observe_outgoing(link, packet, len(encode(packet)))
+
     def fault_end(self, link: Connection) -> None:
         """All that was sent before the broker ended the connection has come through the faults."""
         if self._loop is not None:
@@ -268,9 +290,47 @@ class EmbeddedBroker:
     # --- outputs and time ------------------------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
+        if self._committed is not None:
+            return
+        if self._journal is not None and self._journal.is_dirty:
+            # Nothing leaves before its promise is safe. All that arrives in this turn of the loop shares one commit.
+            assert self._loop is not None
+            self._committed = self._loop.create_future()
+            self._loop.call_soon(self._commit)
+            return
         outputs = self.core.take_outputs()
         if outputs:
             self._carry_out(outputs)
+
+    def _commit(self) -> None:
+        if self._journal is None or self._committed is None:
+            return
+        try:
+            self._journal.commit()
+        except BenchError as error:
+            # What clients were about to be told is not true. They must ask again, another broker or this one.
+            self.core.take_outputs()
+            self._give_up_commit(BrokerUnavailable(str(error)))
+            for connection in list(self._connections):
+                connection.abort()
+            return
+        committed, self._committed = self._committed, None
+        committed.set_result(None)
+        self._flush()
+
+    def _give_up_commit(self, error: BrokerUnavailable) -> None:
+        if self._committed is not None:
+            self._committed.set_exception(error)
+            self._committed.exception()  # looked at: nobody may be waiting
+            self._committed = None
+
+    def _restore(self, journal: SqliteJournal) -> None:
+        sessions = []
+        for client_id, kept in journal.sessions().items():
+            session = self.core.new_session(client_id, is_clean=False)
+            session.restore(kept.subscriptions, kept.messages, kept.received_ids)
+            sessions.append(session)
+        self.core.restore(sessions, journal.retained(), self._now())
 
     def _carry_out(self, outputs: list[Output]) -> None:
         # Links of this broker are its connections: it has made them all.
@@ -282,11 +342,10 @@ class EmbeddedBroker:
                 continue
             packet = cast(Packet, order)
             data = encode(packet)
-            if self._observer is not None:
-                self._observer.packet(link.number, link.client_id, Direction.TO_CLIENT, packet, len(data))
             if self._faults is not None:
                 self._faults.outgoing(link, packet, data)
                 continue
+            self._observe_outgoing(link, packet, len(data))
             if not link.unsent:
                 written.append(link)
             link.unsent += data
@@ -301,6 +360,10 @@ class EmbeddedBroker:
             self._faults.ending(link)
         elif self._loop is not None:
             link.close(self._loop)
+
+    def _observe_outgoing(self, link: Connection, packet: Packet, size_bytes: int) -> None:
+        if self._observer is not None:
+            self._observer.packet(link.number, link.client_id, Direction.TO_CLIENT, packet, size_bytes)
 
     def _observe_incoming(self, link: Connection, packet: Packet) -> None:
         assert self._observer is not None

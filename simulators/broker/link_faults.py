@@ -31,6 +31,8 @@ class FaultSubject(Protocol[L_contra]):
 
     def fault_write(self, link: L_contra, data: bytes) -> None: ...
 
+    def fault_sent(self, link: L_contra, packet: Packet) -> None: ...
+
     def fault_end(self, link: L_contra) -> None: ...
 
 
@@ -50,6 +52,26 @@ class _Incoming(Generic[L]):
         except RemoteWireError:
             packets = []
         self._subject.passed(self._link, packets, self._decoder.error)
+
+
+class _Outgoing(Generic[L]):
+    """Passes bytes on, and tells of each whole packet in them; what the plan has spoilt is no packet any more."""
+
+    def __init__(self, link: L, subject: FaultSubject[L]) -> None:
+        self._link = link
+        self._subject = subject
+        self._decoder = Decoder()
+
+    def write(self, data: bytes) -> None:
+        self._subject.fault_write(self._link, data)
+        if self._decoder.error is not None:
+            return
+        try:
+            packets = self._decoder.feed(data)
+        except RemoteWireError:
+            return
+        for packet in packets:
+            self._subject.fault_sent(self._link, packet)
 
 
 class LinkFaults(Generic[L]):
@@ -93,10 +115,10 @@ class LinkFaults(Generic[L]):
     def _pair(self, link: L) -> tuple[FaultyLine, FaultyLine]:
         pair = self._pairs.get(link)
         if pair is None:
-            incoming = _Incoming(link, self._subject)
+            incoming, outgoing = _Incoming(link, self._subject), _Outgoing(link, self._subject)
             pair = (
                 self._traffic.line("client", incoming.write, lambda: self._subject.fault_cut(link)),
-                self._traffic.line("server", lambda data: self._subject.fault_write(link, data), lambda: self._subject.fault_cut(link)),
+                self._traffic.line("server", outgoing.write, lambda: self._subject.fault_cut(link)),
             )
             self._pairs[link] = pair
             for line in pair:
