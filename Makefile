@@ -7,8 +7,9 @@ JOBS   ?= 2
 SEEDS  ?= 200
 PYTEST := $(BIN)/pytest
 
-# Debian packages of the programs that the tests talk to (interfaces.md, "Environment"); tshark reads our captures.
-PEERS  := mosquitto mosquitto-clients curl nginx nodejs npm qemu-system-arm firmware-microbit-micropython gcc-arm-none-eabi chromium tshark
+# Debian packages of the programs that the tests talk to; tshark reads our captures. Node.js comes apart: a foreign one brings its own
+# npm, which Debian's conflicts with.
+PEERS  := mosquitto mosquitto-clients curl nginx qemu-system-arm firmware-microbit-micropython gcc-arm-none-eabi chromium tshark
 NODE_PEERS := tests/interop/node_modules
 
 .PHONY: help certify test lint format bench peers nightly mutants simulate load install install-dev clean
@@ -48,7 +49,8 @@ peers: $(NODE_PEERS)/.installed
 $(NODE_PEERS)/.installed: tests/interop/package.json
 	@test "$$(id -u)" = 0 || { echo "make peers installs Debian packages: run it as root"; exit 1; }
 	apt-get update --quiet=2
-	DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends $(PEERS)
+	DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends $(PEERS) \
+	    $$(command -v npm >/dev/null || echo nodejs npm)
 	cd tests/interop && npm install --silent --no-audit --no-fund --no-package-lock
 	@touch $@
 

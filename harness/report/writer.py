@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from harness.history.journal import line_of
 from harness.history.timeline import History
+from harness.report.capture import CAPTURE_FILE, as_capture
 from harness.report.html import HTML_FILE, as_html
 from harness.report.junit import JUNIT_FILE, as_junit
 from harness.report.package import HISTORY_FILE, REPORT_FILE, Report, as_json
@@ -29,6 +30,7 @@ def write_package(directory: Path, report: Report, history: History, *, key: Ed2
     _write(directory / REPORT_FILE, as_json(report))
     _write(directory / JUNIT_FILE, as_junit(report))
     _write(directory / HTML_FILE, as_html(report, history))
+    _write(directory / CAPTURE_FILE, as_capture(history))
     seal(directory, report, key=key)
 
 
@@ -61,8 +63,8 @@ def _version(name: str) -> str:
         return ""
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     """Replaces the file as a whole: a reader never sees half of it, and a kill leaves the old one."""
     beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
+    beside.write_bytes(content if isinstance(content, bytes) else content.encode())
     beside.replace(path)
