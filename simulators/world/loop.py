@@ -52,7 +52,7 @@ class DeadlinePassed(WorldStopped):
 class Unhandled:
     """An exception that nobody caught: of a callback, or of a task whose result nobody asked for."""
 
-    at_s: float
+    at_s: float  # since the world began
     message: str
     exception: BaseException | None
 
@@ -145,6 +145,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.steps = 0
         self.unhandled: list[Unhandled] = []
         self._now_s = start_s
+        self._start_s = start_s
         self._heap: list[tuple[float, float, int, _Timer]] = []
         self._timer_numbers = itertools.count()
         self._cancelled_timers = 0
@@ -248,7 +249,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def _note_unhandled(self, _loop: asyncio.AbstractEventLoop, details: dict[str, Any]) -> None:
         exception = details.get("exception")
-        self.unhandled.append(Unhandled(self._now_s, str(details.get("message")), exception))
+        self.unhandled.append(Unhandled(self._now_s - self._start_s, str(details.get("message")), exception))
         self.network.trace.add(f"{self._now_s:.9f} unhandled {type(exception).__name__}")
 
     # --- what would reach the operating system

@@ -1,0 +1,228 @@
+"""What is done to a simulated system: an operator who sends commands, rivals who want a key that is not theirs or no longer good, and the
+faults of the plan.
+
+Who does what when is drawn from the seed, in one stream per device, before anything runs: a fault that shifts a moment shifts no draw.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from harness.entropy import SeededEntropy
+from harness.wire import commands
+from harness.wire.commands import KEY_LIFETIME_S
+from simulators.world.links import LinkName
+from simulators.world.plan import EVERY_DEVICE, LATENCY_LASTS_S, Fault, FaultKind, Plan
+from simulators.world.record import SentCommand
+from simulators.world.system import IMAGE_NAME, SERVER, SimulatedSystem, Station
+from simulators.world.world import World
+
+OPERATOR = "operator"
+RIVAL = "rival"
+_ANSWER_S_MAX = 30.0
+_GAP_S = (1.0, 25.0)  # between two commands to one device
+_RIVAL_LEAD_S = 0.25  # a rival may try so long after the offer has reached the device
+
+# Drawn from, so with the weight of their number.
+_COMMANDS = (
+    *([commands.CONFIGURATION] * 4),
+    commands.SEND_CONFIGURATION,
+    *([commands.DOWNLOAD_FIRMWARE] * 3),
+    commands.REBOOT,
+    commands.RESET,
+)
+
+
+class Rivalry(Enum):
+    """Who else wants to use an offered key."""
+
+    NOBODY = "nobody"
+    SAME_TOKEN = "same token"  # the device's own token from elsewhere, at about the same time
+    OTHER_TOKEN = "other token"  # another device's token, a little earlier
+    LATE = "late"  # the device's own token around the end of the key's life
+
+
+_RIVALRIES = (
+    Rivalry.NOBODY,
+    Rivalry.NOBODY,
+    Rivalry.SAME_TOKEN,
+    Rivalry.SAME_TOKEN,
+    Rivalry.OTHER_TOKEN,
+    Rivalry.OTHER_TOKEN,
+    Rivalry.LATE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A command that is to be sent so many seconds after the one before."""
+
+    wait_s: float
+    command: str
+
+
+def draw_operations(entropy: SeededEntropy, within_s: float) -> list[Operation]:
+    """What one device is told in a run."""
+    operations: list[Operation] = []
+    at_s = 0.0
+    while True:
+        wait_s = entropy.uniform(*_GAP_S)
+        at_s += wait_s
+        if at_s > within_s and operations:
+            return operations
+        operations.append(Operation(wait_s, entropy.choice(_COMMANDS)))
+
+
+def draw_links(world: World, devices: int) -> None:
+    """Each device hangs on a link of its own kind, with a clock of its own."""
+    for number in range(1, devices + 1):
+        entropy = world.entropy.stream(f"link of dev-{number}")
+        world.network.host(f"dev-{number}", entropy.choice(list(LinkName)).shape, skew_s=entropy.uniform(-86_400.0, 86_400.0))
+
+
+class Workload:
+    """Operator and rivals of one system."""
+
+    def __init__(self, world: World, system: SimulatedSystem, plan: Plan) -> None:
+        self._world = world
+        self._system = system
+        self._plan = plan
+        self._numbers = 0
+        self._rivalries = world.entropy.stream("rivalries")
+        self.rivals: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """Sends all commands of the safety phase; returns when the last has its answer or none in time."""
+        for station in self._system.stations:
+            station.on_offer = self._rival
+        headers = {"Authorization": f"Bearer {self._system.platform.secrets.api_key('full')}"}
+        async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=_ANSWER_S_MAX)) as session:
+            await asyncio.gather(*(self._operate(session, station) for station in self._system.stations))
+
+    async def probe(self) -> None:
+        """One command to each device: it lives and listens."""
+        headers = {"Authorization": f"Bearer {self._system.platform.secrets.api_key('full')}"}
+        async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=_ANSWER_S_MAX)) as session:
+            await asyncio.gather(*(self._send(session, station, commands.CONFIGURATION) for station in self._system.stations))
+
+    async def _operate(self, session: aiohttp.ClientSession, station: Station) -> None:
+        for operation in draw_operations(self._world.entropy.stream(f"operations of {station.name}"), self._plan.minutes * 60):
+            await asyncio.sleep(operation.wait_s)
+            await self._send(session, station, operation.command)
+
+    async def _send(self, session: aiohttp.ClientSession, station: Station, command: str) -> None:
+        self._numbers += 1
+        sent = SentCommand(self._numbers, station.name, command, self._world.now_s)
+        self._system.record.sent.append(sent)
+        data: dict[str, Any] = {"file_name": IMAGE_NAME} if command in commands.DOWNLOADS else {"number": sent.number}
+        device = station.device
+        url = f"{self._system.platform.api_url}/v2/projects/{device.project_id}/devices/{device.id}/communication/command"
+        try:
+            async with session.post(url, json={"command": command, "data": data}) as response:
+                await response.read()
+                sent.status = response.status
+                sent.answered_at_s = self._world.now_s
+        except (aiohttp.ClientError, OSError):
+            return  # no answer: it may have been sent, or not
+
+    # --- rivals
+
+    def _rival(self, station: Station, url: str, ends_utc_s: float) -> None:
+        rivalry = self._rivalries.choice(_RIVALRIES)
+        delay_s = self._rivalries.uniform(0.0, _RIVAL_LEAD_S)
+        match rivalry:
+            case Rivalry.SAME_TOKEN:
+                for _ in range(2):
+                    self._start_rival(url, station.token, delay_s)
+            case Rivalry.OTHER_TOKEN if len(self._system.stations) > 1:
+                other = next(item for item in self._system.stations if item is not station)
+                self._start_rival(url, other.token, 0.0)
+            case Rivalry.LATE:
+                self._start_rival(url, station.token, KEY_LIFETIME_S + self._rivalries.choice((-5.0, 5.0)))
+
+    def _start_rival(self, url: str, token: str, delay_s: float) -> None:
+        self.rivals.append(self._world.spawn(RIVAL, _use_key(url, token, delay_s)))
+
+
+async def _use_key(url: str, token: str, delay_s: float) -> None:
+    await asyncio.sleep(delay_s)
+    timeout = aiohttp.ClientTimeout(total=120.0)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(URL(url, encoded=True), headers={"Authorization": f"Basic {token}"}) as response,
+        ):
+            await response.read()
+    except (aiohttp.ClientError, OSError):
+        return  # the platform's door has seen what there was to see
+
+
+# --- faults
+
+
+def schedule_faults(world: World, system: SimulatedSystem, plan: Plan) -> None:
+    """Sets the plan's faults, counted from now."""
+    for fault in plan.faults:
+        world.loop.call_later(fault.at_s, _strike, world, system, fault)
+
+
+def _strike(world: World, system: SimulatedSystem, fault: Fault) -> None:
+    stations = system.stations if fault.device == EVERY_DEVICE else system.stations[fault.device - 1 : fault.device]
+    if fault.kind in _SERVER_FAULTS:
+        system.record.faults.append((world.now_s, fault.kind.value, SERVER))
+        _SERVER_FAULTS[fault.kind](world, system, fault)
+        return
+    for station in stations:
+        system.record.faults.append((world.now_s, fault.kind.value, station.name))
+        _DEVICE_FAULTS[fault.kind](world, station, fault)
+
+
+def _reset(world: World, station: Station, fault: Fault) -> None:
+    for number in world.network.connections_of(station.name):
+        world.network.reset(number)
+
+
+def _sever(world: World, station: Station, fault: Fault) -> None:
+    for number in world.network.connections_of(station.name):
+        world.network.sever(number)
+
+
+def _partition(world: World, station: Station, fault: Fault) -> None:
+    world.network.partition(station.name, SERVER, fault.amount_s)
+
+
+def _latency(world: World, station: Station, fault: Fault) -> None:
+    world.network.add_latency(station.name, fault.amount_s)
+    world.loop.call_later(LATENCY_LASTS_S, world.network.add_latency, station.name, -fault.amount_s)
+
+
+def _power_cut(world: World, station: Station, fault: Fault) -> None:
+    station.power_off()
+    world.loop.call_later(fault.amount_s, station.power_on)
+
+
+def _clock_step(world: World, system: SimulatedSystem, fault: Fault) -> None:
+    host = world.network.host(SERVER)
+    host.skew_s += fault.amount_s
+
+
+def _restart(world: World, system: SimulatedSystem, fault: Fault) -> None:
+    world.spawn(SERVER, system.restart_platform())
+
+
+_DEVICE_FAULTS: dict[FaultKind, Callable[[World, Station, Fault], None]] = {
+    FaultKind.RESET: _reset,
+    FaultKind.SEVER: _sever,
+    FaultKind.PARTITION: _partition,
+    FaultKind.LATENCY: _latency,
+    FaultKind.POWER_CUT: _power_cut,
+}
+_SERVER_FAULTS: dict[FaultKind, Callable[[World, SimulatedSystem, Fault], None]] = {
+    FaultKind.CLOCK_STEP: _clock_step,
+    FaultKind.PLATFORM_RESTART: _restart,
+}
