@@ -7,6 +7,7 @@ import socket
 import tempfile
 import tomllib
 from importlib.metadata import entry_points
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +16,16 @@ from rich.console import Console
 
 from harness.clock import AdvanceableClock, SystemClock
 from harness.errors import ConfigurationError
-from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory
+from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, TlsFiles
+from simulators.platform.logs import JsonLines
 from simulators.platform.platform import PlatformSettings, ReferencePlatform, port_of
 from simulators.platform.rules import REFERENCE, Rules, with_reading
 from simulators.platform.shaping import parse_rate
 
 app = typer.Typer()
 console = Console(stderr=True)
+
+FAILED_LOGINS_PER_MIN = 20
 
 
 @app.command()
@@ -38,11 +42,16 @@ def platform(
     test_clock: Annotated[bool, typer.Option("--test-clock", help="Serve the endpoint that advances the clock.")] = False,
     personality: Annotated[str, typer.Option(help="A named wrong platform instead of the reference.")] = "",
     shape: Annotated[str, typer.Option(help="Bandwidth of each device's downloads, as 20kbit.")] = "",
+    tls_self_signed: Annotated[bool, typer.Option("--tls-self-signed", help="https and mqtts with a throw-away CA.")] = False,
+    login_limit: Annotated[
+        int | None, typer.Option(help="Failed logins a minute of one address; 20 unless bound to loopback. This machine is exempt.", min=1)
+    ] = None,
+    json_logs: Annotated[bool, typer.Option("--json-logs", help="Log lines as JSON objects.")] = False,
     read: Annotated[list[str] | None, typer.Option(help="Another reading of a READ row, as KEY-08=complete-delivery.")] = None,
     verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="More log output.")] = 0,
 ) -> None:
     """Serve the reference platform: REST and MQTT. Prints the path of a ready target file; ends on Ctrl-C."""
-    logging.basicConfig(level=[logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)])
+    _set_up_logs(verbose, json_logs)
     with tempfile.TemporaryDirectory(prefix="hil-platform-") as temporary:
         settings = PlatformSettings(
             state_directory=state or Path(temporary),
@@ -54,9 +63,13 @@ def platform(
             seed=seed,
             test_clock=test_clock,
             shape_bytes_per_s=_rate(shape),
+            tls_self_signed=tls_self_signed,
+            mqtts_port=_free_port(bind) if tls_self_signed else 0,
+            failed_logins_per_min=login_limit or (None if _is_loopback(bind) else FAILED_LOGINS_PER_MIN),
+            with_hooks=True,
             rules=_rules(personality, read or []),
         )
-        asyncio.run(_serve(settings, broker, mqtt_port))
+        asyncio.run(_serve(settings, broker, mqtt_port, keeps_sessions=state is not None))
 
 
 def _rate(shape: str) -> float | None:
@@ -79,20 +92,56 @@ def _rules(personality: str, readings: list[str]) -> Rules:
     return rules
 
 
-async def _serve(settings: PlatformSettings, broker: str, mqtt_port: int) -> None:
-    stop = asyncio.Event()
+def _set_up_logs(verbose: int, json_logs: bool) -> None:
+    handler = logging.StreamHandler()
+    if json_logs:
+        handler.setFormatter(JsonLines())
+    logging.basicConfig(level=[logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)], handlers=[handler])
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it writes a traceback for every byte that is no HTTP
+
+
+def _is_loopback(bind: str) -> bool:
+    try:
+        return ip_address(bind).is_loopback
+    except ValueError:
+        return bind == "localhost"
+
+
+async def _serve(settings: PlatformSettings, broker: str, mqtt_port: int, *, keeps_sessions: bool) -> None:
+    """Serves until SIGINT or SIGTERM; SIGHUP is a restart."""
+    wanted: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, wanted.put_nowait, number)
 
     def make_broker(directory: DeviceDirectory) -> BrokerPort:
-        port = mqtt_port or _last_port(settings)
-        return broker_named(broker, BrokerSettings(settings.bind, port, public_host=settings.public_host), directory)
+        assert settings.state_directory is not None
+        tls = settings.state_directory / "tls"
+        return broker_named(
+            broker,
+            BrokerSettings(
+                settings.bind,
+                mqtt_port or _last_port(settings),
+                tls_port=settings.mqtts_port or None,
+                tls=TlsFiles(tls / "server.pem", tls / "server.key") if settings.tls_self_signed else None,
+                state_directory=settings.state_directory / "broker" if keeps_sessions else None,
+                public_host=settings.public_host,
+            ),
+            directory,
+        )
 
-    async with ReferencePlatform(settings, make_broker, clock=AdvanceableClock(SystemClock())) as running:
+    running = ReferencePlatform(settings, make_broker, clock=AdvanceableClock(SystemClock()))
+    async with running:
         console.print(f"REST  {running.api_url}\nMQTT  {running.mqtt_url}", highlight=False)
         typer.echo(f"target file: {running.target_path}")
-        await stop.wait()
+        while await wanted.get() is signal.SIGHUP:
+            await running.restart()
+
+
+def _free_port(bind: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as probe:
+        probe.bind((bind, 0))
+        return int(probe.getsockname()[1])
 
 
 def _last_port(settings: PlatformSettings) -> int:
@@ -100,6 +149,8 @@ def _last_port(settings: PlatformSettings) -> int:
     assert settings.state_directory is not None
     try:
         table = tomllib.loads((settings.state_directory / "target.toml").read_text())
+        if not table["platform"]["mqtt_url"].startswith("mqtt://"):
+            return 0
         port = port_of(table["platform"]["mqtt_url"])
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

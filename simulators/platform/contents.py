@@ -24,7 +24,9 @@ class Content:
 class Contents:
     """The directory with all bytes. Every method blocks for the time of a few file system calls."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, is_durable: bool = True) -> None:
+        """With `is_durable` false nothing is flushed to the disk: for directories that do not outlive the process."""
+        self._is_durable = is_durable
         self._contents = directory / "contents"
         self._incoming = directory / "incoming"
         self._copies = directory / "downloads"
@@ -40,7 +42,7 @@ class Contents:
 
     def receive(self) -> "Incoming":
         """A place for bytes that arrive piece by piece; nothing stays of them unless `keep` is called."""
-        return Incoming(self._incoming, self._contents)
+        return Incoming(self._incoming, self._contents, is_durable=self._is_durable)
 
     def path(self, sha256: str) -> Path:
         return self._contents / sha256
@@ -72,7 +74,8 @@ class Contents:
 class Incoming:
     """Bytes on their way to the disk. A context manager: leaving it removes what was not kept."""
 
-    def __init__(self, incoming: Path, contents: Path) -> None:
+    def __init__(self, incoming: Path, contents: Path, *, is_durable: bool) -> None:
+        self._is_durable = is_durable
         handle, name = tempfile.mkstemp(dir=incoming)
         self._file = os.fdopen(handle, "wb")
         self._path = Path(name)
@@ -88,7 +91,8 @@ class Incoming:
     def keep(self) -> Content:
         """Makes the bytes a content, durably."""
         self._file.flush()
-        os.fsync(self._file.fileno())
+        if self._is_durable:
+            os.fsync(self._file.fileno())
         self._file.close()
         content = Content(self._hash.hexdigest(), self.size_bytes)
         self._path.replace(self._contents / content.sha256)

@@ -1,58 +1,25 @@
-"""The REST side as aiohttp routes: reads requests strictly, asks the service, dresses its answer. Decides nothing about the protocol.
+"""The REST side as aiohttp routes: asks the service, and streams or dresses its answer. Decides nothing about the protocol.
 
 Every answer of the API is a `main.SuccessResponse` or `main.ErrorResponse`, whatever went wrong; nothing a client sends may cause a 5xx.
 """
 
-import json
-import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
-from urllib.parse import parse_qsl
-
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
-from harness.clock import AdvanceableClock, rfc3339
+from harness.clock import AdvanceableClock
 from harness.wire.responses import COMMAND_SENT, DOWNLOAD_PATH, ORGANISATION_FILES_PATH, SEND_COMMAND, ErrorBody, SuccessBody
+from simulators.platform.answers import authorization_of, error_answer, json_answer, parameter_values, read_body, trace_of
 from simulators.platform.download_faults import DownloadFault, DownloadFaultKind, DownloadFaultPlan, FaultedDownload
 from simulators.platform.downloads import TIME_IS_UP, WRITE_BUFFER_BYTES, Transfer, bounded
 from simulators.platform.observation import Endpoint, HttpObserver, SeenRequest
 from simulators.platform.refusals import Refusal
-from simulators.platform.rules import JSON, OCTET_STREAM, Rules
+from simulators.platform.rules import OCTET_STREAM
 from simulators.platform.service import CommandRequest, Download, DownloadRequest, Service
 from simulators.platform.shaping import Shaper
-from simulators.platform.trail import trace_id
 
 COMMAND_BODY_BYTES_MAX = 256 * 1024
-QUERY_FIELDS_MAX = 100
-ADVANCE_SECONDS_MAX = 100 * 366 * 24 * 3600.0
 
 LIST_FILES = "list files"
 DOWNLOAD_FILE = "download file"
-
-log = logging.getLogger(__name__)
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def parameter_values(raw_query: str, name: str) -> list[str]:
-    """Every value of a query parameter; none where the query has too many parameters to be honest."""
-    try:
-        fields = parse_qsl(raw_query, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX, errors="surrogateescape")
-    except ValueError:
-        return []
-    return [value for field_name, value in fields if field_name == name]
-
-
-def json_answer(status: int, body: dict[str, Any], *, content_type: str = JSON, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(status=status, body=json.dumps(body).encode(), content_type=content_type, headers=headers)
-
-
-def error_answer(refusal: Refusal, action: str, *, scheme: str, rules: Rules, content_type: str = JSON) -> web.Response:
-    """A refusal as `main.ErrorResponse`.   Source: CMD-17, DLD-08, DLD-15."""
-    is_challenged = refusal.status == 401 and rules.http.announces_challenge
-    headers = {"WWW-Authenticate": f'{scheme} realm="Device Communication"'} if is_challenged else None
-    body = ErrorBody(refusal.message, action, refusal.code).body()
-    return json_answer(refusal.status, body, content_type=content_type, headers=headers)
 
 
 class Api:
@@ -246,73 +213,3 @@ class Api:
         if self.observer:
             self.observer.response(exchange, answer.status, list(answer.headers.items()))
             self.observer.ended(exchange, len(body), complete=True, body=body, problem="")
-
-
-def authorization_of(request: web.BaseRequest) -> Sequence[str]:
-    return request.headers.getall("Authorization", [])
-
-
-def trace_of(request: web.BaseRequest) -> str:
-    return trace_id(request.headers.get("traceparent", ""))
-
-
-async def read_body(request: web.Request, limit_bytes: int) -> bytes | Refusal:
-    """The whole body; refused where it is longer than `limit_bytes`, or cannot be read as its headers promise."""
-    too_large = Refusal(413, "body_too_large", f"The body is longer than {limit_bytes} bytes")
-    if (request.content_length or 0) > limit_bytes:
-        return too_large
-    body = bytearray()
-    try:
-        async for chunk in request.content.iter_chunked(64 * 1024):
-            body += chunk
-            if len(body) > limit_bytes:
-                return too_large
-    except (web.RequestPayloadError, HttpProcessingError, ValueError):
-        return Refusal(400, "unreadable_body", "The body cannot be read")
-    return bytes(body)
-
-
-class TestClock:
-    """`POST /_test/clock/advance {"seconds": N}`: there only when it was asked for."""
-
-    PATH = "/_test/clock/advance"
-
-    def __init__(self, clock: AdvanceableClock, advanced: Callable[[float], None]) -> None:
-        self._clock = clock
-        self._advanced = advanced
-
-    async def advance(self, request: web.Request) -> web.StreamResponse:
-        body = await read_body(request, 1_024)
-        seconds = None if isinstance(body, Refusal) else _seconds(body)
-        if seconds is None:
-            return json_answer(400, ErrorBody("'seconds' must be a number of at least 0", "advance clock").body())
-        self._clock.advance(seconds)
-        self._advanced(seconds)
-        return json_answer(200, {"now": rfc3339(self._clock.utc_s(), fraction_digits=6)})
-
-
-def _seconds(body: bytes) -> float | None:
-    try:
-        seconds = json.loads(body)["seconds"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= ADVANCE_SECONDS_MAX:
-        return None
-    return float(seconds)
-
-
-@web.middleware
-async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers of the router (404, 405) and of our own defects (500), as `main.ErrorResponse` too."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        return json_answer(error.status, ErrorBody(error.reason, request.method).body(), headers=headers)
-    except (ConnectionError, TimeoutError):
-        raise
-    except Exception:
-        log.exception("a request was not served")
-        return json_answer(500, ErrorBody("Internal error", request.method).body())

@@ -7,6 +7,8 @@ end, and the target file. With the same state directory it starts again where it
 import asyncio
 import contextlib
 import logging
+import os
+import ssl
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,19 +25,25 @@ from harness.errors import BenchError
 from harness.wire.files import FileType
 from simulators.broker.port import BrokerPort, DeviceDirectory, DevicePrincipal, Login, Principal, TrustedPrincipal
 from simulators.platform.access import Device, secret_digest
+from simulators.platform.advance_endpoint import ADVANCE_PATH, AdvanceEndpoint
 from simulators.platform.contents import Contents
 from simulators.platform.download_faults import DownloadFaultPlan
 from simulators.platform.files import file_name_problem
-from simulators.platform.http import Api, TestClock, json_errors
+from simulators.platform.hooks import PID_FILE, STARTS, hook_lines
+from simulators.platform.http import Api
+from simulators.platform.login_limit import LoginLimit
 from simulators.platform.observation import HttpObserver
+from simulators.platform.operations import Edge, Metrics, healthz
 from simulators.platform.provisioning import SECRET_BYTES, Secrets, inventory, logins, provision
 from simulators.platform.rules import REFERENCE, Rules
 from simulators.platform.service import Service
 from simulators.platform.store import Store
 from simulators.platform.target import fleet_lines, target_tables, to_toml
+from simulators.platform.tls import self_signed, server_context
 from simulators.platform.trail import Happening, Trail
 
 SHUTDOWN_TIMEOUT_S = 10.0  # how long running downloads may take to end when the platform stops
+BACKLOG = 4_096  # connections that may wait to be accepted
 PLATFORM_LOGIN = "hil-platform"
 
 log = logging.getLogger(__name__)
@@ -56,6 +64,10 @@ class PlatformSettings:
     test_clock: bool = False
     shape_bytes_per_s: float | None = None  # bandwidth of each device's downloads; None: no bound
     shutdown_timeout_s: float = SHUTDOWN_TIMEOUT_S
+    tls_self_signed: bool = False  # REST over https, and the broker's TLS port in the target file
+    mqtts_port: int = 0  # where the broker listens for TLS; it is given the same files by whoever makes it
+    failed_logins_per_min: int | None = None  # of one address that is not this machine; None: no bound
+    with_hooks: bool = False  # the target file offers hooks that work on the state directory
     rules: Rules = field(default_factory=lambda: REFERENCE)
 
 
@@ -105,6 +117,7 @@ class ReferencePlatform:
         self._faults = faults
         self._closing = contextlib.AsyncExitStack()
         self._sweep_timer: asyncio.TimerHandle | None = None
+        self._ahead_s = 0.0  # how far the test clock was moved, over all starts
         self.api_url = ""
         self.mqtt_url = ""
 
@@ -142,24 +155,41 @@ class ReferencePlatform:
         self.directory = directory
         self._open_store()
         self.broker = self._make_broker(Directory(self.store, self.secrets, self.trail))
-        contents = Contents(directory)
+        contents = Contents(directory, is_durable=self.settings.state_directory is not None)
         self.service = Service(self.store, contents, self.broker, self.clock, self._entropy, self.settings.rules, self.trail)
         self._contents = contents
         self._fill()
+        self._tls = self._certificates()
         await self.broker.start()
         self._closing.push_async_callback(self.broker.stop)
-        self.mqtt_url = self.broker.mqtt_url
+        self.mqtt_url = f"mqtts://{self._host}:{self.settings.mqtts_port}" if self.settings.mqtts_port else self.broker.mqtt_url
         await self._listen()
         self._begin_sweeping()
         self.target_path = self._write_target()
+        (directory / PID_FILE).write_text(str(os.getpid()))
+        self.store.put_setting(STARTS, str(int(self.store.setting(STARTS) or 0) + 1))
+
+    @property
+    def _host(self) -> str:
+        host = self.settings.public_host or self.settings.bind
+        return f"[{host}]" if ":" in host else host
+
+    def _certificates(self) -> tuple[ssl.SSLContext, Path] | None:
+        if not self.settings.tls_self_signed:
+            return None
+        hosts = list(dict.fromkeys(filter(None, (self.settings.public_host, self.settings.bind, "localhost", "127.0.0.1"))))
+        files, ca_path = self_signed(self.directory / "tls", hosts, self.clock)
+        return server_context(files), ca_path
 
     def _open_store(self) -> None:
         is_kept = self.settings.state_directory is not None
         self.store = Store(self.directory / "platform.db" if is_kept else None)
         self._closing.callback(self.store.close)
         self.trail = Trail(self.store, self.clock)
-        if self.settings.test_clock and (ahead := self.store.setting("clock ahead")):
-            self.clock.advance(float(ahead))  # else a killed platform would give its keys their life back
+        if self.settings.test_clock:  # else a killed platform would give its keys their life back
+            ahead_s = float(self.store.setting("clock ahead") or 0)
+            self.clock.advance(ahead_s - self._ahead_s)
+            self._ahead_s = ahead_s
         self.secrets = Secrets(_kept_secret(self.directory / "secret", self._entropy))
 
     def _fill(self) -> None:
@@ -179,30 +209,42 @@ class ReferencePlatform:
             faults=self._faults,
             shape_bytes_per_s=self.settings.shape_bytes_per_s,
         )
-        app = web.Application(middlewares=[json_errors])
+        metrics = Metrics(
+            open_downloads=lambda: self.api.open_downloads,
+            live_keys=self.store.live_key_count,
+            connected=lambda: -1 if (clients := self.broker.connected_clients()) is None else len(clients),
+        )
+        limit = self.settings.failed_logins_per_min
+        edge = Edge(self.clock, metrics, LoginLimit(limit) if limit is not None else None)
+        app = web.Application(middlewares=[edge.middleware()])
         self.api.add_routes(app)
+        app.router.add_get("/healthz", healthz)
+        app.router.add_get("/metrics", metrics.serve)
         if self.settings.test_clock:
-            app.router.add_post(TestClock.PATH, TestClock(self.clock, self._clock_advanced).advance)
+            app.router.add_post(ADVANCE_PATH, AdvanceEndpoint(self.clock, self._clock_advanced).advance)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=self.settings.shutdown_timeout_s, keepalive_timeout=75.0)
         await runner.setup()
         self._closing.push_async_callback(runner.cleanup)
         port = await self._bind(runner)
-        host = self.settings.public_host or self.settings.bind
-        self.api_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.api_url = f"{'https' if self._tls else 'http'}://{self._host}:{port}"
         self.service.public_url = self.api_url
         self.store.put_setting("api port", str(port))
 
     async def _bind(self, runner: web.AppRunner) -> int:
         """Listens on the wanted port; for any port, on the one of the last time if it is still free."""
         wanted = self.settings.api_port or int(self.store.setting("api port") or 0)
-        try:
-            site = web.TCPSite(runner, self.settings.bind, wanted, backlog=1_024, reuse_address=True)
+        context = self._tls[0] if self._tls else None
+
+        async def listen_on(port: int) -> None:
+            site = web.TCPSite(runner, self.settings.bind, port, backlog=BACKLOG, reuse_address=True, ssl_context=context)
             await site.start()
+
+        try:
+            await listen_on(wanted)
         except OSError as error:
             if self.settings.api_port or not wanted:
                 raise BenchError(f"cannot listen on {self.settings.bind} port {wanted}: {error}") from error
-            site = web.TCPSite(runner, self.settings.bind, 0, backlog=1_024, reuse_address=True)
-            await site.start()
+            await listen_on(0)
         return int(runner.addresses[0][1])
 
     # --- keys that nobody uses ---
@@ -225,8 +267,8 @@ class ReferencePlatform:
             self._sweep_timer = None
 
     def _clock_advanced(self, seconds: float) -> None:
-        ahead_s = float(self.store.setting("clock ahead") or 0) + seconds
-        self.store.put_setting("clock ahead", str(ahead_s))
+        self._ahead_s += seconds
+        self.store.put_setting("clock ahead", str(self._ahead_s))
 
     # --- the target file ---
 
@@ -241,8 +283,12 @@ class ReferencePlatform:
         optional: dict[str, str | Mapping[str, str]] = {"declares": self.settings.rules.declared()}
         if self.settings.provision:
             optional["devices_file"] = "devices.jsonl"
+        if self._tls:
+            optional["tls"] = {"ca": str(self._tls[1].relative_to(self.directory))}
+        if self.settings.with_hooks:
+            optional["hooks"] = hook_lines(self.directory)
         if self.settings.test_clock:
-            optional["clock"] = {"advance_url": self.api_url + TestClock.PATH}
+            optional["clock"] = {"advance_url": self.api_url + ADVANCE_PATH}
         return target_tables(
             name=self.settings.name,
             api_url=self.api_url,

@@ -1,0 +1,83 @@
+"""A throw-away certificate authority, and a server certificate of it, for benches that want TLS (`--tls-self-signed`)."""
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from harness.clock import Clock
+from simulators.broker.port import TlsFiles
+
+LIFETIME = timedelta(days=397)
+_EARLIER = timedelta(days=1)  # for peers whose clock is behind
+
+
+def self_signed(directory: Path, hosts: list[str], clock: Clock) -> tuple[TlsFiles, Path]:
+    """The server's files and the CA's certificate in `directory`; made at the first time, kept afterwards."""
+    ca_path, files = directory / "ca.pem", TlsFiles(directory / "server.pem", directory / "server.key")
+    if not ca_path.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        now = datetime.fromtimestamp(clock.utc_s(), UTC)
+        ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        ca_name, name = _name("hil throw-away CA"), _name(hosts[0])
+        authority = _certificate(ca_name, ca_name, ca_key.public_key(), now, is_ca=True)
+        ca = authority.add_extension(_key_usage(is_ca=True), critical=True).sign(ca_key, hashes.SHA256())
+        server = (
+            _certificate(name, ca_name, key.public_key(), now, is_ca=False)
+            .add_extension(x509.SubjectAlternativeName([_alternative(host) for host in hosts]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+            .sign(ca_key, hashes.SHA256())
+        )
+        files.key.touch(mode=0o600)
+        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        files.key.write_bytes(private)
+        files.certificate.write_bytes(server.public_bytes(serialization.Encoding.PEM))
+        ca_path.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    return files, ca_path
+
+
+def server_context(files: TlsFiles) -> ssl.SSLContext:
+    """TLS 1.2 or newer with these files."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(files.certificate, files.key)
+    return context
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _alternative(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _key_usage(*, is_ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not is_ca, key_cert_sign=is_ca, crl_sign=is_ca, content_commitment=False, key_encipherment=False,
+        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+
+
+def _certificate(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, *, is_ca: bool
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _EARLIER)
+        .not_valid_after(now + LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=0 if is_ca else None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
