@@ -26,11 +26,24 @@ class FaultyLine:
         self._awaited: int | None = None
         self._released: set[int] = set()
         self._is_running = False
+        self._waiting: list[asyncio.Event] = []
 
     def push(self, operations: list[Operation]) -> None:
         """Puts operations behind those that wait, and does what can be done now."""
         self._queue.extend(operations)
         self._run()
+
+    def pass_on(self, data: bytes) -> None:
+        """Writes bytes that no fault concerns, in their order."""
+        self.push([Write(data)])
+
+    async def done(self) -> None:
+        """Returns when everything that was pushed so far has been done (or the line was closed)."""
+        reached = asyncio.Event()
+        self.then(reached.set)
+        self._waiting.append(reached)
+        await reached.wait()
+        self._waiting.remove(reached)
 
     def then(self, act: Callable[[], None]) -> None:
         """Calls `act` when everything before it has been done."""
@@ -47,6 +60,8 @@ class FaultyLine:
     def close(self) -> None:
         """Forgets what was not done: the connection is gone."""
         self._queue.clear()
+        for reached in self._waiting:
+            reached.set()
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -108,6 +123,19 @@ class FaultyTraffic:
         self._loop = loop
         self._on_fired = on_fired
         self._lines: dict[FaultyLine, None] = {}
+
+    def change_plan(self, plan: FaultPlan) -> None:
+        """Another plan from here on: what the former one held back goes on its way, and events are counted anew."""
+        self._interpreter = FaultInterpreter(plan)
+        by_client: dict[str, list[FaultStream]] = {}
+        for line in list(self._lines):
+            former = line.stream
+            line.stream = FaultStream(former.sent_by)
+            if former.client_id:
+                by_client.setdefault(former.client_id, []).append(line.stream)
+            line.finish()
+        for client_id, streams in by_client.items():
+            self._interpreter.connected(client_id, streams)
 
     def line(self, side: Side, write: Callable[[bytes], None], cut: Callable[[], None]) -> FaultyLine:
         """A new direction. `write` gets bytes that shall go on, `cut` ends the connection."""
