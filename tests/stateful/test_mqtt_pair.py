@@ -8,7 +8,7 @@ from collections import Counter, deque
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from harness.mqtt.client_session import ClientSession, Phase
 from harness.mqtt.decoding import Decoder
@@ -35,19 +35,27 @@ class JoinedSessions(RuleBasedStateMachine):
 
     # --- what may happen
 
+    @initialize()
+    def start_connected(self) -> None:
+        self.connect()
+        self.server_reads(count=1)
+        self.client_reads(count=1, cut_at=1)
+
     @precondition(lambda self: self.client.phase is Phase.OFFLINE)
     @rule()
     def connect(self) -> None:
         self.client_decoder, self.server_decoder = Decoder(), Decoder()
         self.to_server.append(encode(self.client.connect_packet()))
 
-    @rule()
-    def cut(self) -> None:
+    @rule(is_back_at_once=st.booleans())
+    def cut(self, is_back_at_once: bool) -> None:
         """All that is on the wire is lost."""
         self.to_client.clear()
         self.to_server.clear()
         self.client.connection_lost()
         self.server.suspend()
+        if is_back_at_once:
+            self.connect()
 
     @rule(qos=st.sampled_from([1, 2]))
     def client_publishes(self, qos: int) -> None:
@@ -61,19 +69,20 @@ class JoinedSessions(RuleBasedStateMachine):
         self._put(self.to_client, [due] if due else [])
 
     @precondition(lambda self: self.to_client)
-    @rule(cut_at=st.integers(0, 9))
-    def client_reads(self, cut_at: int) -> None:
-        """One packet arrives, in two pieces."""
-        encoded = self.to_client.popleft()
-        for piece in (encoded[:cut_at], encoded[cut_at:]):
-            for packet in self.client_decoder.feed(piece):
-                self._client_takes(packet)
+    @rule(count=st.integers(1, 4), cut_at=st.integers(0, 9))
+    def client_reads(self, count: int, cut_at: int) -> None:
+        """Some packets arrive, each in two pieces."""
+        for encoded in _taken(self.to_client, count):
+            for piece in (encoded[:cut_at], encoded[cut_at:]):
+                for packet in self.client_decoder.feed(piece):
+                    self._client_takes(packet)
 
     @precondition(lambda self: self.to_server)
-    @rule()
-    def server_reads(self) -> None:
-        for packet in self.server_decoder.feed(self.to_server.popleft()):
-            self._put(self.to_client, self._server_answers(packet))
+    @rule(count=st.integers(1, 4))
+    def server_reads(self, count: int) -> None:
+        for encoded in _taken(self.to_server, count):
+            for packet in self.server_decoder.feed(encoded):
+                self._put(self.to_client, self._server_answers(packet))
 
     # --- what must hold
 
@@ -88,13 +97,10 @@ class JoinedSessions(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Healed: with a connection that holds, everything that is owed arrives, and both sessions come to rest."""
-        self.cut()
-        self.connect()
+        self.cut(is_back_at_once=True)
         while self.to_client or self.to_server:
-            if self.to_client:
-                self.client_reads(1)
-            if self.to_server:
-                self.server_reads()
+            self.server_reads(count=1)
+            self.client_reads(count=1, cut_at=1)
         for way in ("up", "down"):
             assert self.delivered[way, 2] == self.published[way, 2]
             assert list(dict.fromkeys(self.delivered[way, 1])) == self.published[way, 1]
@@ -132,6 +138,10 @@ class JoinedSessions(RuleBasedStateMachine):
             case Puback() | Pubrec() | Pubcomp():
                 return list(self.server.acknowledge(packet))
         raise AssertionError(packet)
+
+
+def _taken(wire: deque[bytes], count: int) -> list[bytes]:
+    return [wire.popleft() for _ in range(min(count, len(wire)))]
 
 
 TestJoinedSessions = JoinedSessions.TestCase
