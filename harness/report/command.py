@@ -74,6 +74,22 @@ def diff_packages(
     raise typer.Exit(EXIT_FAIL if found.is_regression else EXIT_OK)
 
 
+@app.command("trend")
+def trend_of_packages(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the packages stand, each in a directory of its own.")],
+) -> None:
+    """Follows packages over nights: writes trend.html and metrics.openmetrics into DIR, and prints their paths."""
+    # The charts' libraries are of no use to the other commands.
+    from harness.report.trend import METRICS_FILE, TREND_FILE, as_openmetrics, as_trend_page, read_runs
+
+    runs, problems = read_runs(directory)
+    for problem in problems:
+        typer.echo(f"left out: {problem}", err=True)
+    for name, text in ((TREND_FILE, as_trend_page(runs)), (METRICS_FILE, as_openmetrics(runs))):
+        (directory / name).write_text(text, encoding="utf-8")
+        typer.echo(str(directory / name))
+
+
 def _directory(run: Path) -> Path:
     directory = run if run.is_dir() else run.parent
     if not (directory / MANIFEST_FILE).is_file():

@@ -65,7 +65,7 @@ def as_html(report: Report, history: History, *, edition: str = "full") -> str:
     """The page. Pure: the same report and history give the same bytes."""
     found = [finding_of(check, report, history) for check in report.checks]
     return (
-        _environment()
+        templates()
         .get_template("report.html")
         .render(
             report=report,
@@ -129,7 +129,8 @@ def _pretty(members: dict[str, Any]) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def templates() -> Environment:
+    """The pages' templates."""
     return Environment(
         loader=PackageLoader("harness.report"),
         autoescape=True,

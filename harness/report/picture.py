@@ -4,6 +4,7 @@ Time runs down, one event a row; each lane is a column, so that it reads as a se
 squeezes everything else into a line. Faults cross all lanes. Exchanges and connections are bars from their first to their last event.
 """
 
+import re
 from dataclasses import dataclass
 from html import escape
 
@@ -19,12 +20,14 @@ _LABEL_CHARS = 104
 
 _ROW_PX = 21
 _HEAD_PX = 28
-_LANE_PX = 46
-_LANES_AT_PX = 130
+_LANE_PX = 40
+_LANES_AT_PX = 112
 _LANES = tuple(Lane)
 _WORDS_AT_PX = _LANES_AT_PX + len(_LANES) * _LANE_PX + 8
 _WIDTH_PX = _WORDS_AT_PX + 700
 
+# Ids are long and alike: eight digits tell them apart on a picture; the whole text is the label's tooltip.
+_ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _NOT_DRAWN = (ev.SecretSeen, ev.RunStarted, ev.HttpProgress)
 
 
@@ -142,7 +145,8 @@ def _bars(rows: tuple[Row, ...], places: list[int]) -> list[str]:
 
 def _drawn_row(row: Row, y: int, start_s: float) -> list[str]:
     text = words(row.event.fact)
-    shown = text if len(text) <= _LABEL_CHARS else text[: _LABEL_CHARS - 1] + "…"
+    shown = _ID.sub(r"\1…", text)
+    shown = shown if len(shown) <= _LABEL_CHARS else shown[: _LABEL_CHARS - 1] + "…"
     is_fault = isinstance(row.event.fact, ev.FaultInjected) or getattr(row.event.fact, "closed_by", "") == "fault"
     kind = "fault" if is_fault else "evidence" if row.is_evidence else "event"
     gap = _gap_words(row)

@@ -93,7 +93,7 @@ def _(fact: ev.HttpEnded) -> str:
     whole = "whole body" if fact.complete else "body cut off"
     why = f": {fact.problem}" if fact.problem else ""
     by = f", closed by {fact.closed_by}" if fact.closed_by else ""
-    return f"⏹ {whole}, {fact.received_bytes:,} bytes{by}{why} {_short(fact.body)}".rstrip()
+    return f"■ {whole}, {fact.received_bytes:,} bytes{by}{why} {_short(fact.body)}".rstrip()
 
 
 @words.register
