@@ -5,6 +5,7 @@ platform looks at them is a reading (CMD-25).
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -26,7 +27,9 @@ class Defect(Enum):
     SCOPE = "an API key without the scope send-commands"
     BODY = "a malformed body"
     NAME = "a command name that is no topic level"
+    ID = "an id that is no UUID"
     DEVICE = "a device that is unknown or takes no commands"
+    FOREIGN_DEVICE = "a device of another project or organisation"
     NOT_ALLOWED = "a command that allowed_commands does not list"
     DATA = "malformed data"
     FILE_TYPE = "a file of another type"
@@ -39,7 +42,9 @@ STATUS_OF = {
     Defect.SCOPE: 403,
     Defect.BODY: 400,
     Defect.NAME: 400,
+    Defect.ID: 404,
     Defect.DEVICE: 404,
+    Defect.FOREIGN_DEVICE: 404,
     Defect.NOT_ALLOWED: 403,
     Defect.DATA: 400,
     Defect.FILE_TYPE: 400,
@@ -49,13 +54,14 @@ STATUS_OF = {
 
 @dataclass(frozen=True)
 class TargetView:
-    """The target file as the run's first event holds it."""
+    """The target file as the run's first event holds it, and the files that scenarios uploaded meanwhile."""
 
     facts: Mapping[str, Any]
+    uploaded: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def of(cls, history: History) -> "TargetView":
-        return cls(history.start.target)
+        return cls(history.start.target, tuple(seen.fact.facts for seen in history.stimuli("file uploaded")))
 
     @cached_property
     def devices(self) -> dict[str, dict[str, Any]]:
@@ -66,19 +72,34 @@ class TargetView:
     def api_url(self) -> str:
         return str(self.facts.get("api_url", ""))
 
-    def takes_commands(self, project_id: str, device_id: str) -> bool:
-        """Whether such a device is in such a project and of a kind that takes commands."""
+    def takes_commands(self, device_id: str) -> bool:
+        """Whether there is such a device, of a kind that takes commands."""
         device = self.devices.get(device_id)
-        if device is None or device["project_id"] != project_id:
-            return False
-        return DeviceKind(device["kind"]).takes_commands
+        return device is not None and DeviceKind(device["kind"]).takes_commands
+
+    @property
+    def project_ids(self) -> frozenset[str]:
+        return frozenset(project["id"] for project in self.facts.get("projects", ()))
+
+    def declared(self, requirement: str) -> str | None:
+        """What the target says about a reading, by the requirement's id or its row."""
+        declares = self.facts.get("declares", {})
+        value = declares.get(requirement, declares.get(requirement[:6]))
+        return None if value is None else str(value)
+
+    def status_read(self, requirement: str, ours: int) -> int:
+        """The status that a reading demands: the one that the target declares, else ours."""
+        said = self.declared(requirement) or ""
+        return int(said) if re.fullmatch(r"[1-5]\d\d", said) else ours
 
     def files(self, project_id: str | None, file_type: str) -> list[dict[str, Any]]:
         """The files of one type in a project, or (None) in all projects."""
         return [file for file in self.facts.get("files", ()) if file["type"] == file_type and project_id in (None, file["project_id"])]
 
     def has_file(self, project_id: str, file_type: str, name: str) -> bool:
-        return any(file["name"] == name for file in self.files(project_id, file_type))
+        """Whether such a file is, or was for a while, in the project's storage."""
+        stored = [*self.facts.get("files", ()), *self.uploaded]
+        return any((file["project_id"], file["type"], file["name"]) == (project_id, file_type, name) for file in stored)
 
 
 _CREDENTIAL_DEFECTS = {
@@ -95,15 +116,31 @@ def defects(target: TargetView, call: Exchange) -> tuple[Defect, ...]:
     credential = _CREDENTIAL_DEFECTS.get(call.request.credential, Defect.API_KEY)
     if credential is not None:
         found.append(credential)
-    foreign = call.request.credential in ("api-key:other_org", "api-key:disabled")
-    if foreign or not target.takes_commands(call.request.project_id, call.request.device_id):
-        found.append(Defect.DEVICE)
+    device_defect = _device_defect(target, call)
+    if device_defect is not None:
+        found.append(device_defect)
     body = _json(bytes_of(call.request.body))
-    problem = body_problem(body)
-    if problem is not None:
+    if body_problem(body) is not None:
         found.append(Defect.BODY)
-        return tuple(found)
-    return tuple(found + _command_defects(target, call, body["command"], body.get("data", {})))
+    else:
+        found += _command_defects(target, call, body["command"], body.get("data", {}))
+    return tuple(sorted(found, key=list(Defect).index))
+
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+
+
+def _device_defect(target: TargetView, call: Exchange) -> Defect | None:
+    project_id, device_id = call.request.project_id, call.request.device_id
+    known = target.devices.get(device_id)
+    if known is not None and known["project_id"] == project_id:
+        if call.request.credential in ("api-key:other_org", "api-key:disabled"):
+            return Defect.FOREIGN_DEVICE
+        return None if target.takes_commands(device_id) else Defect.DEVICE
+    # The target's own ids need not be UUIDs: only those of nobody are judged by their form.
+    if not all(_UUID.match(each) for each in (project_id, device_id) if each not in target.devices.keys() | target.project_ids):
+        return Defect.ID
+    return Defect.DEVICE if known is None else Defect.FOREIGN_DEVICE
 
 
 def _command_defects(target: TargetView, call: Exchange, command: str, data: dict[str, Any]) -> list[Defect]:
@@ -115,7 +152,7 @@ def _command_defects(target: TargetView, call: Exchange, command: str, data: dic
         found.append(Defect.NOT_ALLOWED)
     if command in DOWNLOADS:
         name = data.get("file_name")
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str):
             found.append(Defect.DATA)
         elif not has_extension_of(DOWNLOADS[command], name):
             found.append(Defect.FILE_TYPE)

@@ -1,11 +1,15 @@
-"""Views that several families share: single-defect commands, what was delivered for them, and deliveries that nothing explains."""
+"""Views that several families share: single-defect commands, what was published although they were refused, and words for findings."""
 
-from collections import Counter
 from collections.abc import Iterator
 
 from harness.checks.admission import Defect, TargetView, defects
+from harness.checks.deliveries import matched
 from harness.checks.registry import Observation, broken, kept
 from harness.history.timeline import Delivery, Exchange, History
+from harness.wire.commands import CONFIGURATION, REBOOT, RESET
+
+# The statuses that the endpoint's OpenAPI document lists for a refusal.
+REFUSALS = (400, 401, 403, 404)
 
 
 def accepted(history: History) -> Iterator[Exchange]:
@@ -13,47 +17,65 @@ def accepted(history: History) -> Iterator[Exchange]:
     return (call for call in history.commands() if call.status == 200)
 
 
+def answered_or_hung_up(exchange: Exchange) -> bool:
+    """Whether an answer came, or the target closed the connection instead of answering; a time-out of ours is neither."""
+    return exchange.status is not None or (exchange.ended is not None and exchange.ended.fact.closed_by == "peer")
+
+
+def shown_status(exchange: Exchange) -> str:
+    """The status for a finding."""
+    return "with a closed connection" if exchange.status is None else str(exchange.status)
+
+
 def with_only(history: History, defect: Defect) -> Iterator[Exchange]:
     """The answered commands that have this defect and no other."""
     target = TargetView.of(history)
-    return (call for call in history.commands() if call.status is not None and defects(target, call) == (defect,))
+    return (call for call in history.commands() if answered_or_hung_up(call) and defects(target, call) == (defect,))
 
 
-def unexplained(history: History) -> Iterator[Delivery]:
-    """Deliveries that no send before them explains, by count; a send whose answer was not seen may have gone through.
+def is_read_liberally(call: Exchange) -> bool:
+    """Whether only a reading says that this well-formed command is accepted: absent data, data for a reboot, an empty configuration.
 
-    Blind spot: as messages carry no id, a loss can hide a duplicate of the same command in the same scenario.
+    Source: CMD-29.
     """
-    sends: Counter[tuple[str, str, str]] = Counter()
-    calls = [call for call in history.commands() if call.status in (None, 200)]
-    timeline = sorted(
-        [(call.asked.line, call) for call in calls] + [(found.line, found) for found in history.deliveries], key=lambda e: e[0]
-    )
-    for _, entry in timeline:
-        if isinstance(entry, Exchange):
-            sends[(entry.scope, entry.request.device_id, entry.command or "")] += 1
-            continue
-        topic = entry.topic
-        key = (entry.seen.event.scope, entry.message.device_id, topic.command if topic else "")
-        if sends[key]:
-            sends[key] -= 1
-        else:
-            yield entry
+    body = call.sent_json
+    data = body.get("data")
+    return "data" not in body or (call.command in (REBOOT, RESET) and bool(data)) or (call.command == CONFIGURATION and data == {})
 
 
-def _first_line(entry: Exchange | Delivery) -> int:
-    return entry.asked.line if isinstance(entry, Exchange) else entry.line
+def stray_of(history: History, call: Exchange) -> Delivery | None:
+    """What was published for a refused command: a message to its device, of its name, that no accepted command explains."""
+    for stray in matched(history).strays:
+        if stray.seen.event.scope == call.scope and stray.line > call.asked.line and _may_be_of(stray, call):
+            return stray
+    return None
 
 
-def refused_and_silent(history: History, call: Exchange, *, allowed: tuple[int, ...]) -> Observation:
-    """Whether a command was refused with one of the allowed statuses, and nothing reached the device for it."""
-    words = " or ".join(map(str, allowed))
+def _may_be_of(stray: Delivery, call: Exchange) -> bool:
+    if stray.message.device_id != call.request.device_id:
+        return False
+    topic = stray.topic
+    return call.command is None or topic is None or topic.command == call.command
+
+
+def refused_and_silent(
+    history: History, call: Exchange, *, allowed: tuple[int, ...], requirement: str = "", reading: tuple[str, int] | None = None
+) -> Observation:
+    """Whether a command was refused with one of the allowed statuses, and nothing reached the device for it.
+
+    `reading` is a requirement of level READ with the status that it names: another allowed status differs from it.
+    """
     if call.status not in allowed:
-        return broken(f"{described(call)} was answered {call.status}, allowed: {words}", call)
-    for delivery in unexplained(history.within(call.scope)):
-        topic = delivery.topic
-        if delivery.message.device_id == call.request.device_id and topic is not None and topic.command == call.command:
-            return broken(f"{described(call)} was answered {call.status}, and yet published on {delivery.message.topic}", call, delivery)
+        words = " or ".join(map(str, allowed))
+        return broken(f"{described(call)} was answered {shown_status(call)}, allowed: {words}", call, requirement=requirement)
+    stray = stray_of(history, call)
+    if stray is not None:
+        detail = f"{described(call)} was answered {call.status}, and yet published on {stray.message.topic}"
+        return broken(detail, call, stray, requirement=requirement)
+    if reading is not None:
+        wanted = TargetView.of(history).status_read(*reading)
+        if call.status != wanted:
+            return broken(f"{described(call)} was answered {call.status}, our reading: {wanted}", call, requirement=reading[0])
     return kept(call)
 
 
@@ -61,16 +83,3 @@ def described(call: Exchange) -> str:
     """A command request in a few words, for a finding."""
     body = call.request.body if len(call.request.body) <= 80 else call.request.body[:77] + "…"
     return f"{call.request.method} command {body!r} as {call.request.credential}"
-
-
-def deliveries_of(history: History, call: Exchange) -> list[Delivery]:
-    """What the called device got on the command's topic, in the call's scenario."""
-    return [
-        delivery
-        for delivery in history.deliveries
-        if delivery.seen.event.scope == call.scope
-        and delivery.message.device_id == call.request.device_id
-        and delivery.topic is not None
-        and delivery.topic.command == call.command
-        and delivery.topic.role == "control"
-    ]

@@ -3,31 +3,55 @@
 import re
 from collections.abc import Iterator
 
+from harness.checks import transfers
 from harness.checks.admission import TargetView
-from harness.checks.key_life import KeyLife, key_lives
+from harness.checks.command_calls import REFUSALS, answered_or_hung_up, shown_status
+from harness.checks.key_life import FIRST_USE, KeyLife, key_lives, may_have_used, use_policy
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import Exchange, History
+from harness.wire.commands import DOWNLOADS, KEY_LIFETIME_S
 from harness.wire.responses import error_body_problem, missing_error_members
 
+# Importing this module registers the whole family (entry point `hil.checks`).
+__all__ = ["transfers"]
 
-def _good_downloads(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
-    """Whole, undisturbed downloads: a plain GET of the key's device that was answered 200 and that we did not cut."""
+
+def _first_uses(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
+    """Undisturbed first uses of young keys: a plain GET of the key's device, before which nothing was tried, and that we did not cut."""
     for life in key_lives(history):
-        for attempt in life.own_attempts():
-            if attempt.status == 200 and attempt.ended is not None and attempt.ended.fact.closed_by not in ("us", "fault"):
+        for attempt in life.own_attempts()[:1]:
+            is_cut = attempt.ended is not None and attempt.ended.fact.closed_by in ("us", "fault")
+            is_alone = not life.before(attempt) and not life.is_beside_others(attempt)
+            if is_alone and not is_cut and answered_or_hung_up(attempt) and life.age_bounds_s(history, attempt)[1] < KEY_LIFETIME_S / 2:
                 yield life, attempt
 
 
-@check("DLD-01", unseen="no download was answered 200")
+@check("DLD-01", unseen="no download was tried with a fresh key by its device")
 def download_delivers_the_file(history: History) -> Iterator[Observation]:
     """A download is the file's exact bytes, with type, length and file name in the headers."""
     target = TargetView.of(history)
-    for life, attempt in _good_downloads(history):
-        file = next(
-            (file for file in target.files(life.project_id, life.file_type) if file["name"] == life.file_name and "sha256" in file), None
-        )
-        problem = _header_problem(attempt, life.file_name) or _body_problem(attempt, file)
+    for life, attempt in _first_uses(history):
+        if attempt.status == 401 or (attempt.status == 404 and _was_deleted(history, life, attempt)):
+            continue  # DLD-02 and DLD-04 speak of these.
+        file = next(iter(_bytes_of(target, life)), None)
+        if attempt.status != 200:
+            problem = f"a fresh key was answered {shown_status(attempt)} to its device, allowed: 200"
+        else:
+            problem = _header_problem(attempt, life.file_name) or _body_problem(attempt, file)
         yield broken(problem, attempt) if problem else kept(attempt)
+
+
+def _bytes_of(target: TargetView, life: KeyLife) -> Iterator[dict[str, object]]:
+    for file in (*target.files(life.project_id, life.file_type), *target.uploaded):
+        if file["name"] == life.file_name and "sha256" in file:
+            yield dict(file)
+
+
+def _was_deleted(history: History, life: KeyLife, attempt: Exchange) -> bool:
+    return any(
+        seen.fact.facts["name"] == life.file_name and life.delivery.line < seen.line < attempt.asked.line
+        for seen in history.stimuli("file deleted")
+    )
 
 
 def _body_problem(attempt: Exchange, file: dict[str, object] | None) -> str:
@@ -51,7 +75,8 @@ def _header_problem(attempt: Exchange, name: str) -> str:
     disposition = attempt.header("content-disposition") or ""
     if not re.match(r"attachment\s*;", disposition, re.IGNORECASE):
         return f"Content-Disposition is {disposition!r}, allowed: attachment; filename={name}"
-    if name.isascii() and not re.search(rf'filename="?{re.escape(name)}"?(\s*;|\s*$)', disposition):
+    is_plain = re.fullmatch(r"[A-Za-z0-9._-]+", name) is not None
+    if is_plain and not re.search(rf"""filename\s*=\s*"?{re.escape(name)}"?\s*(;|\Z)""", disposition, re.IGNORECASE):
         return f"Content-Disposition is {disposition!r}, allowed: filename={name}"
     return ""
 
@@ -59,17 +84,19 @@ def _header_problem(attempt: Exchange, name: str) -> str:
 @check("DLD-02", unseen="no download was tried without a valid device token")
 def download_needs_the_raw_device_token(history: History) -> Iterator[Observation]:
     """`Authorization: Basic {device_token}` is accepted raw; absent, malformed or unknown answers 401."""
-    for life, attempt in _good_downloads(history):
-        if _authorization(attempt) == f"Basic <{life.owner_credential}>":
+    for life, attempt in _first_uses(history):
+        if attempt.status == 200:
             yield kept(attempt)
+        elif attempt.status == 401:
+            yield broken(f"the raw token of {life.device_id} with a fresh key of its own was answered 401, allowed: 200", attempt)
     for life in key_lives(history):
         for attempt in life.attempts:
-            if attempt.request.credential not in ("none", "unknown") or attempt.status is None:
+            if attempt.request.credential not in ("none", "unknown") or not answered_or_hung_up(attempt):
                 continue
             if attempt.status == 401:
                 yield kept(attempt)
             else:
-                yield broken(f"Authorization {_authorization(attempt)!r} was answered {attempt.status}, allowed: 401", attempt)
+                yield broken(f"Authorization {_authorization(attempt)!r} was answered {shown_status(attempt)}, allowed: 401", attempt)
 
 
 def _authorization(attempt: Exchange) -> str | None:
@@ -80,25 +107,53 @@ def _authorization(attempt: Exchange) -> str | None:
 def api_key_is_no_device_token(history: History) -> Iterator[Observation]:
     """A user's API key answers 401 at the download."""
     for attempt in history.downloads():
-        if not attempt.request.credential.startswith("api-key:") or attempt.status is None:
+        if not attempt.request.credential.startswith("api-key:") or not answered_or_hung_up(attempt):
             continue
         if attempt.status == 401:
             yield kept(attempt)
         else:
-            yield broken(f"an API key ({_authorization(attempt)!r}) was answered {attempt.status}, allowed: 401", attempt)
+            yield broken(f"an API key ({_authorization(attempt)!r}) was answered {shown_status(attempt)}, allowed: 401", attempt)
 
 
-@check("DLD-08a", "DLD-08b", unseen="no download was refused")
+@check("DLD-04", unseen="no file was deleted between its command and its download")
+def deleted_file_is_not_found(history: History) -> Iterator[Observation]:
+    """A file that was deleted after the command answers 404."""
+    for life in key_lives(history):
+        for attempt in life.own_attempts()[:1]:
+            if not _was_deleted(history, life, attempt) or life.before(attempt) or not answered_or_hung_up(attempt):
+                continue
+            if attempt.status == 404:
+                yield kept(attempt)
+            else:
+                yield broken(f"a file that was deleted after its command was answered {shown_status(attempt)}, allowed: 404", attempt)
+
+
+@check("DLD-06", unseen="no hook told of the temporary copies after a download")
+def temporary_copy_is_removed(history: History) -> Iterator[Observation]:
+    """The temporary copy is gone after the download."""
+    for seen in history.stimuli("temporary copies"):
+        before, after = int(seen.fact.facts["before"]), int(seen.fact.facts["after"])
+        if after <= before:
+            yield kept(seen)
+        else:
+            yield broken(f"{after - before} temporary copies are left after {seen.fact.facts['downloads']} downloads, allowed: 0", seen)
+
+
+@check("DLD-08a", "DLD-08b", "CMD-17b", unseen="no download was refused")
 def download_errors_follow_the_contract(history: History) -> Iterator[Observation]:
     """Error bodies of the download endpoint are main.ErrorResponse."""
     for exchange in history.downloads():
-        if exchange.status is None or exchange.status < 400 or exchange.request.method == "HEAD":
+        if exchange.status not in REFUSALS or exchange.request.method == "HEAD":
             continue
         problem = error_body_problem(exchange.body_json)
+        media_type = (exchange.header("content-type") or "").split(";")[0].strip().lower()
         if problem is not None:
             yield broken(f"the body of a {exchange.status} is {exchange.body[:120]!r}: {problem}", exchange, requirement="DLD-08a")
         elif missing := missing_error_members(exchange.body_json):
             yield broken(f"the body of a {exchange.status} lacks {', '.join(missing)}", exchange, requirement="CMD-17b")
+        elif media_type not in ("application/octet-stream", "application/json"):
+            detail = f"Content-Type of a {exchange.status} is {media_type!r}, our reading: application/octet-stream or application/json"
+            yield broken(detail, exchange, requirement="DLD-08b")
         else:
             yield kept(exchange)
 
@@ -108,13 +163,60 @@ def head_and_range_follow_the_reading(history: History) -> Iterator[Observation]
     """HEAD is answered like GET without a body; Range is ignored under first-use."""
     for life in key_lives(history):
         for attempt in life.attempts:
-            if attempt.request.credential != life.owner_credential or attempt.status is None:
+            is_own = attempt.request.credential == life.owner_credential and attempt.status is not None
+            is_usable = not any(may_have_used(other) for other in life.before(attempt)) and not life.is_beside_others(attempt)
+            if not is_own or not is_usable or life.age_bounds_s(history, attempt)[1] > KEY_LIFETIME_S:
                 continue
             if attempt.request.method == "HEAD":
-                if attempt.status == 200:
-                    yield kept(attempt)
-                else:
-                    yield broken(f"HEAD was answered {attempt.status}, our reading: 200 as for GET", attempt)
+                yield _head(history, attempt)
+            elif any(name.lower() == "range" for name, _ in attempt.request.headers):
+                yield _range(history, attempt)
+
+
+def _head(history: History, attempt: Exchange) -> Observation:
+    wanted = TargetView.of(history).status_read("DLD-10", 200)
+    if attempt.status != wanted:
+        return broken(f"HEAD was answered {attempt.status}, our reading: {wanted} as for GET", attempt)
+    return kept(attempt)
+
+
+def _range(history: History, attempt: Exchange) -> Observation:
+    wanted = 200 if use_policy(history) == FIRST_USE else 206
+    if attempt.status != wanted and attempt.status in (200, 206):
+        return broken(f"a Range request was answered {attempt.status}, our reading under {use_policy(history)}: {wanted}", attempt)
+    return kept(attempt)
+
+
+@check("DLD-12", unseen="no file was downloaded, and then listed or commanded again")
+def stored_file_outlives_its_download(history: History) -> Iterator[Observation]:
+    """After a download the stored file stays listed and can be commanded again."""
+    done = [(life, attempt) for life in key_lives(history) for attempt in life.attempts if attempt.is_delivered_whole and attempt.ended]
+    for life, attempt in done:
+        for exchange in (*history.commands(), *history.lists()):
+            if exchange.scope != attempt.scope or attempt.ended is None or exchange.asked.line < attempt.ended.line:
+                continue
+            gone = _is_gone(life, exchange)
+            if gone is not None and not _was_deleted_by(history, life, exchange):
+                detail = f"{life.file_name!r} is gone after its download: {exchange.request.method} was answered {exchange.status}"
+                yield broken(detail, attempt, exchange) if gone else kept(attempt, exchange)
+
+
+def _is_gone(life: KeyLife, exchange: Exchange) -> bool | None:
+    """Whether a later call shows that the file is gone; None where it says nothing about it."""
+    if exchange.request.project_id != life.project_id or exchange.request.credential != "api-key:full":
+        return None
+    if exchange.request.endpoint == "command" and exchange.command in DOWNLOADS and exchange.status in (200, 404):
+        is_same = (exchange.sent_json.get("data") or {}).get("file_name") == life.file_name
+        is_of_type = DOWNLOADS[exchange.command].value == life.file_type
+        return exchange.status == 404 if is_same and is_of_type else None
+    if exchange.request.endpoint == "files" and exchange.status == 200 and f"type={life.file_type}" in exchange.request.url:
+        files = exchange.body_json.get("files") if isinstance(exchange.body_json, dict) else None
+        return None if not isinstance(files, list) else life.file_name not in [dict(file).get("name") for file in files]
+    return None
+
+
+def _was_deleted_by(history: History, life: KeyLife, exchange: Exchange) -> bool:
+    return any(seen.fact.facts["name"] == life.file_name and seen.line < exchange.asked.line for seen in history.stimuli("file deleted"))
 
 
 @check("DLD-13", unseen="no device both connected over MQTT and downloaded")
@@ -125,6 +227,18 @@ def one_token_serves_mqtt_and_http(history: History) -> Iterator[Observation]:
         for attempt in life.own_attempts():
             if life.device_id in connected and attempt.status == 200:
                 yield kept(attempt)
+
+
+@check("DLD-14", unseen="no download was tried with the base64 form of the token")
+def token_is_taken_raw_only(history: History) -> Iterator[Observation]:
+    """The base64 form of HTTP Basic is not taken for the token."""
+    for attempt in history.downloads():
+        if not attempt.request.credential.startswith("base64-token:") or attempt.status is None:
+            continue
+        if attempt.status == 200:
+            yield broken("the token in base64, as RFC 7617 writes it, was accepted too, our reading: raw only", attempt)
+        else:
+            yield kept(attempt)
 
 
 @check("DLD-15", unseen="no download was answered 401")

@@ -75,7 +75,8 @@ def _severity(history: History, check: Check, finding: Observation) -> Verdict:
     """What breaking this requirement means: its level decides, and a promise of the target's own makes a reading binding."""
     broken = finding.requirement or check.requirements[0]
     level = effective_level(history, broken)
-    if level is Level.MUST or broken in history.start.target.get("declares", {}):
+    declares = history.start.target.get("declares", {})
+    if level is Level.MUST or (level is Level.READ and not {broken, broken[:6]}.isdisjoint(declares)):
         return Verdict.FAIL
     return Verdict.WARNING if level is Level.SHOULD else Verdict.DEVIATION
 

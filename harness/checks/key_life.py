@@ -3,10 +3,16 @@
 A key's age is known only within bounds: it was issued between the REST call and the moment the message was seen.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
+from harness.checks.deliveries import matched
 from harness.history.timeline import Delivery, Exchange, History
 from harness.wire.commands import DOWNLOADS, download_key
+
+FIRST_USE = "first-use"
+COMPLETE_DELIVERY = "complete-delivery"
 
 
 @dataclass(frozen=True)
@@ -45,40 +51,66 @@ class KeyLife:
         greatest_s = ended_at_s - self.call.asked.at_s + history.advanced_s(self.call.asked.line, asked_line)
         return least_s, greatest_s
 
-    def first_success(self) -> Exchange | None:
-        """The first attempt that was answered 200 to a GET."""
-        return next((attempt for attempt in self.attempts if attempt.status == 200 and attempt.request.method == "GET"), None)
+    def before(self, attempt: Exchange) -> list[Exchange]:
+        """The attempts with this key that were begun before another one."""
+        return [other for other in self.attempts if other.asked.line < attempt.asked.line]
+
+    def was_delivered_before(self, line: int) -> bool:
+        """Whether the whole file had been handed out with this key by a line of the timeline."""
+        return any(attempt.is_delivered_whole and _last_line(attempt) < line for attempt in self.attempts)
+
+    def is_beside_others(self, attempt: Exchange) -> bool:
+        """Whether another attempt was under way at the same time, so that either may have come first."""
+        return any(other is not attempt and _overlap(other, attempt) for other in self.attempts)
 
 
-def key_lives(history: History) -> list[KeyLife]:
+def _overlap(one: Exchange, other: Exchange) -> bool:
+    return one.asked.line < _last_line(other) and other.asked.line < _last_line(one)
+
+
+def _last_line(attempt: Exchange) -> int:
+    return attempt.ended.line if attempt.ended else attempt.asked.line + 1
+
+
+def may_have_used(attempt: Exchange) -> bool:
+    """Whether an attempt can have used up its key: it began to deliver, or its outcome was not seen. HEAD delivers nothing."""
+    return attempt.request.method != "HEAD" and attempt.status in (None, 200, 206)
+
+
+@lru_cache(maxsize=8)
+def key_lives(history: History) -> tuple[KeyLife, ...]:
     """Every key that reached a device that the harness plays, with the attempts made with it."""
     lives: dict[str, KeyLife] = {}
-    for delivery in history.deliveries:
-        topic, offer = delivery.topic, delivery.offer
-        if topic is None or offer is None or topic.command not in DOWNLOADS or topic.role != "control":
+    for sent in matched(history).sent:
+        offer = sent.first.offer if sent.first else None
+        if offer is None or sent.first is None or sent.command not in DOWNLOADS:
             continue
-        key, call = download_key(offer.url), _cause(history, delivery, topic.command)
-        if key is None or call is None or key in lives:
+        key, request = download_key(offer.url), sent.call.request
+        name = sent.data.get("file_name") if isinstance(sent.data, dict) else None
+        if key is None or key in lives or not isinstance(name, str):
             continue
-        name = str(call.sent_json["data"]["file_name"])
-        lives[key] = KeyLife(key, delivery.message.device_id, call.request.project_id, DOWNLOADS[topic.command].value, name, call, delivery)
+        file_type = DOWNLOADS[sent.command].value
+        lives[key] = KeyLife(key, request.device_id, request.project_id, file_type, name, sent.call, sent.first)
     for attempt in history.downloads():
         if attempt.key in lives:
             lives[attempt.key].attempts.append(attempt)
-    return list(lives.values())
+    return tuple(lives.values())
 
 
-def _cause(history: History, delivery: Delivery, command: str) -> Exchange | None:
-    """The accepted command that a delivery belongs to: the n-th of a name in a scenario causes the n-th delivery of it (CMD-21a)."""
-    scope, device_id = delivery.seen.event.scope, delivery.message.device_id
-    calls = [
-        call
-        for call in history.commands()
-        if call.scope == scope and call.request.device_id == device_id and call.command == command and call.status == 200
-    ]
-    siblings = [
-        found
-        for found in history.deliveries
-        if found.seen.event.scope == scope and found.message.topic == delivery.message.topic and found.line < delivery.line
-    ]
-    return calls[len(siblings)] if len(siblings) < len(calls) else None
+def use_policy(history: History) -> str:
+    """What the target declares about KEY-08, or else what was seen: a key that works again after a broken transfer is not used by it."""
+    declared = history.start.target.get("declares", {}).get("KEY-08")
+    if declared is not None:
+        return str(declared)
+    return COMPLETE_DELIVERY if any(survivors(history)) else FIRST_USE
+
+
+def survivors(history: History) -> Iterator[tuple[KeyLife, Exchange, Exchange]]:
+    """Keys with a first transfer that did not deliver the whole file, and a later proper use that was answered 200."""
+    for life in key_lives(history):
+        for again in life.own_attempts():
+            before = life.before(again)
+            begun = [other for other in before if may_have_used(other)]
+            is_partial = begun and not any(other.is_delivered_whole for other in begun)
+            if again.status == 200 and is_partial and not life.is_beside_others(again):
+                yield life, begun[0], again

@@ -2,52 +2,56 @@
 
 from collections.abc import Iterator
 
+from harness.checks import key_secrecy
 from harness.checks.admission import TargetView
-from harness.checks.key_life import KeyLife, key_lives
+from harness.checks.key_life import COMPLETE_DELIVERY, FIRST_USE, KeyLife, key_lives, may_have_used, use_policy
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.events import SecretSeen
 from harness.history.timeline import Exchange, History
 from harness.wire.commands import KEY_LIFETIME_S
 
+# Importing this module registers the whole family (entry point `hil.checks`).
+__all__ = ["key_secrecy"]
+
 _AGE_TOLERANCE_S = 2.0  # KEY-01
-_BITS_MIN = 128  # KEY-07
+# A key that does not work when it is fresh says nothing about its life: that is DLD-01's or DLD-02's question.
+_FRESH_S = 60.0
 
 
-def _policy(history: History) -> str:
-    """What the target declares about KEY-08; our reading where it declares nothing."""
-    return str(history.start.target.get("declares", {}).get("KEY-08", "first-use"))
+def _is_unspent(life: KeyLife, attempt: Exchange) -> bool:
+    """Whether no other attempt can have used the key before, or meanwhile."""
+    return not any(may_have_used(other) for other in life.before(attempt)) and not life.is_beside_others(attempt)
 
 
-def _unspent_before(life: KeyLife, attempt: Exchange) -> bool:
-    """Whether no earlier attempt can have used the key: none was answered 200 or 206, and none ended unseen."""
-    earlier = [other for other in life.attempts if other.asked.line < attempt.asked.line]
-    return all(other.status not in (None, 200, 206) or other.request.method == "HEAD" for other in earlier)
+def _is_surely_alive(life: KeyLife, history: History, attempt: Exchange) -> bool:
+    return life.age_bounds_s(history, attempt)[1] < KEY_LIFETIME_S - _AGE_TOLERANCE_S
 
 
-@check("KEY-01a", "KEY-01b", unseen="no key was used shortly before and after thirty minutes")
+@check("KEY-01a", unseen="no key was used shortly before, or tried after thirty minutes")
 def key_lives_thirty_minutes(history: History) -> Iterator[Observation]:
     """A key is accepted until thirty minutes after its issue, and refused with 401 from then on."""
     for life in key_lives(history):
         for attempt in life.own_attempts():
-            if attempt.status is None or not _unspent_before(life, attempt) or _is_beside_others(life, attempt):
+            if attempt.status is None or life.is_beside_others(attempt):
                 continue
             least_s, greatest_s = life.age_bounds_s(history, attempt)
-            if greatest_s < KEY_LIFETIME_S - _AGE_TOLERANCE_S and attempt.status != 200:
-                yield broken(f"a key of {greatest_s:.0f} s was answered {attempt.status}, allowed: 200 until 1800 s", attempt)
-            elif least_s > KEY_LIFETIME_S + _AGE_TOLERANCE_S and attempt.status != 401:
-                yield broken(f"a key of {least_s:.0f} s was answered {attempt.status}, allowed: 401 after 1800 s", attempt)
-            elif least_s > KEY_LIFETIME_S - 60:
-                yield kept(attempt)
+            is_untouched = not life.before(attempt)
+            if _is_surely_alive(life, history, attempt):
+                if is_untouched and least_s > _FRESH_S:
+                    yield _accepted_at(attempt, greatest_s)
+            elif least_s > KEY_LIFETIME_S + _AGE_TOLERANCE_S and _is_unspent(life, attempt):
+                yield _refused_at(attempt, least_s)
 
 
-def _is_beside_others(life: KeyLife, attempt: Exchange) -> bool:
-    """Whether another attempt with this key was under way at the same time, so that either may have won."""
-    end = attempt.ended.line if attempt.ended else attempt.asked.line
-    for other in life.attempts:
-        other_end = other.ended.line if other.ended else other.asked.line
-        if other is not attempt and other.asked.line < end and attempt.asked.line < other_end:
-            return True
-    return False
+def _accepted_at(attempt: Exchange, age_s: float) -> Observation:
+    if attempt.status == 200:
+        return kept(attempt)
+    return broken(f"a key of {age_s:.0f} s was answered {attempt.status}, allowed: 200 until 1800 s", attempt)
+
+
+def _refused_at(attempt: Exchange, age_s: float) -> Observation:
+    if attempt.status == 401:
+        return kept(attempt)
+    return broken(f"a key of {age_s:.0f} s was answered {attempt.status}, allowed: 401 after 1800 s", attempt)
 
 
 @check("KEY-02", unseen="no key was tried again after a successful use")
@@ -70,16 +74,18 @@ def key_works_once(history: History) -> Iterator[Observation]:
 def concurrent_uses_deliver_once(history: History) -> Iterator[Observation]:
     """Of concurrent uses of one key at most one delivers the file."""
     for life in key_lives(history):
-        racing = [attempt for attempt in life.own_attempts() if _is_beside_others(life, attempt)]
+        racing = [attempt for attempt in life.own_attempts() if life.is_beside_others(attempt)]
         if len(racing) < 2:
             continue
         whole = [attempt for attempt in racing if attempt.is_delivered_whole]
-        started = [attempt for attempt in racing if attempt.status == 200]
-        statuses = sorted({attempt.status for attempt in racing if attempt.status is not None})
+        statuses = [attempt.status for attempt in racing]
+        counted = ", ".join(f"{status} × {statuses.count(status)}" for status in dict.fromkeys(statuses))
         if len(whole) > 1:
             yield broken(f"{len(whole)} of {len(racing)} concurrent uses got the whole file, allowed: 1", *racing)
-        elif _policy(history) == "first-use" and (len(started) != 1 or not set(statuses) <= {200, 401}):
-            yield broken(f"{len(racing)} concurrent uses were answered {statuses}, allowed: one 200, all others 401", *racing)
+        elif None in statuses:
+            continue  # An answer that was not seen may have been the winner's.
+        elif use_policy(history) == FIRST_USE and (statuses.count(200) != 1 or not set(statuses) <= {200, 401}):
+            yield broken(f"{len(racing)} concurrent uses were answered {counted}, allowed: one 200, all others 401", *racing)
         else:
             yield kept(*racing)
 
@@ -87,22 +93,30 @@ def concurrent_uses_deliver_once(history: History) -> Iterator[Observation]:
 @check("KEY-04", unseen="no key was tried with another device's token")
 def key_is_bound_to_its_device(history: History) -> Iterator[Observation]:
     """Another device's valid token with this key answers 403."""
+    for life, attempt in _foreign_attempts(history):
+        if not _is_unspent(life, attempt) or not _is_surely_alive(life, history, attempt):
+            continue
+        if attempt.status == 403:
+            yield kept(attempt)
+        else:
+            stranger = attempt.request.credential.removeprefix("token:")
+            yield broken(f"the token of {stranger} got {attempt.status} with a key of {life.device_id}, allowed: 403", attempt)
+
+
+def _foreign_attempts(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
+    """Answered GETs with a key and the valid token of another device."""
     devices = TargetView.of(history).devices
     for life in key_lives(history):
         for attempt in life.attempts:
             credential = attempt.request.credential
             is_foreign = credential.startswith("token:") and credential != life.owner_credential
-            if not is_foreign or credential.removeprefix("token:") not in devices or attempt.status is None:
-                continue
-            if not _unspent_before(life, attempt):
-                continue
-            if attempt.status == 403:
-                yield kept(attempt)
-            else:
-                yield broken(
-                    f"the token of {credential.removeprefix('token:')} got {attempt.status} with a key of {life.device_id}, allowed: 403",
-                    attempt,
-                )
+            if (
+                is_foreign
+                and credential.removeprefix("token:") in devices
+                and attempt.status is not None
+                and attempt.request.method == "GET"
+            ):
+                yield life, attempt
 
 
 @check("KEY-05", unseen="no key was used after a refused attempt")
@@ -110,52 +124,84 @@ def refused_attempt_does_not_use_up_the_key(history: History) -> Iterator[Observ
     """A refused attempt (401, 403, 404, HEAD) leaves the key to its device."""
     for life in key_lives(history):
         for attempt in life.own_attempts():
-            refused = [
-                other
-                for other in life.attempts
-                if other.ended is not None
-                and other.ended.line < attempt.asked.line
-                and (other.status in (401, 403, 404, 405) or other.request.method == "HEAD")
-            ]
-            _, greatest_s = life.age_bounds_s(history, attempt)
-            if not refused or not _unspent_before(life, attempt) or greatest_s > KEY_LIFETIME_S - _AGE_TOLERANCE_S:
+            refused = [other for other in life.before(attempt) if not may_have_used(other)]
+            if not refused or not _is_unspent(life, attempt) or not _is_surely_alive(life, history, attempt):
                 continue
             if attempt.status == 200:
                 yield kept(*refused, attempt)
             elif attempt.status is not None:
-                statuses = [other.status for other in refused]
-                yield broken(f"after attempts answered {statuses} the right device got {attempt.status}, allowed: 200", *refused, attempt)
+                tried = ", ".join(f"{other.request.method} {other.status}" for other in refused)
+                yield broken(f"after {tried} the right device got {attempt.status}, allowed: 200", *refused, attempt)
 
 
-@check("KEY-06a", "KEY-06b", unseen="no unknown key was tried")
+@check("KEY-06a", "KEY-06b", "KEY-06c", unseen="no unknown key was tried")
 def unknown_key_is_refused(history: History) -> Iterator[Observation]:
     """An unknown, empty, absent, truncated, repeated or case-changed key is refused, never with a 5xx."""
     issued = {life.key for life in key_lives(history)}
-    devices = TargetView.of(history).devices
+    target = TargetView.of(history)
+    said = {seen.line: str(seen.fact.facts["how"]) for seen in history.stimuli("trying a key")}
     for attempt in history.downloads():
-        if attempt.status is None or attempt.key in issued or attempt.request.method != "GET":
+        is_owned = attempt.request.credential.removeprefix("token:") in target.devices
+        if attempt.key in issued or attempt.request.method != "GET" or not is_owned:
             continue
-        if attempt.request.credential.removeprefix("token:") not in devices:
-            continue
-        shown = attempt.request.url.partition("?")[2] or "no query"
-        if not 400 <= attempt.status < 500:
-            yield broken(f"{shown} was answered {attempt.status}, allowed: 401", attempt, requirement="KEY-06a")
-        elif attempt.status != 401:
-            yield broken(f"{shown} was answered {attempt.status}, our reading: 401", attempt, requirement="KEY-06b")
-        else:
+        how = said.get(attempt.asked.line - 1, "an unknown") + " key"
+        is_repeated = attempt.request.url.count("key=") > 1
+        wanted = target.status_read("KEY-06c" if is_repeated else "KEY-06b", 401)
+        if attempt.status == wanted:
             yield kept(attempt)
-
-
-@check("KEY-07", unseen="no key was issued")
-def key_is_hard_to_guess(history: History) -> Iterator[Observation]:
-    """A key has room for 128 bits of randomness, in the alphabet of URLs."""
-    issued = {life.key for life in key_lives(history)}
-    for seen in history.of(SecretSeen):
-        if seen.fact.label not in issued:
+        elif attempt.status is None:
             continue
-        if seen.fact.alphabet != "base64url":
-            yield broken(f"key {seen.fact.label} holds characters outside A-Z a-z 0-9 _ -", seen)
-        elif seen.fact.bits_max < _BITS_MIN:
-            yield broken(f"a key of {seen.fact.length} characters holds at most {seen.fact.bits_max:.0f} bits, allowed: {_BITS_MIN}", seen)
+        elif is_repeated:
+            yield broken(f"{how} was answered {attempt.status}, our reading: {wanted}", attempt, requirement="KEY-06c")
+        elif 400 <= attempt.status < 500:
+            yield broken(f"{how} was answered {attempt.status}, our reading: {wanted}", attempt, requirement="KEY-06b")
         else:
-            yield kept(seen)
+            yield broken(f"{how} was answered {attempt.status}, allowed: 401", attempt, requirement="KEY-06a")
+
+
+@check("KEY-08", unseen="no transfer was broken off and tried again")
+def key_is_used_as_declared(history: History) -> Iterator[Observation]:
+    """What uses up a key follows the declared policy; ours is the first GET that passes every check."""
+    declared = history.start.target.get("declares", {}).get("KEY-08")
+    expected = str(declared or FIRST_USE)
+    for life in key_lives(history):
+        for again in life.own_attempts():
+            begun = [other for other in life.before(again) if may_have_used(other) and other.status is not None]
+            is_clear = all(other.request.credential == life.owner_credential for other in begun)
+            if not begun or not is_clear or any(other.is_delivered_whole for other in begun) or again.status is None:
+                continue
+            if life.is_beside_others(again) or not _is_surely_alive(life, history, again):
+                continue
+            yield _by_policy(expected, bool(declared), begun, again)
+
+
+def _by_policy(expected: str, is_declared: bool, begun: list[Exchange], again: Exchange) -> Observation:
+    """One judgement of a use after a broken transfer."""
+    wanted = 200 if expected == COMPLETE_DELIVERY else 401
+    if again.status == wanted:
+        return kept(*begun, again)
+    words = "declared" if is_declared else "our reading"
+    return broken(f"after a broken transfer the key was answered {again.status}, {words}: {expected}, so {wanted}", *begun, again)
+
+
+@check("KEY-11", unseen="no request with several defects was made with a key")
+def key_defects_are_answered_in_order(history: History) -> Iterator[Observation]:
+    """A bad token is answered before a bad key, and a bad key before another device's."""
+    for life, attempt in _foreign_attempts(history):
+        used = any(other.is_delivered_whole for other in life.before(attempt))
+        least_s, _ = life.age_bounds_s(history, attempt)
+        if not used and least_s <= KEY_LIFETIME_S + _AGE_TOLERANCE_S:
+            continue
+        if attempt.status == 401:
+            yield kept(attempt)
+        else:
+            what = "used" if used else "expired"
+            yield broken(f"a {what} key of another device was answered {attempt.status}, our reading: 401 for the key first", attempt)
+    issued = {life.key for life in key_lives(history)}
+    for attempt in history.downloads():
+        if attempt.key in issued or attempt.request.credential not in ("none", "unknown") or attempt.status is None:
+            continue
+        if attempt.status == 401:
+            yield kept(attempt)
+        else:
+            yield broken(f"a bad token with a bad key was answered {attempt.status}, our reading: 401", attempt)

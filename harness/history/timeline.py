@@ -197,6 +197,13 @@ class History:
             if seen.fact.type == packet_type and device_id in (None, seen.fact.device_id):
                 yield seen
 
+    @cached_property
+    def published_by_clients(self) -> frozenset[tuple[str, str]]:
+        """Topic and payload of everything that a device of ours published."""
+        return frozenset(
+            (seen.fact.topic or "", seen.fact.payload or "") for seen in self.packets("PUBLISH") if seen.fact.sent_by == "client"
+        )
+
     def stimuli(self, name: str) -> Iterator[Seen[Stimulus]]:
         """The announcements of that name."""
         return (seen for seen in self.of(Stimulus) if seen.fact.name == name)
