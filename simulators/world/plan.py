@@ -37,21 +37,31 @@ _AMOUNTS_S: dict[FaultKind, tuple[float, float]] = {
     FaultKind.PARTITION: (0.5, 60.0),
     FaultKind.LATENCY: (0.1, 6.0),
     FaultKind.POWER_CUT: (0.5, 90.0),
-    FaultKind.CLOCK_STEP: (-600.0, 1_200.0),
+    FaultKind.CLOCK_STEP: (-3_600.0, 3_600.0),
     FaultKind.PLATFORM_RESTART: (0.0, 0.0),
 }
 _FAULTS_PER_KIND_MAX = 3
+# Half of the faults that strike a device wait for one of its first moments and come within so many seconds of it: the windows in which
+# an exchange, a save or a download is half done are too short to be met by chance.
+_STRIKES_AT_MOMENTS = frozenset({FaultKind.RESET, FaultKind.SEVER, FaultKind.PARTITION, FaultKind.POWER_CUT, FaultKind.CLOCK_STEP})
+_MOMENTS_MAX = 8
+_AFTER_MOMENT_S_MAX = 0.4
 LATENCY_LASTS_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault. `at_s` counts from the moment when all devices are connected; `device` from 1, 0 is all of them."""
+    """One fault. `device` counts from 1, 0 is all of them.
+
+    `at_s` counts from when all devices are connected; with `moment` above 0 it counts from the device's moment of that number, where a
+    moment is a command that it executed or a download that it finished.
+    """
 
     kind: FaultKind
     at_s: float
     device: int = EVERY_DEVICE
     amount_s: float = 0.0
+    moment: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +88,16 @@ def draw_plan(seed: int, *, devices: int = 3, minutes: float = 2.0, kinds: Itera
         own = entropy.stream(kind.value)
         if own.integer(0, 1):
             faults += [_draw_fault(kind, own, devices, minutes * 60) for _ in range(own.integer(1, _FAULTS_PER_KIND_MAX))]
-    return Plan(seed, devices, minutes, tick_s, tuple(sorted(faults, key=lambda fault: fault.at_s)))
+    return Plan(seed, devices, minutes, tick_s, tuple(sorted(faults, key=lambda fault: (fault.moment, fault.at_s))))
 
 
 def _draw_fault(kind: FaultKind, entropy: SeededEntropy, devices: int, within_s: float) -> Fault:
-    low_s, high_s = _AMOUNTS_S[kind]
-    return Fault(kind, round(entropy.uniform(0.0, within_s), 3), entropy.integer(1, devices), round(entropy.uniform(low_s, high_s), 3))
+    amount_s = round(entropy.uniform(*_AMOUNTS_S[kind]), 3)
+    device = entropy.integer(1, devices)
+    if kind in _STRIKES_AT_MOMENTS and entropy.integer(0, 1):
+        at_s = round(entropy.uniform(0.0, _AFTER_MOMENT_S_MAX), 3)
+        return Fault(kind, at_s, device, amount_s, entropy.integer(1, _MOMENTS_MAX))
+    return Fault(kind, round(entropy.uniform(0.0, within_s), 3), device, amount_s)
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:

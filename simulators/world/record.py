@@ -67,17 +67,26 @@ class DeviceEnd:
     area: str
 
 
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A fault of the plan struck `host`; its effects last until `until_s`."""
+
+    at_s: float
+    kind: str
+    host: str
+    until_s: float
+
+
 @dataclass(slots=True)
 class Record:
-    """All of a run. `faults` are (time, kind, device); `images` the hashes of what the platform offered."""
+    """All of a run. `images` holds the hashes of what the platform offered."""
 
     sent: list[SentCommand] = field(default_factory=list)
     executed: list[Executed] = field(default_factory=list)
     uses: list[KeyUse] = field(default_factory=list)
     results: list[DownloadResult] = field(default_factory=list)
     ends: list[DeviceEnd] = field(default_factory=list)
-    faults: list[tuple[float, str, str]] = field(default_factory=list)
-    restarts_s: list[float] = field(default_factory=list)
+    faults: list[Struck] = field(default_factory=list)
     images: set[str] = field(default_factory=set)
     server_errors: list[tuple[float, str, int]] = field(default_factory=list)
     unhandled: list[str] = field(default_factory=list)
@@ -91,6 +100,6 @@ class Record:
         timed += [(item.at_s, "executed", item) for item in self.executed]
         timed += [(item.at_s, "key use", item) for item in self.uses]
         timed += [(item.at_s, "download result", item) for item in self.results]
-        lines = [{"at_s": round(at_s, 6), "what": what, **asdict(item)} for at_s, what, item in timed]
-        lines += [{"at_s": round(at_s, 6), "what": "fault", "kind": kind, "device": device} for at_s, kind, device in self.faults]
+        timed += [(item.at_s, "fault", item) for item in self.faults]
+        lines = [{**asdict(item), "at_s": round(at_s, 6), "what": what} for at_s, what, item in timed]
         return sorted(lines, key=lambda line: line["at_s"])

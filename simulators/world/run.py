@@ -12,8 +12,8 @@ from simulators.world.loop import WorldStopped
 from simulators.world.net import NetworkTiming
 from simulators.world.plan import Plan
 from simulators.world.record import Record
-from simulators.world.system import SERVER, SimulatedSystem, SystemKind
-from simulators.world.workload import OPERATOR, Workload, draw_links, schedule_faults
+from simulators.world.system import SERVER, SimulatedSystem, SystemKind, provisioned_state
+from simulators.world.workload import OPERATOR, FaultSchedule, Workload, draw_links
 from simulators.world.world import World
 
 REFERENCE = SystemKind()
@@ -45,6 +45,7 @@ class Outcome:
 
 def simulate(plan: Plan, kind: SystemKind = REFERENCE, *, image_bytes: int = IMAGE_BYTES) -> Outcome:
     """Runs the plan in a world of its own. The same plan and kind give the same digest, in every process."""
+    provisioned_state(plan.devices)
     record = Record()
     world = World(plan.seed, timing=NetworkTiming(tick_s=plan.tick_s), keep_trace_lines=_KEPT_TRACE_LINES)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -67,10 +68,10 @@ async def _phases(world: World, plan: Plan, kind: SystemKind, record: Record, im
         async with asyncio.timeout(_CONNECT_S_MAX):
             await asyncio.gather(*(station.program.until_listening() for station in system.stations))
         workload = Workload(world, system, plan)
-        schedule_faults(world, system, plan)
-        faults_over_s = world.now_s + max((fault.at_s for fault in plan.faults), default=0.0)
+        faults = FaultSchedule(world, system, plan)
         await world.spawn(OPERATOR, workload.run())
-        await asyncio.sleep(max(0.0, faults_over_s - world.now_s))
+        await asyncio.sleep(faults.left_s)
+        faults.stop()
         await _heal_and_settle(world, system, workload, record)
         await asyncio.gather(*workload.rivals)
         record.ends += system.ends()

@@ -98,7 +98,7 @@ def _copies_in(module: ModuleType, originals: dict[Any, str]) -> list[tuple[str,
     for name, value in list(vars(module).items()):
         try:
             what = originals.get(value)
-        except TypeError:
+        except (TypeError, ValueError):  # no hash: none of ours
             continue
         if what is not None and (what != "datetime" or is_datetime_user):
             found.append((name, value))

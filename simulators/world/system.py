@@ -8,10 +8,12 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -73,6 +75,47 @@ def memory_directory() -> Path | None:
     return place if place.is_dir() and os.access(place, os.W_OK) else None
 
 
+@cache
+def provisioned_state(devices: int) -> "tempfile.TemporaryDirectory[str]":
+    """The state of a platform that has been started once with so many devices: the same bytes in every process.
+
+    Making it costs more than a whole small run (2 MB of files, the records); each run starts from a copy. Not to be called in a world.
+    """
+    directory = _temporary_directory()
+    with World("provisioning") as world:
+        platform = ReferencePlatform(
+            PlatformSettings(state_directory=Path(directory.name), api_port=_API_PORT, provision=devices),
+            lambda logins: EmbeddedBroker(BrokerSettings(port=_MQTT_PORT), logins),
+            clock=world.clock,
+            entropy=world.entropy.stream("platform"),
+        )
+        world.run(SERVER, _start_and_stop(platform), within_s=60.0)
+    return directory
+
+
+async def _start_and_stop(platform: ReferencePlatform) -> None:
+    await platform.start()
+    await platform.stop()
+
+
+def _temporary_directory() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="hil-world-", dir=memory_directory(), ignore_cleanup_errors=True)
+
+
+def _fresh_state(devices: int) -> "tempfile.TemporaryDirectory[str]":
+    """A copy of the provisioned state; contents never change, so they are linked."""
+    source, directory = Path(provisioned_state(devices).name), _temporary_directory()
+    for path in sorted(source.rglob("*")):
+        place = Path(directory.name) / path.relative_to(source)
+        if path.is_dir():
+            place.mkdir()
+        elif path.parent.name == "contents":
+            place.hardlink_to(path)
+        else:
+            shutil.copyfile(path, place)
+    return directory
+
+
 class Doorkeeper:
     """Sees what the platform's door sees: uses of keys, and answers that must not be."""
 
@@ -116,6 +159,8 @@ class Station:
         self.token = token
         self.storage = kind.storage()
         self.on_offer: Callable[[Station, str, float], None] = _nobody_listens
+        self.on_moment: Callable[[Station, int], None] = _nobody_waits
+        self._moments = 0
         self._world = world
         self._record = record
         self._settings = DeviceSettings.reference(device_id=device.id, token=token, mqtt_url=mqtt_url, keep_alive_s=KEEP_ALIVE_S)
@@ -143,19 +188,22 @@ class Station:
         """What can be seen of the device now."""
         flash = self.storage.flash or Flash()
         image = flash.firmware.current
-        area = self.storage.sha256(area_name(FileType.FIRMWARE, flash.firmware.in_use)) if image else ""
+        # Not the storage's own word: a planted one lies.
+        content = self.storage.areas.get(area_name(FileType.FIRMWARE, flash.firmware.in_use), b"")
         return DeviceEnd(
             self.name,
             is_connected,
             len(flash.jobs),
             len(flash.session.outgoing),
             image.sha256 if image else "",
-            area,
+            hashlib.sha256(content).hexdigest() if image else "",
         )
 
     def _note(self, executes: Executes) -> Executes:
         def noting(notes: Notes, settings: DeviceSettings, flash: Flash, cause: Cause, effects: tuple[Effect, ...]) -> tuple[Effect, ...]:
             effects = executes(notes, settings, flash, cause, effects)
+            self._moments += 1
+            self.on_moment(self, self._moments)
             if isinstance(cause, Message):
                 self._note_command(cause, effects)
             else:
@@ -190,6 +238,10 @@ class Station:
                 )
 
 
+def _nobody_waits(station: Station, moment: int) -> None:
+    return
+
+
 def _nobody_listens(station: Station, url: str, ends_utc_s: float) -> None:
     return
 
@@ -203,7 +255,7 @@ class SimulatedSystem:
         self.kind = kind
         self.stations: list[Station] = []
         self._names: dict[str, str] = {}
-        self._directory = tempfile.TemporaryDirectory(prefix="hil-world-", dir=memory_directory(), ignore_cleanup_errors=True)
+        self._directory = _fresh_state(devices)
         settings = PlatformSettings(
             state_directory=Path(self._directory.name),
             api_port=_API_PORT,
@@ -246,10 +298,8 @@ class SimulatedSystem:
 
     async def restart_platform(self) -> None:
         """Stops and starts the platform with its broker, which forgets its sessions."""
-        self.record.restarts_s.append(self.world.now_s)
         await self.platform.restart()
         self.kind.tamper(self.platform)
-        self.record.restarts_s.append(self.world.now_s)
 
     def ends(self) -> list[DeviceEnd]:
         """Every device as it is now; whether it is connected, by the broker's word."""

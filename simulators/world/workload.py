@@ -18,7 +18,7 @@ from harness.wire import commands
 from harness.wire.commands import KEY_LIFETIME_S
 from simulators.world.links import LinkName
 from simulators.world.plan import EVERY_DEVICE, LATENCY_LASTS_S, Fault, FaultKind, Plan
-from simulators.world.record import SentCommand
+from simulators.world.record import SentCommand, Struck
 from simulators.world.system import IMAGE_NAME, SERVER, SimulatedSystem, Station
 from simulators.world.world import World
 
@@ -164,22 +164,57 @@ async def _use_key(url: str, token: str, delay_s: float) -> None:
 
 # --- faults
 
-
-def schedule_faults(world: World, system: SimulatedSystem, plan: Plan) -> None:
-    """Sets the plan's faults, counted from now."""
-    for fault in plan.faults:
-        world.loop.call_later(fault.at_s, _strike, world, system, fault)
+_AFTERMATH_S = 30.0  # how long a fault may be felt after its end: retransmissions, reconnecting with back-off
 
 
-def _strike(world: World, system: SimulatedSystem, fault: Fault) -> None:
-    stations = system.stations if fault.device == EVERY_DEVICE else system.stations[fault.device - 1 : fault.device]
-    if fault.kind in _SERVER_FAULTS:
-        system.record.faults.append((world.now_s, fault.kind.value, SERVER))
-        _SERVER_FAULTS[fault.kind](world, system, fault)
-        return
-    for station in stations:
-        system.record.faults.append((world.now_s, fault.kind.value, station.name))
-        _DEVICE_FAULTS[fault.kind](world, station, fault)
+class FaultSchedule:
+    """The faults of a plan, from its making until `stop`."""
+
+    def __init__(self, world: World, system: SimulatedSystem, plan: Plan) -> None:
+        self._world = world
+        self._system = system
+        self._is_over = False
+        self._begun_s = world.now_s
+        self._at_moments: dict[tuple[str, int], list[Fault]] = {}
+        self._timed = [fault for fault in plan.faults if not fault.moment]
+        for fault in plan.faults:
+            if fault.moment:
+                self._at_moments.setdefault((f"dev-{fault.device}", fault.moment), []).append(fault)
+        for fault in self._timed:
+            world.loop.call_later(fault.at_s, self._strike, fault)
+        for station in system.stations:
+            station.on_moment = self._moment
+
+    @property
+    def left_s(self) -> float:
+        """How long until the last fault that does not wait for a moment."""
+        last_s = max((fault.at_s for fault in self._timed), default=0.0)
+        return max(0.0, self._begun_s + last_s - self._world.now_s)
+
+    def stop(self) -> None:
+        """No fault strikes any more."""
+        self._is_over = True
+
+    def _moment(self, station: Station, number: int) -> None:
+        for fault in self._at_moments.get((station.name, number), ()):
+            self._world.loop.call_later(fault.at_s, self._strike, fault)
+
+    def _strike(self, fault: Fault) -> None:
+        if self._is_over:
+            return
+        if fault.kind in _SERVER_FAULTS:
+            self._note(fault, SERVER)
+            _SERVER_FAULTS[fault.kind](self._world, self._system, fault)
+            return
+        stations = self._system.stations
+        for station in stations if fault.device == EVERY_DEVICE else stations[fault.device - 1 : fault.device]:
+            self._note(fault, station.name)
+            _DEVICE_FAULTS[fault.kind](self._world, station, fault)
+
+    def _note(self, fault: Fault, host: str) -> None:
+        now_s = self._world.now_s
+        lasts_s = 0.0 if fault.kind is FaultKind.CLOCK_STEP else max(fault.amount_s, LATENCY_LASTS_S) + _AFTERMATH_S
+        self._system.record.faults.append(Struck(now_s, fault.kind.value, host, now_s + lasts_s))
 
 
 def _reset(world: World, station: Station, fault: Fault) -> None:
