@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from harness.wire.responses import ErrorBody
@@ -59,3 +59,13 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes | Refusal:
     except (web.RequestPayloadError, HttpProcessingError, ValueError):
         return Refusal(400, "unreadable_body", "The body cannot be read")
     return bytes(body)
+
+
+async def answer_expectation(request: web.Request) -> None:
+    """`100 Continue` to who asks for it; any other expectation is ignored, as the error for it is no answer of the API.
+
+    Source: RFC 9110 10.1.1.
+    """
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # it was not the answer yet

@@ -97,7 +97,6 @@ def _set_up_logs(verbose: int, json_logs: bool) -> None:
     if json_logs:
         handler.setFormatter(JsonLines())
     logging.basicConfig(level=[logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)], handlers=[handler])
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it writes a traceback for every byte that is no HTTP
 
 
 def _is_loopback(bind: str) -> bool:

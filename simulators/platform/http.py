@@ -7,7 +7,15 @@ from aiohttp import web
 
 from harness.clock import AdvanceableClock
 from harness.wire.responses import COMMAND_SENT, DOWNLOAD_PATH, ORGANISATION_FILES_PATH, SEND_COMMAND, ErrorBody, SuccessBody
-from simulators.platform.answers import authorization_of, error_answer, json_answer, parameter_values, read_body, trace_of
+from simulators.platform.answers import (
+    answer_expectation,
+    authorization_of,
+    error_answer,
+    json_answer,
+    parameter_values,
+    read_body,
+    trace_of,
+)
 from simulators.platform.download_faults import DownloadFault, DownloadFaultKind, DownloadFaultPlan, FaultedDownload
 from simulators.platform.downloads import TIME_IS_UP, WRITE_BUFFER_BYTES, Transfer, bounded
 from simulators.platform.observation import Endpoint, HttpObserver, SeenRequest
@@ -45,10 +53,11 @@ class Api:
         self.open_downloads = 0
 
     def add_routes(self, app: web.Application) -> None:
-        app.router.add_post("/v2/projects/{project_id}/devices/{device_id}/communication/command", self.send_command)
-        app.router.add_get("/v2/projects/{project_id}/files", self.list_project_files)
-        app.router.add_get(ORGANISATION_FILES_PATH, self.list_organisation_files)
-        app.router.add_get(DOWNLOAD_PATH, self.download)
+        add, expect = app.router, answer_expectation
+        add.add_post("/v2/projects/{project_id}/devices/{device_id}/communication/command", self.send_command, expect_handler=expect)
+        add.add_get("/v2/projects/{project_id}/files", self.list_project_files, expect_handler=expect)
+        add.add_get(ORGANISATION_FILES_PATH, self.list_organisation_files, expect_handler=expect)
+        add.add_get(DOWNLOAD_PATH, self.download, expect_handler=expect)
 
     # --- commands and lists ---
 

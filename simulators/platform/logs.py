@@ -4,6 +4,9 @@ import json
 import logging
 import re
 
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web import RequestPayloadError
+
 from harness.clock import rfc3339
 
 _SECRETS = re.compile(r"(\bkey=|\bQB_|\b(?:Basic|Bearer) )[^\s&\"',;]+", re.IGNORECASE)
@@ -13,6 +16,26 @@ _FIELDS = ("method", "path", "status", "peer", "trace", "duration_s")
 def redacted(text: str) -> str:
     """The text without download keys, API keys and tokens, as far as they can be told by what stands before them."""
     return _SECRETS.sub(r"\1…", text)
+
+
+class PeersFault(logging.Filter):
+    """Turns what a peer did wrong (bytes that are no HTTP, a connection gone) from a traceback into one line of level INFO."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError | RequestPayloadError | ConnectionError | TimeoutError):
+            first_line = redacted(str(error).partition("\n")[0])
+            record.msg, record.args, record.exc_info = f"{record.getMessage()}: {type(error).__name__} {first_line}", (), None
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        return True
+
+
+def http_logger() -> logging.Logger:
+    """The logger to give to aiohttp's server."""
+    logger = logging.getLogger("hil.platform.http")
+    if not logger.filters:
+        logger.addFilter(PeersFault())
+    return logger
 
 
 class JsonLines(logging.Formatter):

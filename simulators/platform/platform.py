@@ -32,6 +32,7 @@ from simulators.platform.files import file_name_problem
 from simulators.platform.hooks import PID_FILE, STARTS, hook_lines
 from simulators.platform.http import Api
 from simulators.platform.login_limit import LoginLimit
+from simulators.platform.logs import http_logger
 from simulators.platform.observation import HttpObserver
 from simulators.platform.operations import Edge, Metrics, healthz
 from simulators.platform.provisioning import SECRET_BYTES, Secrets, inventory, logins, provision
@@ -222,7 +223,14 @@ class ReferencePlatform:
         app.router.add_get("/metrics", metrics.serve)
         if self.settings.test_clock:
             app.router.add_post(ADVANCE_PATH, AdvanceEndpoint(self.clock, self._clock_advanced).advance)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=self.settings.shutdown_timeout_s, keepalive_timeout=75.0)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=http_logger(),
+            shutdown_timeout=self.settings.shutdown_timeout_s,
+            keepalive_timeout=75.0,
+            auto_decompress=False,  # a compressed body is no JSON; unpacking would make its size the sender's choice
+        )
         await runner.setup()
         self._closing.push_async_callback(runner.cleanup)
         port = await self._bind(runner)

@@ -81,7 +81,7 @@ def test_mosquitto_sub_gets_the_command_and_curl_downloads_once(platform, target
     watcher = subprocess.Popen(
         [
             "stdbuf", "-oL", "mosquitto_sub", "-h", broker.hostname, "-p", str(broker.port), "-q", "2", "-i", device["id"],
-                "-u", device["id"],
+            "-u", device["id"],
             "-P", device["token"], "-t", topic, "-C", "1", "-W", "30", "-F", "%q %r %t %p", "-d",
         ],
         stdout=subprocess.PIPE, text=True,
