@@ -8,8 +8,8 @@ next life finds is what the storage kept.
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from enum import Enum
+from functools import partial
 from urllib.parse import urlsplit
 
 from harness.entropy import Entropy
@@ -18,11 +18,11 @@ from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Packet
 from simulators.device import downloader, machine
-from simulators.device.fetch import fetch
 from simulators.device.flash import MemoryStorage, Storage
 from simulators.device.machine import DeviceMachine, Step
 from simulators.device.personality import REFERENCE, Personality
 from simulators.device.settings import DeviceSettings
+from simulators.device.transfer import carry_out
 
 CONNECT_S_MAX = 15.0
 """The longest wait for a network connection, and then for CONNACK."""
@@ -265,42 +265,11 @@ class AsyncioDevice:
     async def _transfer(self, number: int, area: str) -> None:
         """Carries job `number` out, until the machine is done with it."""
         try:
-            async with asyncio.timeout(self.settings.download.total_s):
-                actions = self._tell(number, downloader.Begin())
-                while actions:
-                    actions = await self._follow(number, area, actions)
-        except TimeoutError:
-            self._tell(number, downloader.Failed(f"not complete after {self.settings.download.total_s:g} s"))
+            await carry_out(self.settings.download, partial(self._tell, number), self.storage, area, tls=self.settings.tls)
         finally:
             self._transfers.pop(number, None)
             if self._line is not None:
                 self._line.let_go()
-
-    async def _follow(self, number: int, area: str, actions: list[downloader.Action]) -> list[downloader.Action]:
-        """Does `actions`; returns those that follow from the last one."""
-        for action in actions:
-            match action:
-                case downloader.Erase():
-                    self.storage.erase(area)
-                case downloader.Write(data):
-                    self.storage.append(area, data)
-                case downloader.Wait(duration_s):
-                    await asyncio.sleep(duration_s)
-                    return self._tell(number, downloader.Waited())
-                case downloader.Request():
-                    return await self._exchange(number, area, action)
-        return []
-
-    async def _exchange(self, number: int, area: str, request: downloader.Request) -> list[downloader.Action]:
-        """One request and what comes back, until the download wants something else."""
-        async with aclosing(fetch(request, tls=self.settings.tls, inactivity_s=self.settings.download.inactivity_s)) as events:
-            async for event in events:
-                actions = self._tell(number, event)
-                for action in actions:
-                    if not isinstance(action, downloader.Write):
-                        return actions
-                    self.storage.append(area, action.data)
-        return []
 
     def _tell(self, number: int, event: downloader.Event) -> list[downloader.Action]:
         if self._machine is None or not self._is_alive():

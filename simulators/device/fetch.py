@@ -15,6 +15,8 @@ from yarl import URL
 from simulators.device.downloader import Body, BodyEnd, Event, Failed, Request, Response
 
 _CONNECT_S_MAX = 30.0
+_READ_BYTES = 64 * 1024  # how far aiohttp reads ahead
+_SLOW_READ_BYTES = 2 * 1024  # little, so that a slow reader slows the sender
 
 
 class _OneShotConnector(aiohttp.TCPConnector):
@@ -29,18 +31,25 @@ class _OneShotConnector(aiohttp.TCPConnector):
         return await super().connect(*args, **kwargs)
 
 
-async def fetch(request: Request, *, tls: ssl.SSLContext | None, inactivity_s: float) -> AsyncGenerator[Event, None]:
+async def fetch(
+    request: Request, *, tls: ssl.SSLContext | None, inactivity_s: float, bytes_per_s: float | None = None
+) -> AsyncGenerator[Event, None]:
     """Sends `request` and yields what comes: `Response`, `Body`s and `BodyEnd`, or `Failed` at the point where it broke.
 
-    `inactivity_s` bounds each wait for the peer. The URL goes out verbatim. Closing the generator closes the connection.
+    `inactivity_s` bounds each wait for the peer; `bytes_per_s` slows the reading of the body. The URL goes out verbatim. Closing the
+    generator closes the connection.
     """
     connector = _OneShotConnector(force_close=True, limit=1, ssl=tls if tls is not None else True)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S_MAX)
     jar = aiohttp.DummyCookieJar()
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=jar, auto_decompress=False) as session:
+    ahead_bytes = _READ_BYTES if bytes_per_s is None else _SLOW_READ_BYTES
+    session = aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=jar, auto_decompress=False, read_bufsize=ahead_bytes)
+    async with session:
         try:
             async for event in _exchange(session, request, inactivity_s):
                 yield event
+                if bytes_per_s is not None and isinstance(event, Body):
+                    await asyncio.sleep(len(event.data) / bytes_per_s)
         except TimeoutError:
             yield Failed(f"nothing came for {inactivity_s:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:

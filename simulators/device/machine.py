@@ -326,5 +326,5 @@ def _session(settings: DeviceSettings, flash: Flash) -> ClientSession:
         keep_alive_s=settings.keep_alive_s,
         username=settings.device_id,
         password=settings.token.encode(),
-        memory=flash.session if settings.keeps_session else None,
+        memory=flash.session,
     )
