@@ -17,6 +17,7 @@ from harness.bench.serial.ports import SerialPort
 from harness.clock import SystemClock
 from harness.entropy import SeededEntropy
 from simulators.board.emulator import Emulator, EmulatorSettings, Machine
+from simulators.board.pty_board import PtyBoard
 
 IMAGES = Path(__file__).parents[3] / "simulators" / "board" / "images"
 ANSWER_S = 15.0
@@ -68,7 +69,8 @@ class World:
 class Bridged:
     """An emulated board, its console, its link, and the world that the link talks to."""
 
-    emulator: Emulator
+    emulator: Emulator | PtyBoard
+    line: AsyncioSerialLine
     console: Console
     bridge: FramedBridge
     world: World
@@ -91,14 +93,14 @@ class Bridged:
 
 
 @contextlib.asynccontextmanager
-async def powered(emulator: Emulator, world: World) -> AsyncIterator[Bridged]:
-    """Opens the line of a started emulator, and lets the board run."""
+async def powered(emulator: Emulator | PtyBoard, world: World) -> AsyncIterator[Bridged]:
+    """Opens the line of a board that is plugged in, and lets it run."""
     async with AsyncioSerialLine(SerialPort(emulator.serial_url)) as line:
         console = Console(line)
-        async with FramedBridge(line, console, world, clock=SystemClock(), entropy=SeededEntropy(emulator.starts)) as bridge:
+        async with FramedBridge(line, console, world, clock=SystemClock(), entropy=SeededEntropy(1)) as bridge:
             await emulator.resume()
             await bridge.wait_connected(deadline_s=asyncio.get_running_loop().time() + ANSWER_S)
-            yield Bridged(emulator, console, bridge, world)
+            yield Bridged(emulator, line, console, bridge, world)
 
 
 @pytest.fixture
@@ -109,6 +111,23 @@ def mps2(tmp_path: Path) -> Callable[[], contextlib.AbstractAsyncContextManager[
     async def on() -> AsyncIterator[Bridged]:
         async with Emulator(EmulatorSettings(Machine.MPS2, tmp_path / "mps2")) as emulator, powered(emulator, World()) as board:
             yield board
+
+    return on
+
+
+@pytest.fixture
+def pty_board(tmp_path: Path) -> Callable[..., contextlib.AbstractAsyncContextManager[Bridged]]:
+    """A board behind a pty, with what `PtyBoard` takes; boards of one test need different names."""
+
+    @contextlib.asynccontextmanager
+    async def on(name: str = "board", **options: Any) -> AsyncIterator[Bridged]:
+        board = PtyBoard(tmp_path / name, entropy=SeededEntropy(name), **options)
+        await board.start()
+        try:
+            async with powered(board, World()) as bridged:
+                yield bridged
+        finally:
+            await board.off()
 
     return on
 
