@@ -102,6 +102,7 @@ class Certification:
             aborted = True
         finally:
             self.recorder.record(RunEnded(aborted))
+            self.recorder.close()
             self._journal.close()
         return judged(self.recorder.history())
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from harness.faults import FaultPlan
 from harness.history.events import Event, Fact
+from harness.mqtt.packets import Packet
 from harness.wire.files import FileType
 
 
@@ -38,6 +39,16 @@ class Inject:
     payload: bytes
     qos: int = 2
     retain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SendPacket:
+    """Writes one packet to the device's connection past the broker's session. Outcome: whether there was a connection.
+
+    The broker answers what comes back as 3.1.1 demands for a packet id that it does not know: PUBREC by PUBREL.
+    """
+
+    packet: Packet
 
 
 @dataclass(frozen=True, slots=True)

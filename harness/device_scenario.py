@@ -1,5 +1,6 @@
 """What a device scenario needs of the declaration, and what it is given."""
 
+import json
 from dataclasses import dataclass, field
 
 from harness.bench.device_file import Declares, Device
@@ -44,6 +45,10 @@ class DeviceCast:
     device: Device
     device_id: str
     configurations: tuple[dict[str, object], ...] = field(default_factory=tuple)
+
+    def payload(self, configuration: dict[str, object]) -> bytes:
+        """A configuration as it goes over the wire."""
+        return json.dumps(configuration, separators=(",", ":")).encode()
 
     @property
     def declares(self) -> Declares:

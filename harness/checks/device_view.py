@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.history.events import DeviceExited, MqttClosed, MqttPacket
 from harness.history.timeline import Exchange, History, Seen
-from harness.wire.commands import DOWNLOADS, parse_download_offer
+from harness.wire.commands import DOWNLOADS, REBOOT, parse_download_offer
 from harness.wire.topics import ControlTopic, parse_control_topic
 
 
@@ -24,6 +24,7 @@ class ReceivedMessage:
     pubrels: list[Seen[MqttPacket]] = field(default_factory=list)
     completed: Seen[MqttPacket] | None = None
     lost_connection: bool = False  # the connection ended while the exchange was open
+    cut_short: bool = False  # the run ended, or the session, before the exchange could
 
     @property
     def device_id(self) -> str:
@@ -43,6 +44,20 @@ class ReceivedMessage:
             return json.loads(self.first.fact.payload or "")
         except ValueError:
             return None
+
+    @property
+    def was_released_on_another_connection(self) -> bool:
+        """Whether a PUBREL came after a resumption."""
+        return any(pubrel.fact.connection != self.first.fact.connection for pubrel in self.pubrels)
+
+    @property
+    def was_repeated_on_another_connection(self) -> bool:
+        """Whether the PUBLISH came again after a resumption."""
+        return any(copy.fact.connection != self.first.fact.connection for copy in self.copies)
+
+    def is_after(self, other: "ReceivedMessage") -> bool:
+        """Whether this message came to the same device, later."""
+        return self.device_id == other.device_id and self.first.line > other.first.line
 
     @property
     def copies_before_release(self) -> list[Seen[MqttPacket]]:
@@ -68,7 +83,7 @@ def _follow(seen: Seen[MqttPacket], open_by_id: dict[tuple[str, int], ReceivedMe
     packet = seen.fact
     if packet.type == "CONNACK" and not packet.session_present:
         for key in [key for key in open_by_id if key[0] == packet.device_id]:
-            del open_by_id[key]
+            open_by_id.pop(key).cut_short = True
         return
     if packet.packet_id is None:
         return
@@ -131,6 +146,50 @@ def results(history: History, device_id: str | None = None) -> list[Result]:
         if topic is not None and topic.role == "result" and topic.device_id == packet.device_id:
             found.append(Result(seen, topic.command))
     return found
+
+
+def commands_received(history: History) -> list[ReceivedMessage]:
+    """The messages on control topics that came with QoS 2."""
+    return [message for message in received_messages(history) if message.command and message.first.fact.qos == 2]
+
+
+def result_after(history: History, message: ReceivedMessage) -> Result | None:
+    """The first result on a message's command after it came."""
+    found = (result for result in results(history, message.device_id) if result.command == message.command)
+    return next((result for result in found if result.line > message.first.line), None)
+
+
+def declares(history: History) -> dict[str, Any]:
+    """What the device file claims."""
+    return dict(history.start.declaration.get("declares", {}))
+
+
+def configuration_in_force(history: History, answer: Result) -> dict[str, Any] | None:
+    """The configuration that a result reports, at the place that the declaration names."""
+    found = pointed_at(answer.body, str(declares(history).get("configuration_pointer", "/configuration")))
+    return found if isinstance(found, dict) else None
+
+
+def pointed_at(document: Any, pointer: str) -> Any:
+    """The member that a JSON pointer names (objects only); None where there is none."""
+    for part in pointer.split("/")[1:]:
+        if not isinstance(document, dict):
+            return None
+        document = document.get(part.replace("~1", "/").replace("~0", "~"))
+    return document
+
+
+def effects_of(history: History, message: ReceivedMessage) -> list[int]:
+    """The lines of a command's effects up to the device's next command of that name: downloads, reboots, else results."""
+    later = [other.first.line for other in received_messages(history) if other.is_after(message) and other.command == message.command]
+    until_line = min(later, default=history.events[-1].line + 1)
+    if is_download(message):
+        return [exchange.asked.line for exchange in downloads_with(history, message) if exchange.request.method == "GET"]
+    if message.command == REBOOT:
+        booted = [seen.line for seen in reboots(history, message.device_id) if message.first.line < seen.line < until_line]
+        if booted:
+            return booted
+    return [result.line for result in results_of(history, message, until_line)]
 
 
 def downloads_with(history: History, message: ReceivedMessage) -> list[Exchange]:

@@ -4,33 +4,22 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.checks import device_exchange
 from harness.checks.device_view import (
     ReceivedMessage,
     Result,
+    commands_received,
+    declares,
     downloads_with,
     is_download,
-    reboots,
-    received_messages,
+    pointed_at,
     results,
-    results_of,
 )
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import History
-from harness.wire.commands import CONFIGURATION, REBOOT, SEND_CONFIGURATION, parse_download_offer
+from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION, parse_download_offer
 
-_NO_MEMORY = (
-    "your MQTT library delivers on PUBLISH and keeps no packet ids, as esp-mqtt, Paho embedded C, lwmqtt and the platform's own Arduino "
-    "library do; keep the last ids yourself"
-)
-
-
-def _declares(history: History) -> dict[str, Any]:
-    return dict(history.start.declaration.get("declares", {}))
-
-
-def _commands(history: History) -> list[ReceivedMessage]:
-    """The messages on control topics that came with QoS 2."""
-    return [message for message in received_messages(history) if message.command and message.first.fact.qos == 2]
+__all__ = ["device_exchange"]  # importing this module registers the whole family
 
 
 @check("DEV-01", unseen="the device did not subscribe")
@@ -48,7 +37,7 @@ def device_subscribes_to_its_own_topics(history: History) -> Iterator[Observatio
 @check("DEV-02", unseen="the device did not subscribe to a control topic")
 def device_asks_for_qos_2(history: History) -> Iterator[Observation]:
     """The device asks for QoS 2 on its control topics."""
-    wanted = _declares(history).get("qos", 2)
+    wanted = declares(history).get("qos", 2)
     for seen in history.packets("SUBSCRIBE"):
         for name, qos in seen.fact.filters or ():
             if "/control/" not in name and not name.endswith("/#"):
@@ -59,61 +48,15 @@ def device_asks_for_qos_2(history: History) -> Iterator[Observation]:
                 yield broken(f"it asks for QoS {qos} on {name!r}, allowed: {wanted}", seen)
 
 
-@check("DEV-03", unseen="no QoS 2 command reached the device over a connection that lasted")
-def device_completes_every_exchange(history: History) -> Iterator[Observation]:
-    """The device answers each command with PUBREC and PUBCOMP."""
-    for message in _commands(history):
-        if message.completed is not None and message.pubrecs:
-            yield kept(message.first, message.pubrecs[0], message.completed)
-        elif not message.lost_connection:
-            missing = "PUBREC" if not message.pubrecs else "PUBCOMP"
-            yield broken(f"{message.command!r} (packet id {message.first.fact.packet_id}) never got its {missing}", message.first)
-
-
-@check("DEV-04", unseen="no command was repeated with DUP before its PUBREL, or no effect of it can be seen", hint=_NO_MEMORY)
-def repeated_publish_has_one_effect(history: History) -> Iterator[Observation]:
-    """A PUBLISH repeated with DUP before PUBREL has one effect in total, and gets its PUBREC each time."""
-    for message in _commands(history):
-        copies = message.copies_before_release
-        if not copies or message.lost_connection:
-            continue
-        if len(message.pubrecs) < 1 + len(copies):
-            detail = f"{message.command!r} was sent {1 + len(copies)} times and got {len(message.pubrecs)} PUBREC"
-            yield broken(detail, message.first, *copies, hint="every PUBLISH of QoS 2 is answered by a PUBREC, repeated or not")
-        effects = _effects(history, message)
-        if len(effects) > 1:
-            detail = f"{message.command!r}, repeated {len(copies)} times with the same packet id, had {len(effects)} effects, allowed: 1"
-            yield broken(detail, message.first, *copies)
-        elif effects:
-            yield kept(message.first, *copies)
-
-
-def _effects(history: History, message: ReceivedMessage) -> list[int]:
-    """The lines of a command's effects up to the device's next command of that name."""
-    later = [
-        other.first.line
-        for other in received_messages(history)
-        if other.device_id == message.device_id and other.command == message.command and other.first.line > message.first.line
-    ]
-    until_line = min(later, default=len(history.events) + history.events[-1].line + 1)
-    if is_download(message):
-        return [exchange.asked.line for exchange in downloads_with(history, message) if exchange.request.method == "GET"]
-    if message.command == REBOOT:
-        booted = [seen.line for seen in reboots(history, message.device_id) if message.first.line < seen.line < until_line]
-        if booted:
-            return booted
-    return [result.line for result in results_of(history, message, until_line)]
-
-
 @check("DEV-08a", "DEV-08b", unseen="no configuration was sent and then asked for, or its result cannot be read")
 def configuration_is_applied_and_reported(history: History) -> Iterator[Observation]:
     """A configuration is applied, and send_configuration reports it."""
-    pointer = str(_declares(history).get("configuration_pointer", "/configuration"))
+    pointer = str(declares(history).get("configuration_pointer", "/configuration"))
     for asked, answer in _reports(history):
         sent = _last_configuration(history, asked)
         if sent is None:
             continue
-        reported = _pointed_at(answer.body, pointer)
+        reported = pointed_at(answer.body, pointer)
         keys = asked.payload_json.get("keys") if isinstance(asked.payload_json, dict) else None
         wanted = sent.payload_json if keys is None else {key: sent.payload_json[key] for key in keys if key in sent.payload_json}
         if not isinstance(reported, dict):
@@ -128,7 +71,7 @@ def configuration_is_applied_and_reported(history: History) -> Iterator[Observat
 
 def _reports(history: History) -> Iterator[tuple[ReceivedMessage, Result]]:
     """Every send_configuration with its result."""
-    for asked in _commands(history):
+    for asked in commands_received(history):
         if asked.command != SEND_CONFIGURATION:
             continue
         for answer in results(history, asked.device_id):
@@ -139,24 +82,18 @@ def _reports(history: History) -> Iterator[tuple[ReceivedMessage, Result]]:
 
 def _last_configuration(history: History, asked: ReceivedMessage) -> ReceivedMessage | None:
     """The last legal configuration before a question, where no reset came between."""
-    earlier = [message for message in _commands(history) if message.device_id == asked.device_id and message.first.line < asked.first.line]
+    earlier = [
+        message for message in commands_received(history) if message.device_id == asked.device_id and message.first.line < asked.first.line
+    ]
     relevant = [message for message in earlier if message.command in (CONFIGURATION, "reset") and isinstance(message.payload_json, dict)]
     return relevant[-1] if relevant and relevant[-1].command == CONFIGURATION else None
-
-
-def _pointed_at(document: Any, pointer: str) -> Any:
-    for part in pointer.split("/")[1:]:
-        if not isinstance(document, dict):
-            return None
-        document = document.get(part.replace("~1", "/").replace("~0", "~"))
-    return document
 
 
 @check("DEV-11", unseen="the device did not try to download")
 def download_uses_the_url_and_the_raw_token(history: History) -> Iterator[Observation]:
     """A download uses the URL verbatim with the raw token, with one GET where the device declares `single`."""
-    single = _declares(history).get("download", "single") == "single"
-    for message in _commands(history):
+    single = declares(history).get("download", "single") == "single"
+    for message in commands_received(history):
         if not is_download(message):
             continue
         offer = parse_download_offer((message.first.fact.payload or "").encode())

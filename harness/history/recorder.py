@@ -43,6 +43,7 @@ class Recorder:
         self._events: list[Event] = []
         self._numbers = 0
         self._early: list[SecretSeen] = []
+        self._is_over = False
         self.redactor = Redactor(self._record_secret)
 
     def record(self, fact: Fact, *, in_scope: str | None = None) -> Event:
@@ -64,6 +65,10 @@ class Recorder:
         self._numbers += 1
         return self._numbers
 
+    def close(self) -> None:
+        """The run is over: what equipment still reports while it is put away is nobody's evidence, and is not kept."""
+        self._is_over = True
+
     def history(self) -> History:
         """All that was recorded so far."""
         return History(tuple(self._events))
@@ -83,6 +88,8 @@ class Recorder:
             scope=_SCOPE.get() if in_scope is None else in_scope,
             fact=fact,
         )
+        if self._is_over:
+            return event
         self._events.append(event)
         for sink in self._sinks:
             sink.write(event)

@@ -1,5 +1,5 @@
 """Questions to a device, one module per theme. Importing this package registers them (entry point `hil.scenarios`)."""
 
-from scenarios.device import commands, downloads
+from scenarios.device import commands, downloads, exchanges
 
-__all__ = ["commands", "downloads"]
+__all__ = ["commands", "downloads", "exchanges"]

@@ -1,11 +1,10 @@
 """Questions about commands: subscription, acknowledgement, configuration."""
 
-from harness.device_operations import Boot, Interfere, Settle, Tell
+from harness.device_operations import Boot
 from harness.device_scenario import DeviceCast, DeviceNeeds
-from harness.faults import Duplicate, FaultPlan, PacketEvent, PacketFault
 from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION
-from scenarios.device.steps import GRACE_S, outcome_of, tell
+from scenarios.device.steps import tell
 
 
 @scenario(
@@ -24,25 +23,3 @@ def configure_and_ask(cast: DeviceCast) -> Workload:
         yield from tell(cast, CONFIGURATION, dict(configuration))
         yield from tell(cast, SEND_CONFIGURATION, {})
         yield from tell(cast, SEND_CONFIGURATION, {"keys": list(configuration)[:1]})
-
-
-def _repeated(copies: int) -> FaultPlan:
-    event = PacketEvent(packet="PUBLISH", sent_by="server", qos=2, topic="+/control/+")
-    return FaultPlan(packets=(PacketFault(name="PUBLISH repeated", at=event, action=Duplicate(copies=copies, dup=True)),))
-
-
-@scenario(
-    "repeated_publish_has_one_effect",
-    subject="device",
-    needs=DeviceNeeds(commands=(CONFIGURATION,), results=True, qos=2),
-    duration_s=6.0,
-)
-def publish_repeated_before_release(cast: DeviceCast) -> Workload:
-    """A command is repeated with DUP before its PUBREL, once and three times."""
-    yield Boot()
-    for copies, configuration in zip((1, 3), cast.configurations, strict=False):
-        yield Interfere(_repeated(copies))
-        yield Tell(CONFIGURATION, dict(configuration))
-        yield from outcome_of(cast, CONFIGURATION)
-        # A second effect would come as soon as the first.
-        yield Settle(min(cast.declares.result_s, GRACE_S))

@@ -16,8 +16,20 @@ Matches: TypeAlias = Callable[[Fact], bool]
 GRACE_S = 1.0
 
 
-def completed(fact: Fact) -> bool:
-    """The device has finished an exchange."""
+def listening(fact: Fact) -> bool:
+    """The device's subscriptions stand, or its resumed session makes them stand."""
+    if not isinstance(fact, MqttPacket) or fact.sent_by != "server":
+        return False
+    return fact.type == "SUBACK" or (fact.type == "CONNACK" and fact.session_present is True)
+
+
+def settle_s(cast: DeviceCast) -> float:
+    """How long a wrong second effect may take to show: about as long as a right one."""
+    return min(cast.declares.result_s, GRACE_S)
+
+
+def acknowledged(fact: Fact) -> bool:
+    """The device has acknowledged a message to the end."""
     return isinstance(fact, MqttPacket) and fact.sent_by == "client" and fact.type in ("PUBCOMP", "PUBACK")
 
 
@@ -44,7 +56,7 @@ def outcome_of(cast: DeviceCast, command: str) -> Step[list[Event]]:
     if declares.results == "required":
         events: list[Event] = yield Until(result_of(cast, command), declares.result_s + GRACE_S)
         return events
-    ended: list[Event] = yield Until(completed, declares.result_s + GRACE_S)
+    ended: list[Event] = yield Until(acknowledged, declares.result_s + GRACE_S)
     yield Settle(min(declares.result_s, 2.0))
     return ended
 

@@ -28,6 +28,7 @@ from simulators.broker.port import (
     TlsFiles,
 )
 from simulators.broker.sqlite_store import SqliteJournal
+from simulators.broker.websocket import WebSocketListener
 
 LINGER_S = 2.0
 """How long a connection that we end may take to read what was sent before."""
@@ -103,6 +104,7 @@ class EmbeddedBroker:
         self._observer = observer
         self._port = settings.port
         self._tls_port = settings.tls_port
+        self._websockets: WebSocketListener | None = None
         self._connections: dict[Connection, None] = {}  # in the order of their arrival, so that a simulation replays
         self._loop: asyncio.AbstractEventLoop | None = None
         self._now: Callable[[], float] = lambda: 0.0
@@ -128,6 +130,8 @@ class EmbeddedBroker:
         if self._tls_port is not None and self.settings.tls is not None:
             server = await self._listen(self._tls_port, _tls_context(self.settings.tls))
             self._tls_port = server.sockets[0].getsockname()[1]
+        if self.settings.websocket_port is not None:
+            await self._listen_for_websockets(self.settings.websocket_port)
 
     async def stop(self) -> None:
         """Closes all listeners and connections; harmless when it is not running."""
@@ -140,6 +144,8 @@ class EmbeddedBroker:
         for connection in list(self._connections):
             connection.abort()
         self._connections.clear()
+        if self._websockets is not None:
+            await self._websockets.stop()
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
@@ -159,6 +165,11 @@ class EmbeddedBroker:
     def mqtts_url(self) -> str | None:
         """`mqtts://host:port` of the TLS listener, if there is one."""
         return None if self._tls_port is None else f"mqtts://{self._host}:{self._tls_port}"
+
+    @property
+    def ws_url(self) -> str | None:
+        """`ws://host:port/mqtt` of the WebSocket listener, if there is one."""
+        return f"ws://{self._host}:{self._websockets.port}/mqtt" if self._websockets else None
 
     @property
     def _host(self) -> str:
@@ -182,6 +193,16 @@ class EmbeddedBroker:
         is_connected = self._loop is not None and self.core.disconnect(client_id, self._now())
         self._flush()
         return is_connected
+
+    def send_packet(self, client_id: str, packet: Packet) -> bool:
+        """Writes a packet to a client past its session, for test benches; False where it is not connected."""
+        for link in self._connections:
+            if link.client_id == client_id and not link.is_closed:
+                data = encode(packet)
+                self._observe_outgoing(link, packet, len(data))
+                link.write(data)
+                return True
+        return False
 
     def connected_clients(self) -> frozenset[str]:
         """The client ids that are connected now."""
@@ -214,8 +235,8 @@ class EmbeddedBroker:
 
     def link_received(self, link: Connection, packets: list[Packet], error: RemoteWireError | None) -> None:
         """Packets have come in, and perhaps, behind them, bytes that are none."""
-        if self._loop is None:
-            return
+        if self._loop is None or link.is_closed:
+            return  # A closing transport may still hand over what had come before.
         now_s = self._now()
         was_anonymous = link.session is None
         for packet in packets:
@@ -396,6 +417,15 @@ class EmbeddedBroker:
             raise BenchError(f"the broker cannot listen on {self.settings.bind}:{port}: {error}") from error
         self._servers.append(server)
         return server
+
+    async def _listen_for_websockets(self, port: int) -> None:
+        if self._websockets is None:
+            limit = self.settings.limits.packet_bytes_max
+            self._websockets = WebSocketListener(lambda: Connection(self), self.settings.bind, port, limit)
+        try:
+            await self._websockets.start()
+        except OSError as error:
+            raise BenchError(f"the broker cannot listen on {self.settings.bind}:{port}: {error}") from error
 
 
 def _tls_context(files: TlsFiles) -> ssl.SSLContext:

@@ -17,6 +17,7 @@ from harness.device_operations import (
     Interfere,
     PowerCut,
     RestartBroker,
+    SendPacket,
     Settle,
     SpoilDownload,
     Store,
@@ -27,9 +28,9 @@ from harness.device_operations import (
 from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.entropy import Entropy
 from harness.errors import BenchError, ScenarioError
-from harness.history.events import Event, MqttPacket
+from harness.history.events import Event, MqttPacket, Stimulus
 from harness.history.recorder import Recorder
-from harness.operations import Call
+from harness.operations import Announce, Call
 from harness.scenario import Scenario
 from harness.wire.responses import command_path
 from simulators.counterpart.station import MakeDevice, Station
@@ -79,6 +80,8 @@ class DeviceBench:
             Boot: self._boot,
             Tell: self._tell,
             Inject: self._inject,
+            SendPacket: self._send_packet,
+            Announce: self._announce,
             Store: self._store,
             Interfere: self._interfere,
             SpoilDownload: self._spoil,
@@ -183,6 +186,12 @@ class DeviceBench:
         if operation.retain:
             place.retained += (operation.topic,)
         await place.station.broker.publish(operation.topic, operation.payload, qos=operation.qos, retain=operation.retain)
+
+    async def _send_packet(self, place: _Place, operation: SendPacket) -> bool:
+        return place.station.broker.send_packet(place.station.device_id, operation.packet)
+
+    async def _announce(self, place: _Place, operation: Announce) -> None:
+        self._recorder.record(Stimulus(operation.name, operation.facts))
 
     async def _store(self, place: _Place, operation: Store) -> StoredFile:
         content = operation.content
