@@ -240,6 +240,8 @@ class EmbeddedBroker:
         now_s = self._now()
         was_anonymous = link.session is None
         for packet in packets:
+            if link.is_closed:
+                break  # A fault has cut the connection at an earlier packet.
             if self._observer is not None:
                 self._observe_incoming(link, packet)
             if self._faults is None:
