@@ -240,19 +240,22 @@ class EmbeddedBroker:
         now_s = self._now()
         was_anonymous = link.session is None
         for packet in packets:
-            if link.is_closed:
-                break  # A fault has cut the connection at an earlier packet.
-            if self._observer is not None:
-                self._observe_incoming(link, packet)
-            if self._faults is None:
-                self.core.received(link, packet, now_s)
-            else:
-                self._faults.incoming(link, packet)
+            self._take(link, packet, now_s)
         if error is not None:
             self._malformed(link, error, now_s)
         if was_anonymous:
             self._arm()
         self._flush()
+
+    def _take(self, link: Connection, packet: Packet, now_s: float) -> None:
+        if link.is_closed:
+            return  # A fault has cut the connection at an earlier packet.
+        if self._observer is not None:
+            self._observe_incoming(link, packet)
+        if self._faults is None:
+            self.core.received(link, packet, now_s)
+        else:
+            self._faults.incoming(link, packet)
 
     def link_lost(self, link: Connection, reason: str, closed_by: ClosedBy = ClosedBy.CLIENT) -> None:
         """A connection is gone, by whomever."""

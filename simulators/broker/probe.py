@@ -6,14 +6,12 @@ No session, no automatic answers, no keep-alive: whoever drives it decides about
 import asyncio
 import ssl
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
-from harness.errors import RemoteWireError, TargetUnavailable
+from harness.errors import RemoteWireError
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Connack, Connect, Packet, Publish, Suback, Subscribe
-
-PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+from simulators.broker.streams import ByteStream, open_stream
 
 
 class ConnectionEnded(Exception):
@@ -23,23 +21,15 @@ class ConnectionEnded(Exception):
 class Probe:
     """One connection to a broker."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
         self._decoder = Decoder()
         self._heard: list[Packet] = []
 
     @classmethod
     async def open(cls, url: str, *, deadline_s: float = 5.0, tls: ssl.SSLContext | None = None) -> "Probe":
         """Connects, without a CONNECT yet. Raises TargetUnavailable."""
-        parts = urlsplit(url)
-        context = (tls or ssl.create_default_context()) if parts.scheme == "mqtts" else None
-        try:
-            async with asyncio.timeout(deadline_s):
-                streams = await asyncio.open_connection(parts.hostname, parts.port or PORTS[parts.scheme], ssl=context)
-        except (OSError, TimeoutError) as error:
-            raise TargetUnavailable(f"no connection to {url}: {error or 'timeout'}") from error
-        return cls(*streams)
+        return cls(await open_stream(url, deadline_s=deadline_s, tls=tls))
 
     def send(self, *packets: Packet) -> None:
         """Writes packets in one segment."""
@@ -47,14 +37,14 @@ class Probe:
 
     def send_raw(self, data: bytes) -> None:
         """Writes bytes as they are."""
-        self._writer.write(data)
+        self._stream.write(data)
 
     async def receive(self, *, within_s: float = 3.0) -> Packet:
         """The next packet. Raises TimeoutError, ConnectionEnded, RemoteWireError."""
         async with asyncio.timeout(within_s):
             while not self._heard:
                 try:
-                    data = await self._reader.read(65_536)
+                    data = await self._stream.read()
                 except OSError as error:
                     raise ConnectionEnded(str(error)) from error
                 if not data:
@@ -122,12 +112,8 @@ class Probe:
 
     async def close(self) -> None:
         """Ends the connection in order (FIN)."""
-        self._writer.close()
-        try:
-            await self._writer.wait_closed()
-        except OSError:
-            return  # the other end was faster
+        await self._stream.close()
 
     def abort(self) -> None:
         """Ends the connection as a failing network does (RST)."""
-        self._writer.transport.abort()
+        self._stream.abort()

@@ -1,0 +1,31 @@
+"""Brokers by name: the entry points of the group `hil.brokers`, and any URL."""
+
+from importlib.metadata import entry_points
+
+from harness.errors import ConfigurationError
+from simulators.broker.external import ExternalBroker
+from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory
+from simulators.broker.streams import PORTS
+
+GROUP = "hil.brokers"
+
+
+def is_url(name: str) -> bool:
+    """Whether `name` means a broker that runs already."""
+    return "://" in name
+
+
+def broker_named(name: str, settings: BrokerSettings, directory: DeviceDirectory) -> BrokerPort:
+    """A broker that has not been started. Raises ConfigurationError for a name or URL that means nothing."""
+    if is_url(name):
+        if name.partition("://")[0] not in PORTS:
+            raise ConfigurationError("hil", "", "--broker", f"{name!r} is no URL of a broker: {', '.join(PORTS)}")
+        return ExternalBroker(settings, directory, url=name)
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in points:
+        raise ConfigurationError("hil", "", "--broker", f"there is no broker {name!r}; there is {', '.join(sorted(points))}, or a URL")
+    try:
+        broker: BrokerPort = points[name].load()(settings, directory)
+    except ImportError as error:
+        raise ConfigurationError("hil", "", "--broker", f"{name!r} is not installed: {error}") from error
+    return broker
