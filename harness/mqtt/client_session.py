@@ -92,6 +92,8 @@ class Phase(Enum):
 class ClientSession:
     """One client id's session, seen from the client."""
 
+    __slots__ = ("_connect", "_outgoing", "_packet_ids", "_phase", "_pings", "_received", "_released", "_requests")
+
     def __init__(
         self,
         client_id: str,

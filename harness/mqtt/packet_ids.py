@@ -18,6 +18,8 @@ class PacketIdsExhausted(LocalWireError):
 class PacketIds:
     """The ids of one end: those in use, and where the search goes on."""
 
+    __slots__ = ("_in_use", "_last")
+
     def __init__(self, in_use: Iterable[int] = ()) -> None:
         self._in_use = set(in_use)
         self._last = max(self._in_use, default=0)
