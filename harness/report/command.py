@@ -9,12 +9,16 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.cli import EXIT_FAIL, EXIT_OK
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, JournalError
+from harness.history.journal import read_journal
+from harness.history.timeline import History
 from harness.report.difference import Change, Difference, difference
-from harness.report.keys import keys_directory, known_keys, wanted_fingerprint
-from harness.report.package import as_members, read_report
+from harness.report.edition import redacted
+from harness.report.keys import keys_directory, known_keys, signing_key, wanted_fingerprint
+from harness.report.package import HISTORY_FILE, as_members, read_report
 from harness.report.signature import MANIFEST_FILE, verify
 from harness.report.terminal import show
+from harness.report.writer import write_package
 
 app = typer.Typer(help="Reads, verifies, compares report packages; follows them over nights.", no_args_is_help=True)
 
@@ -72,6 +76,23 @@ def diff_packages(
     else:
         _print_difference(found, Console(highlight=False))
     raise typer.Exit(EXIT_FAIL if found.is_regression else EXIT_OK)
+
+
+@app.command("redact")
+def redact_package(
+    run: Package,
+    out: Annotated[Path, typer.Option("--out", help="Where the redacted package goes: a directory that does not exist yet.")],
+) -> None:
+    """Writes an edition that may leave the house: no ids, hosts, bodies or payloads; the verdicts stay. Signed like any other."""
+    directory = _directory(run)
+    if out.exists():
+        raise ConfigurationError(str(out), "", "", "exists already; a package is never mixed with another")
+    try:
+        history = History(tuple(read_journal(directory / HISTORY_FILE)))
+    except JournalError as error:
+        raise ConfigurationError(str(directory / HISTORY_FILE), "", "", str(error)) from error
+    write_package(out, *redacted(read_report(directory), history), key=signing_key(), edition="redacted")
+    typer.echo(str(out))
 
 
 @app.command("trend")

@@ -25,6 +25,7 @@ FINDINGS = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WARNING, 
 _BROKER = "BRK"
 _EVIDENCE_OF_A_PASS_MAX = 8
 _RECORD_CHARS = 4_000
+_FILE_CHARS = 20_000  # a target file may name ten thousand devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,8 @@ def _family(check: CheckResult) -> str:
 
 
 def _pretty(members: dict[str, Any]) -> str:
-    return json.dumps(members, indent=2, ensure_ascii=False) if members else ""
+    text = json.dumps(members, indent=2, ensure_ascii=False) if members else ""
+    return text if len(text) <= _FILE_CHARS else text[:_FILE_CHARS] + "\n… (the whole of it is the first line of history.jsonl)"
 
 
 @cache

@@ -22,17 +22,20 @@ STYLES = {
 }
 _RUN_STYLES = {RunVerdict.PASS: "bold green", RunVerdict.PASS_WITH_WARNINGS: "bold yellow", RunVerdict.FAIL: "bold red"}
 _NEEDS_A_REASON = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WARNING, Verdict.DEVIATION)
+_PLAIN_WIDTH = 160
 _NOT_ASKED = (Verdict.SKIPPED, Verdict.NOT_APPLICABLE)
 
 
 def show(report: Report, console: Console, *, everything: bool = False) -> None:
     """Prints the report. What was not asked is counted only, unless `everything` is wanted."""
+    if not console.is_terminal:  # a log has no edge: wrapped lines would only be harder to read and to search
+        console.width = max(console.width, _PLAIN_WIDTH)
     shown = [check for check in report.checks if everything or check.verdict not in _NOT_ASKED]
     if shown:
         console.print(_table(shown))
     for check in sorted(report.with_verdict(*_NEEDS_A_REASON), key=lambda check: _NEEDS_A_REASON.index(check.verdict)):
-        console.print(_reason(check))
-    console.print(summary(report))
+        console.print(_reason(check), soft_wrap=not console.is_terminal)
+    console.print(summary(report), soft_wrap=not console.is_terminal)
 
 
 def _table(checks: list[CheckResult]) -> Table:

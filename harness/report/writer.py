@@ -19,31 +19,21 @@ from harness.report.signature import sign, write_manifest
 _LIBRARIES = ("aiohttp", "amqtt", "cryptography", "pydantic", "uvloop")
 
 
-def write_package(directory: Path, report: Report, history: History, *, key: Ed25519PrivateKey | None) -> None:
+def write_package(directory: Path, report: Report, history: History, *, key: Ed25519PrivateKey | None, edition: str = "full") -> None:
     """Writes all files of a package into `directory`, which it makes if needed; signed where there is a `key`.
 
     A history that the run has already written there is left as it is: it is what happened.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if not (directory / HISTORY_FILE).exists():
-        write_history(directory / HISTORY_FILE, history)
+        _write(directory / HISTORY_FILE, "".join(f"{line_of(event)}\n" for event in history.events))
     _write(directory / REPORT_FILE, as_json(report))
     _write(directory / JUNIT_FILE, as_junit(report))
-    _write(directory / HTML_FILE, as_html(report, history))
+    _write(directory / HTML_FILE, as_html(report, history, edition=edition))
     _write(directory / CAPTURE_FILE, as_capture(history))
-    seal(directory, report, key=key)
-
-
-def seal(directory: Path, report: Report, *, key: Ed25519PrivateKey | None, edition: str = "full") -> None:
-    """Writes the manifest over what stands in `directory`, and signs it where there is a `key`."""
     write_manifest(directory, {"run": report.run.id, "verdict": report.verdict.value, "edition": edition})
     if key is not None:
         sign(directory, key)
-
-
-def write_history(path: Path, history: History) -> None:
-    """Writes the events as a journal."""
-    _write(path, "".join(f"{line_of(event)}\n" for event in history.events))
 
 
 def environment() -> Mapping[str, str]:
