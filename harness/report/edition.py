@@ -51,6 +51,7 @@ class _Labels:
         self._labels: dict[str, str] = {}
         for members in (start.target, start.declaration):
             self._name(members.get("devices"), "id", "device")
+            self._name(members.get("devices"), "project_id", "project")
             self._name(members.get("projects"), "id", "project")
             self._name([members.get("identity")], "id", "device")
             for url in _texts(members):
