@@ -179,3 +179,23 @@ def _machine(settings: EmulatorSettings) -> list[str]:
             file.truncate(FLASH_BYTES)
     memory = f"memory-backend-file,id=flash,size={FLASH_BYTES},mem-path={flash},share=on"
     return ["-M", "mps2-an385,memory-backend=flash", "-object", memory, "-kernel", program]
+
+
+def mps2(name: str, state: Path, program: Path | None) -> Emulator:
+    """Entry point `hil.emulators`: our firmware on mps2-an385, or `program` instead of it."""
+    return Emulator(EmulatorSettings(Machine.MPS2, state, program))
+
+
+def mps2_network(name: str, state: Path, program: Path | None) -> Emulator:
+    """Entry point `hil.emulators`: mps2-an385 with its Ethernet on QEMU's user network."""
+    return Emulator(EmulatorSettings(Machine.MPS2, state, program, network=True))
+
+
+def microbit(name: str, state: Path, program: Path | None) -> Emulator:
+    """Entry point `hil.emulators`: MicroPython on a micro:bit."""
+    return Emulator(EmulatorSettings(Machine.MICROBIT, state, program))
+
+
+def netduino(name: str, state: Path, program: Path | None) -> Emulator:
+    """Entry point `hil.emulators`: the board that the guide brings up."""
+    return Emulator(EmulatorSettings(Machine.NETDUINO, state, program))

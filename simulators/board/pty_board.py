@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from harness.bench.serial.link import BoardEnd, LinkSettings
-from harness.entropy import Entropy
+from harness.entropy import Entropy, SystemEntropy
 from simulators.board.core import BoardCore, BoardMemory
 from simulators.board.serial_faults import PERFECT, LineFaults, as_heard, damaged
 
@@ -29,7 +29,7 @@ BAUD_OF = {getattr(termios, name): int(name[1:]) for name in dir(termios) if nam
 class PtyBoard:
     """One board. As an emulator: `start` plugs it in, `resume` powers it, `off` cuts power and pulls the plug, `reset` restarts it.
 
-    `talks` False is a board that is there and says nothing.
+    `talks` False is a board that is there and says nothing; with `chatter_s` it prints a log line every so many seconds.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class PtyBoard:
         memory: BoardMemory | None = None,
         faults: LineFaults = PERFECT,
         talks: bool = True,
+        chatter_s: float = 0.0,
         settings: LinkSettings | None = None,
     ) -> None:
         self._path = url
@@ -48,7 +49,8 @@ class PtyBoard:
         self.memory = memory or BoardMemory()
         self.faults = faults
         self.boots = 0
-        self._entropy, self._model, self._talks = entropy, model, talks
+        self._entropy, self._model, self._talks, self._chatter_s = entropy, model, talks, chatter_s
+        self._chatter: asyncio.TimerHandle | None = None
         self._settings = settings or LinkSettings()
         self._master: int | None = None
         self._slave: int | None = None
@@ -88,8 +90,9 @@ class PtyBoard:
 
     async def off(self) -> None:
         """Cuts its power and pulls its plug; what is in `memory` stays."""
-        for timer in (*self._timers, *((self._wake,) if self._wake else ())):
-            timer.cancel()
+        for timer in (*self._timers, self._wake, self._chatter):
+            if timer is not None:
+                timer.cancel()
         self._timers.clear()
         self._core = self._end = None
         master, slave = self._master, self._slave
@@ -125,7 +128,15 @@ class PtyBoard:
         )
         self.say(f"Booting v1.0.0 on {self._model}, start {self.boots}")
         self._end.boot()
+        self._chat()
         self._turn()
+
+    def _chat(self) -> None:
+        if self._chatter is not None:
+            self._chatter.cancel()
+        if self._chatter_s:
+            self.say("adc: 17 mV, supply 3.3 V")
+            self._chatter = asyncio.get_running_loop().call_later(self._chatter_s, self._chat)
 
     def _readable(self) -> None:
         assert self._master is not None, "the reader ends with the terminal"
@@ -196,3 +207,8 @@ class PtyBoard:
         loop = asyncio.get_running_loop()
         self._timers = {timer for timer in self._timers if timer.when() > loop.time()}
         self._timers.add(loop.call_later(self.faults.latency_s, act, data))
+
+
+def pty_board(name: str, state: Path, program: Path | None) -> PtyBoard:
+    """Entry point `hil.emulators`: the Python board; its flash lasts as long as this process keeps it."""
+    return PtyBoard(state / "tty", entropy=SystemEntropy(), model="pty-board")

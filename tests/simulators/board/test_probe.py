@@ -1,0 +1,156 @@
+"""`hil board probe`: five kinds of trouble are five different sentences, and status 3; a board that works is introduced."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.bench.serial.framing import encode_frame
+from harness.bench.serial.probe import Look, looks_like
+from harness.entropy import SeededEntropy
+from simulators.board.pty_board import PtyBoard
+from simulators.board.serial_faults import LineFaults
+
+BOARDS = Path(__file__).parents[3] / "fixtures" / "boards" / "boards.toml"
+
+
+@contextlib.contextmanager
+def plugged_in(path: Path, **options: object) -> Iterator[str]:
+    """A pty board that lives on a loop of its own, as a board beside this machine would."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    board = PtyBoard(path, entropy=SeededEntropy(1), **options)
+    for step in (board.start(), board.resume()):
+        asyncio.run_coroutine_threadsafe(step, loop).result(5)
+    try:
+        yield str(path)
+    finally:
+        asyncio.run_coroutine_threadsafe(board.off(), loop).result(5)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+        loop.close()
+
+
+def hil(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HIL_LEASE_DIR": str(tmp_path / "leases"), "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", "board", *arguments], capture_output=True, text=True, env=environment, timeout=60
+    )
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    return done.stderr
+
+
+@pytest.mark.slow
+def test_a_port_that_does_not_exist(tmp_path: Path) -> None:
+    assert "no such port: /dev/ttyNONE" in said(hil(tmp_path, "probe", "/dev/ttyNONE"))
+
+
+@pytest.mark.slow
+def test_a_port_that_another_program_has_open(tmp_path: Path) -> None:
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    import fcntl
+
+    fcntl.flock(slave, fcntl.LOCK_EX)
+    try:
+        assert "busy port: another program has" in said(hil(tmp_path, "probe", os.ttyname(slave)))
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+@pytest.mark.slow
+def test_a_board_that_says_nothing(tmp_path: Path) -> None:
+    with plugged_in(tmp_path / "tty", talks=False) as url:
+        assert "silent board:" in said(hil(tmp_path, "probe", url))
+
+
+@pytest.mark.slow
+def test_a_board_that_nobody_can_read(tmp_path: Path) -> None:
+    with plugged_in(tmp_path / "tty", chatter_s=0.1, faults=LineFaults(garbled=0.4)) as url:
+        assert "garbled line:" in said(hil(tmp_path, "probe", url))
+
+
+@pytest.mark.slow
+def test_a_board_of_another_baud_rate(tmp_path: Path) -> None:
+    with plugged_in(tmp_path / "tty", faults=LineFaults(baud=57_600)) as url:
+        assert "wrong baud rate: " in (text := said(hil(tmp_path, "probe", url)))
+        assert "is set to 115200, and the board is readable at 57600" in text
+
+
+@pytest.mark.slow
+def test_a_board_that_works_is_introduced(tmp_path: Path) -> None:
+    with plugged_in(tmp_path / "tty") as url:
+        done = hil(tmp_path, "probe", url)
+    assert done.returncode == 0
+    assert "frames of the board link at 115200 baud" in done.stdout
+    assert "model: pty-board" in done.stdout
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_the_emulated_board_of_the_shipped_inventory_is_introduced(tmp_path: Path) -> None:
+    done = hil(tmp_path, "probe", "--inventory", str(BOARDS), "--board", "mps2")
+    assert done.returncode == 0, done.stderr
+    assert "slot: factory" in done.stdout
+    assert "Booting v1.0.0 on mps2-an385" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_console_prints_lines_with_their_time(tmp_path: Path) -> None:
+    with plugged_in(tmp_path / "tty", chatter_s=0.1) as url:
+        done = hil(tmp_path, "console", url, "--seconds", "0.5", "--raw", str(tmp_path / "raw"))
+    assert done.returncode == 0, done.stderr
+    assert "| adc: 17 mV, supply 3.3 V" in done.stdout
+    assert b"adc: 17 mV" in (tmp_path / "raw").read_bytes()
+
+
+@pytest.mark.slow
+def test_list_only_looks(tmp_path: Path) -> None:
+    done = hil(tmp_path, "list", "--inventory", str(BOARDS))
+    assert done.returncode == 0
+    assert "mps2: emulated, mps2-an385" in done.stdout
+
+
+@pytest.mark.slow
+def test_init_writes_a_file_once(tmp_path: Path) -> None:
+    out = str(tmp_path / "boards.toml")
+    assert hil(tmp_path, "init", "--out", out, "--url", "/dev/ttyACM0").returncode == 0
+    again = hil(tmp_path, "init", "--out", out)
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+
+
+@pytest.mark.slow
+def test_a_board_that_is_not_named_is_a_usage_error(tmp_path: Path) -> None:
+    done = hil(tmp_path, "probe", "--inventory", str(BOARDS))
+    assert done.returncode == 2
+    assert "mps2, python" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "look"),
+    [
+        (b"", Look.NOTHING),
+        (b"\x00\x00", Look.NOTHING),
+        (b"Booting v1.0.0\r\n", Look.TEXT),
+        (b"Booting" + encode_frame({"k": "boot"}), Look.LINK),
+        (b"\xff\x80\xe1" * 5, Look.NOISE),
+        (encode_frame({"k": "boot"})[:-3] + b"x\n", Look.NOISE),
+    ],
+)
+def test_bytes_are_judged_by_what_they_are(data: bytes, look: Look) -> None:
+    assert looks_like(data) is look
