@@ -51,5 +51,10 @@ class DeviceCast:
         return json.dumps(configuration, separators=(",", ":")).encode()
 
     @property
+    def has_own_configurations(self) -> bool:
+        """Whether only the vendor's configurations are legal."""
+        return bool(self.device.configurations)
+
+    @property
     def declares(self) -> Declares:
         return self.device.declares

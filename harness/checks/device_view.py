@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.history.events import DeviceExited, MqttClosed, MqttPacket
+from harness.history.events import DeviceExited, DeviceStarted, MqttClosed, MqttPacket
 from harness.history.timeline import Exchange, History, Seen
 from harness.wire.commands import DOWNLOADS, REBOOT, parse_download_offer
 from harness.wire.topics import ControlTopic, parse_control_topic
@@ -186,7 +186,7 @@ def effects_of(history: History, message: ReceivedMessage) -> list[int]:
     if is_download(message):
         return [exchange.asked.line for exchange in downloads_with(history, message) if exchange.request.method == "GET"]
     if message.command == REBOOT:
-        booted = [seen.line for seen in reboots(history, message.device_id) if message.first.line < seen.line < until_line]
+        booted = [line for line in reboots(history, message.device_id) if message.first.line < line < until_line]
         if booted:
             return booted
     return [result.line for result in results_of(history, message, until_line)]
@@ -201,9 +201,24 @@ def downloads_with(history: History, message: ReceivedMessage) -> list[Exchange]
     return [exchange for exchange in history.downloads() if exchange.key == key]
 
 
-def reboots(history: History, device_id: str) -> list[Seen[DeviceExited]]:
-    """The exits of a device that are reboots: status 0, and not by us."""
-    return [seen for seen in history.of(DeviceExited) if seen.fact.device_id == device_id and seen.fact.status == 0 and not seen.fact.by_us]
+def reboots(history: History, device_id: str) -> list[int]:
+    """The lines at which a device rebooted by itself.
+
+    An exit with status 0 where we run it as a process; else a connection that it left without our doing, followed by another.
+    """
+    exits = [seen for seen in history.of(DeviceExited) if seen.fact.device_id == device_id]
+    if exits or any(seen.fact.device_id == device_id for seen in history.of(DeviceStarted)):
+        return [seen.line for seen in exits if seen.fact.status == 0 and not seen.fact.by_us]
+    left = [seen.line for seen in history.of(MqttClosed) if seen.fact.device_id == device_id and seen.fact.closed_by == "peer"]
+    connects = [seen.line for seen in history.packets("CONNECT", device_id=device_id)]
+    return [line for line in left if any(connect > line for connect in connects)]
+
+
+def crashes(history: History, device_id: str) -> list[int]:
+    """The lines at which a device that we run ended with another status than 0, not by us."""
+    return [
+        seen.line for seen in history.of(DeviceExited) if seen.fact.device_id == device_id and seen.fact.status != 0 and not seen.fact.by_us
+    ]
 
 
 def results_of(history: History, message: ReceivedMessage, until_line: int) -> list[Result]:

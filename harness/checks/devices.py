@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.checks import device_exchange
+from harness.checks import device_exchange, device_states
 from harness.checks.device_view import (
     ReceivedMessage,
     Result,
@@ -19,7 +19,7 @@ from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import History
 from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION, parse_download_offer
 
-__all__ = ["device_exchange"]  # importing this module registers the whole family
+__all__ = ["device_exchange", "device_states"]  # importing this module registers the whole family
 
 
 @check("DEV-01", unseen="the device did not subscribe")

@@ -47,9 +47,16 @@ def _result(history: History, check: Check, planned: PlannedCheck, problems: Map
 
 
 def _questioned_with(history: History, check: Check) -> History:
-    """What happened while the check's own subject was questioned: in a pair's run, platform and device do not judge each other's part."""
+    """What a check may look at.
+
+    A platform check sees all that was asked of the platform: a promise is a promise, whoever asks. A device check sees its own scenarios
+    only: under another scenario's faults the same packets mean something else.
+    """
     subjects = {seen.fact.subject for seen in _scenarios_serving(history, check)}
-    others = {seen.fact.name for seen in history.of(ScenarioStarted) if seen.fact.subject not in subjects}
+    if "device" in subjects:
+        others = {seen.fact.name for seen in history.of(ScenarioStarted) if check.id not in seen.fact.serves}
+    else:
+        others = {seen.fact.name for seen in history.of(ScenarioStarted) if seen.fact.subject not in subjects}
     return history.without(others) if subjects and others else history
 
 

@@ -126,7 +126,9 @@ class DeviceBench:
         """Legal configurations: the declared ones, or small objects of our own."""
         if self.device.configurations:
             return tuple(configuration.data for configuration in self.device.configurations)
-        return tuple({"sampling_rate": 60 + number, "threshold": 30 - number} for number in range(8))
+        # Neighbours differ in a key, so that merging them can be told from replacing.
+        keys = ("threshold", "reporting_interval")
+        return tuple({"sampling_rate": 60 + number, keys[number % 2]: 30 - number} for number in range(8))
 
     def roles(self, cast: DeviceCast) -> dict[str, str]:
         return {"device": cast.device_id}

@@ -1,0 +1,245 @@
+"""DEV-07 to DEV-10, DEV-19, DEV-21, DEV-24, DEV-25, DEV-27 to DEV-29: what a command leaves behind, and what must leave nothing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from harness.checks.device_view import (
+    ReceivedMessage,
+    Result,
+    commands_received,
+    configuration_in_force,
+    crashes,
+    declares,
+    reboots,
+    result_after,
+    results,
+    results_of,
+)
+from harness.checks.registry import Observation, broken, check, kept
+from harness.history.timeline import History
+from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATION
+
+_POISON = "poison message: the command is executed before it is acknowledged, so each boot gets it again"
+_RESULT_GRACE_S = 1.0  # what bench and broker add to a device's own time
+
+
+def answers(history: History) -> list[tuple[ReceivedMessage, Result, dict[str, Any]]]:
+    """Every question for the configuration that was answered, with the configuration that the answer reports."""
+    found = []
+    for message in commands_received(history):
+        answer = result_after(history, message) if message.command == SEND_CONFIGURATION else None
+        in_force = configuration_in_force(history, answer) if answer is not None else None
+        if answer is not None and in_force is not None:
+            found.append((message, answer, in_force))
+    return found
+
+
+def sent_before(history: History, question: ReceivedMessage, *commands: str) -> list[ReceivedMessage]:
+    """The messages of these commands that came to a device before a question, in the same scenario."""
+    return [
+        message
+        for message in commands_received(history)
+        if message.command in commands and question.is_after(message) and message.first.event.scope == question.first.event.scope
+    ]
+
+
+def holds(in_force: dict[str, Any], wanted: Any) -> bool:
+    """Whether a configuration holds every value of another."""
+    return isinstance(wanted, dict) and all(in_force.get(key) == value for key, value in wanted.items())
+
+
+@check("DEV-07", unseen="the device was not told to reboot, or a reboot of it cannot be seen", hint=_POISON)
+def reboot_happens_once(history: History) -> Iterator[Observation]:
+    """One reboot per command, also when the command is delivered again."""
+    for message in commands_received(history):
+        if message.command != REBOOT:
+            continue
+        booted = [line for line in reboots(history, message.device_id) if line > message.first.line]
+        if len(booted) == 1:
+            yield kept(message.first)
+        elif not booted:
+            yield broken("the device was told to reboot and did not", message.first, hint="a result alone is no reboot")
+        else:
+            yield broken(f"one command caused {len(booted)} reboots (lines {booted}), allowed: 1", message.first)
+
+
+@check("DEV-09", unseen="no two configurations followed each other, or no answer shows which one is in force")
+def last_configuration_wins(history: History) -> Iterator[Observation]:
+    """Of two configurations in a row the last one wins."""
+    for question, answer, in_force in answers(history):
+        sent = sent_before(history, question, CONFIGURATION)
+        if len(sent) < 2:
+            continue
+        if holds(in_force, sent[-1].payload_json):
+            yield kept(sent[-1].first, answer.seen)
+        else:
+            yield broken(f"{in_force!r} is in force after {sent[-1].payload_json!r} was sent last", sent[-1].first, answer.seen)
+
+
+@check("DEV-29", unseen="no configuration lacked a key of the one before, or no answer shows what is in force")
+def configuration_replaces_the_old_one(history: History) -> Iterator[Observation]:
+    """A full configuration replaces the old one."""
+    for question, answer, in_force in answers(history):
+        sent = sent_before(history, question, CONFIGURATION)
+        if len(sent) < 2 or not isinstance(sent[-2].payload_json, dict) or not isinstance(sent[-1].payload_json, dict):
+            continue
+        gone = {key: value for key, value in sent[-2].payload_json.items() if key not in sent[-1].payload_json}
+        left = {key: in_force[key] for key, value in gone.items() if in_force.get(key) == value}
+        if left:
+            yield broken(f"{left!r} of the old configuration is still in force, our reading: replaced", sent[-1].first, answer.seen)
+        elif gone:
+            yield kept(sent[-1].first, answer.seen)
+
+
+@check("DEV-10", unseen="the device was not reset, or no answer shows its configuration")
+def reset_restores_the_factory_configuration(history: History) -> Iterator[Observation]:
+    """A reset restores the factory configuration."""
+    factory = (history.start.declaration.get("factory") or {}).get("configuration")
+    first_seen: dict[str, dict[str, Any]] = {}
+    for question, answer, in_force in answers(history):
+        before = sent_before(history, question, RESET, CONFIGURATION)
+        if not before or before[-1].command != RESET:
+            continue
+        wanted = factory if factory is not None else first_seen.setdefault(question.device_id, in_force)
+        if in_force == wanted:
+            yield kept(before[-1].first, answer.seen)
+        else:
+            yield broken(f"{in_force!r} is in force after a reset, allowed: {wanted!r}", before[-1].first, answer.seen)
+
+
+@check("DEV-10", unseen="no reset was repeated before its PUBREL, or no answer shows what came of it")
+def repeated_reset_happens_once(history: History) -> Iterator[Observation]:
+    """A repeated reset happens once: what was configured since stays."""
+    for question, answer, in_force in answers(history):
+        resets = [message for message in sent_before(history, question, RESET) if message.copies_before_release]
+        sent = sent_before(history, question, CONFIGURATION)
+        if not resets or not sent or not results_of(history, resets[-1], sent[-1].first.line):
+            continue  # A device that acts at PUBREL resets after the configuration, rightly.
+        if holds(in_force, sent[-1].payload_json):
+            yield kept(resets[-1].first, answer.seen)
+        else:
+            copies = resets[-1].copies
+            yield broken(f"{in_force!r} is in force: the repeated reset happened again", resets[-1].first, *copies, answer.seen)
+
+
+@check("DEV-25", unseen="no undisturbed command had a result to show")
+def results_come_once_and_in_time(history: History) -> Iterator[Observation]:
+    """Each command has one result on its result topic, within the declared time."""
+    claims = declares(history)
+    if claims.get("results") != "required":
+        return
+    limit_s = float(claims.get("result_s", 5)) + _RESULT_GRACE_S
+    commands = commands_received(history)
+    for message in commands:
+        later = [other.first.line for other in commands if other.is_after(message) and other.command == message.command]
+        found = results_of(history, message, min(later, default=history.events[-1].line + 1))
+        if not found:
+            yield broken(f"{message.command!r} got no result, allowed: one within {limit_s - _RESULT_GRACE_S:g} s", message.first)
+        elif len(found) > 1:
+            yield broken(f"{message.command!r} got {len(found)} results, allowed: 1", message.first, *(result.seen for result in found))
+        elif (took_s := found[0].seen.at_s - message.first.at_s) > limit_s:
+            yield broken(f"the result of {message.command!r} took {took_s:.1f} s", message.first, found[0].seen)
+        else:
+            yield kept(message.first, found[0].seen)
+
+
+@check("DEV-19", unseen="no odd message was sent")
+def odd_message_does_not_stop_the_device(history: History) -> Iterator[Observation]:
+    """After a malformed, unknown, oversized or empty message the device stays up and goes on serving."""
+    announced = list(history.stimuli("odd message"))
+    for index, seen in enumerate(announced):
+        until_line = announced[index + 1].line if index + 1 < len(announced) else history.events[-1].line + 1
+        device_id, what = seen.fact.facts["device_id"], seen.fact.facts["what"]
+        crashed = [line for line in crashes(history, device_id) if seen.line < line < until_line]
+        asked = next(
+            (m for m in commands_received(history) if m.command == SEND_CONFIGURATION and seen.line < m.first.line < until_line), None
+        )
+        if crashed:
+            yield broken(f"{what} brought the device down (line {crashed[0]})", seen)
+        elif asked is None or not results_of(history, asked, until_line):
+            yield broken(f"after {what} the device answered no more", seen)
+        else:
+            yield kept(seen, asked.first)
+
+
+@check("DEV-27", unseen="no command was sent that the device must refuse")
+def refused_command_is_acknowledged(history: History) -> Iterator[Observation]:
+    """Refused, stale and malformed commands are acknowledged like all others."""
+    for message in commands_received(history):
+        if message.completed is not None:
+            yield kept(message.first, message.completed)
+        elif not message.lost_connection and not message.cut_short:
+            yield broken(f"{message.command!r} with {(message.first.fact.payload or '')[:40]!r} was never acknowledged", message.first)
+
+
+@check("DEV-19", unseen="no payload of a chosen size was sent")
+def payload_up_to_the_declared_size_is_taken(history: History) -> Iterator[Observation]:
+    """Payloads up to max_payload_bytes are executed."""
+    for seen in history.stimuli("payload of"):
+        size_bytes = seen.fact.facts["size_bytes"]
+        question = next((entry for entry in answers(history) if entry[0].first.line > seen.line), None)
+        if question is None:
+            yield broken(f"after a payload of {size_bytes} bytes the device answered no more", seen)
+            continue
+        sent = sent_before(history, question[0], CONFIGURATION)
+        if sent and holds(question[2], sent[-1].payload_json):
+            yield kept(seen, question[1].seen)
+        else:
+            hint = "some clients drop packets above their buffer without a word (PubSubClient: 256 bytes in all)"
+            yield broken(
+                f"a payload of {size_bytes} bytes had no effect, though max_payload_bytes allows it", seen, question[1].seen, hint=hint
+            )
+
+
+@check("DEV-24", unseen="no unlisted command was sent, or no answer shows what came of it")
+def unlisted_command_has_no_effect(history: History) -> Iterator[Observation]:
+    """A command that the declaration does not list has no effect, and is refused on the result topic."""
+    listed = set(declares(history).get("commands", ()))
+    for message in commands_received(history):
+        if message.command in listed:
+            continue
+        answer = result_after(history, message)
+        if answer is not None and answer.is_success:
+            yield broken(f"the unlisted {message.command!r} was answered with success", message.first, answer.seen)
+        elif answer is None and declares(history).get("results") == "required":
+            yield broken(f"the unlisted {message.command!r} got no result, allowed: a refusal", message.first)
+        yield from _nothing_changed(history, message, "an unlisted command")
+
+
+def _nothing_changed(history: History, message: ReceivedMessage, what: str) -> Iterator[Observation]:
+    """Whether the configuration before a message is still in force after it."""
+    later = next(((asked, found, now) for asked, found, now in answers(history) if asked.is_after(message)), None)
+    if later is None:
+        return
+    question, answer, in_force = later
+    legal = [sent for sent in sent_before(history, question, CONFIGURATION) if sent is not message and message.is_after(sent)]
+    if legal and not holds(in_force, legal[-1].payload_json):
+        yield broken(f"{in_force!r} is in force after {what}, allowed: {legal[-1].payload_json!r} as before", message.first, answer.seen)
+    elif legal:
+        yield kept(message.first, answer.seen)
+
+
+@check("DEV-21", unseen="no command came with RETAIN=1, or no answer shows what came of it")
+def retained_command_is_not_executed(history: History) -> Iterator[Observation]:
+    """A command with RETAIN=1 is stale and not executed."""
+    for message in commands_received(history):
+        if message.first.fact.retain:
+            yield from _nothing_changed(history, message, "a command with RETAIN=1")
+
+
+@check("DEV-28", unseen="nothing was echoed, or no answer shows what came of it")
+def echoed_result_is_not_executed(history: History) -> Iterator[Observation]:
+    """The device's own result, echoed to it, is not executed."""
+    for seen in history.stimuli("echo"):
+        device_id = seen.fact.facts["device_id"]
+        question = next((entry for entry in answers(history) if entry[0].first.line > seen.line and entry[0].device_id == device_id), None)
+        if question is None:
+            continue
+        sent = sent_before(history, question[0], CONFIGURATION)
+        after = [result for result in results(history, device_id) if seen.line < result.line < question[0].first.line]
+        if after:
+            yield broken(f"an echoed result was answered on {after[0].command!r}", seen, after[0].seen)
+        elif sent and not holds(question[2], sent[-1].payload_json):
+            yield broken(f"{question[2]!r} is in force after an echoed result", seen, question[1].seen)
+        else:
+            yield kept(seen, question[1].seen)

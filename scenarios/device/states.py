@@ -1,0 +1,185 @@
+"""Questions about what a command leaves behind: configurations, factory reset, reboot; and about what must leave nothing."""
+
+from harness.device_operations import Boot, Inject, Interfere, SendPacket, Settle, Tell, Until
+from harness.device_scenario import DeviceCast, DeviceNeeds
+from harness.faults import Cut, Drop, FaultPlan, PacketEvent, PacketFault, Rewrite
+from harness.history.events import Fact, MqttPacket
+from harness.mqtt.packets import Publish
+from harness.operations import Announce
+from harness.scenario import Workload, scenario
+from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATION
+from harness.wire.topics import control_topic, result_topic
+from scenarios.device.steps import acknowledged, listening, outcome_of, settle_s, tell
+
+_CONFIGURED = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), results=True)
+_RESET = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION, RESET), results=True)
+_REBOOT = DeviceNeeds(commands=(REBOOT,))
+
+
+@scenario("last_configuration_wins", subject="device", needs=_CONFIGURED, duration_s=4.0)
+def two_configurations_in_a_row(cast: DeviceCast) -> Workload:
+    """Two configurations follow each other without a pause; then the device is asked."""
+    yield Boot()
+    for configuration in cast.configurations[:2]:
+        yield Tell(CONFIGURATION, dict(configuration))
+    yield Until(acknowledged, cast.declares.result_s, count=2)
+    yield Settle(settle_s(cast))
+    yield from tell(cast, SEND_CONFIGURATION)
+
+
+@scenario("configuration_replaces_the_old_one", subject="device", needs=_CONFIGURED, duration_s=4.0)
+def configuration_with_fewer_keys(cast: DeviceCast) -> Workload:
+    """A configuration is followed by one that lacks some of its keys."""
+    yield Boot()
+    for configuration in cast.configurations[:2]:
+        yield from tell(cast, CONFIGURATION, dict(configuration))
+    yield from tell(cast, SEND_CONFIGURATION)
+
+
+@scenario("reset_restores_the_factory_configuration", subject="device", needs=_RESET, duration_s=6.0)
+def reset_after_a_configuration(cast: DeviceCast) -> Workload:
+    """The device is reset, configured and reset again, and asked each time."""
+    yield Boot()
+    yield from tell(cast, RESET)
+    yield from tell(cast, SEND_CONFIGURATION)
+    yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
+    yield from tell(cast, SEND_CONFIGURATION)
+    yield from tell(cast, RESET)
+    yield from tell(cast, SEND_CONFIGURATION)
+
+
+@scenario("repeated_reset_happens_once", subject="device", needs=_RESET, duration_s=5.0)
+def reset_repeated_around_a_configuration(cast: DeviceCast) -> Workload:
+    """A reset is repeated with DUP before its PUBREL; between the copies the device is configured."""
+    yield Boot()
+    release = PacketEvent(packet="PUBREL", sent_by="server")
+    yield Interfere(FaultPlan(packets=(PacketFault(name="PUBREL held back", at=release, action=Drop()),)))
+    yield Tell(RESET)
+    seen = yield Until(_reset_published, cast.declares.result_s)
+    yield from outcome_of(cast, RESET)
+    yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
+    for event in seen:
+        packet_id = event.fact.packet_id
+        yield SendPacket(Publish(control_topic(cast.device_id, RESET), b"{}", qos=2, dup=True, packet_id=packet_id))
+    yield Until(acknowledged, cast.declares.result_s)
+    yield Settle(settle_s(cast))
+    yield from tell(cast, SEND_CONFIGURATION)
+
+
+def _reset_published(fact: Fact) -> bool:
+    return isinstance(fact, MqttPacket) and fact.type == "PUBLISH" and (fact.topic or "").endswith("/control/" + RESET)
+
+
+@scenario("reboot_happens_once", subject="device", needs=_REBOOT, duration_s=15.0)
+def reboot_once(cast: DeviceCast) -> Workload:
+    """The device is told to reboot, and comes back."""
+    yield Boot()
+    yield Tell(REBOOT)
+    yield Until(listening, cast.declares.reboot_s)
+    yield Settle(_loop_s(cast))
+
+
+@scenario(
+    "reboot_happens_once",
+    subject="device",
+    needs=DeviceNeeds(commands=(REBOOT,), persistent_session=True, qos=2),
+    duration_s=15.0,
+)
+def reboot_delivered_again(cast: DeviceCast) -> Workload:
+    """The connection is lost before the reboot's PUBREC arrives: the resumed session delivers the command again."""
+    yield Boot()
+    receipt = PacketEvent(packet="PUBREC", sent_by="client")
+    yield Interfere(FaultPlan(packets=(PacketFault(name="cut before PUBREC", at=receipt, action=Cut(when="before")),)))
+    yield Tell(REBOOT)
+    yield Until(listening, cast.declares.reboot_s)
+    yield Settle(_loop_s(cast))
+
+
+def _loop_s(cast: DeviceCast) -> float:
+    """How long a reboot loop needs to show: about one more reboot."""
+    return min(cast.declares.reboot_s, 3.0)
+
+
+@scenario("results_come_once_and_in_time", subject="device", needs=_CONFIGURED, duration_s=5.0)
+def results_of_plain_commands(cast: DeviceCast) -> Workload:
+    """Undisturbed commands, each with its result."""
+    yield Boot()
+    for configuration in cast.configurations[:2]:
+        yield from tell(cast, CONFIGURATION, dict(configuration))
+        yield from tell(cast, SEND_CONFIGURATION)
+    yield Settle(settle_s(cast))
+
+
+@scenario(
+    "odd_message_does_not_stop_the_device",
+    "refused_command_is_acknowledged",
+    subject="device",
+    needs=_CONFIGURED,
+    duration_s=12.0,
+)
+def odd_payloads(cast: DeviceCast) -> Workload:
+    """Malformed, empty and oversized payloads, and an unknown command; after each the device is asked something."""
+    yield Boot()
+    oversized = b'{"filler": "' + b"x" * cast.declares.max_payload_bytes + b'"}'
+    for name, command, payload in (
+        ("malformed JSON", CONFIGURATION, b'{"sampling_rate": '),
+        ("JSON that is no object", CONFIGURATION, b"[1, 2]"),
+        ("an empty payload", CONFIGURATION, b""),
+        ("bytes that are no UTF-8", CONFIGURATION, b"\xff\xfe\x00"),
+        ("a payload above max_payload_bytes", CONFIGURATION, oversized),
+        ("an unknown command", "hil_unknown", b"{}"),
+    ):
+        yield Announce("odd message", {"device_id": cast.device_id, "what": name, "command": command})
+        yield Inject(control_topic(cast.device_id, command), payload)
+        yield Until(acknowledged, cast.declares.result_s)
+        yield from tell(cast, SEND_CONFIGURATION)
+
+
+@scenario("payload_up_to_the_declared_size_is_taken", subject="device", needs=_CONFIGURED, duration_s=6.0)
+def payload_sizes(cast: DeviceCast) -> Workload:
+    """Configurations whose payload grows up to the declared size."""
+    yield Boot()
+    if cast.has_own_configurations:
+        return  # Only the vendor's configurations are legal: their size is what it is.
+    sizes = sorted({128, 256, 512, 1_024, cast.declares.max_payload_bytes})
+    for size in (size for size in sizes if size <= cast.declares.max_payload_bytes):
+        overhead = len(b'{"filler":""}')
+        yield Announce("payload of", {"device_id": cast.device_id, "size_bytes": size})
+        yield Inject(control_topic(cast.device_id, CONFIGURATION), b'{"filler":"' + b"x" * (size - overhead) + b'"}')
+        yield from outcome_of(cast, CONFIGURATION)
+        yield from tell(cast, SEND_CONFIGURATION)
+
+
+@scenario("unlisted_command_has_no_effect", "refused_command_is_acknowledged", subject="device", needs=_CONFIGURED, duration_s=5.0)
+def unlisted_command(cast: DeviceCast) -> Workload:
+    """A command that the declaration does not list, with data that would be a configuration."""
+    yield Boot()
+    yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
+    yield Inject(control_topic(cast.device_id, "hil_unlisted"), cast.payload(cast.configurations[1]))
+    yield from outcome_of(cast, "hil_unlisted")
+    yield from tell(cast, SEND_CONFIGURATION)
+
+
+@scenario("retained_command_is_not_executed", subject="device", needs=_CONFIGURED, duration_s=4.0)
+def command_with_retain(cast: DeviceCast) -> Workload:
+    """A configuration comes with RETAIN=1, as an old one would that a broker has stored."""
+    yield Boot()
+    yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
+    at = PacketEvent(packet="PUBLISH", sent_by="server", topic="+/control/+")
+    yield Interfere(FaultPlan(packets=(PacketFault(name="RETAIN set", at=at, action=Rewrite(retain=True)),)))
+    yield Announce("retained", {"device_id": cast.device_id})
+    yield Tell(CONFIGURATION, dict(cast.configurations[1]))
+    yield Until(acknowledged, cast.declares.result_s)
+    yield Settle(settle_s(cast))
+    yield from tell(cast, SEND_CONFIGURATION)
+
+
+@scenario("echoed_result_is_not_executed", subject="device", needs=_CONFIGURED, duration_s=4.0)
+def result_echoed(cast: DeviceCast) -> Workload:
+    """The device's own result topic carries something to it, as a wildcard subscription would bring its own results."""
+    yield Boot()
+    yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
+    yield Announce("echo", {"device_id": cast.device_id})
+    yield Inject(result_topic(cast.device_id, CONFIGURATION), cast.payload(cast.configurations[1]))
+    yield Settle(2 * settle_s(cast))
+    yield from tell(cast, SEND_CONFIGURATION)
