@@ -15,7 +15,7 @@ class Call:
     """Sends one HTTP request to the API. Outcome: `Answer`.
 
     `path` is what stands in the request line, query included, and is not touched. `credential` labels whose secret the headers carry.
-    `read_bytes_per_s` reads the body slowly; `abort_after_bytes` closes the connection after so many bytes of the body.
+    `read_bytes_per_s` reads the body slowly, with so small a window that the target cannot have sent much more than was read; `abort_after_bytes` closes the connection after so many bytes of the body.
     `within_s` bounds the whole exchange.
     """
 
@@ -54,6 +54,13 @@ class Volley:
 @dataclass(frozen=True, slots=True)
 class Together:
     """Performs several operations side by side. Outcome: a list of their outcomes, in their order."""
+
+    operations: tuple["Operation", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InOrder:
+    """Performs operations one after the other: for use within `Together`. Outcome: a list of their outcomes."""
 
     operations: tuple["Operation", ...]
 
@@ -137,10 +144,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class RunHook:
-    """Runs a hook of the target file. Outcome: its standard output; a status other than 0 voids the scenario."""
+    """Runs a hook of the target file. Outcome: its standard output; a status other than 0 voids the scenario.
+
+    With `may_refuse` the outcome is None then: the target need not accept what it was asked to.
+    """
 
     name: str
     values: dict[str, str] = field(default_factory=dict)
+    may_refuse: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ class Cast:
     platform: Platform
     devices: dict[str, TargetDevice]
     files: dict[str, TargetFile]
+    seed: int = 0  # of the run: for workloads that draw
 
     @property
     def device(self) -> TargetDevice:

@@ -8,6 +8,8 @@ request is repeated (a second GET would spend a one-time key). Judging is not do
 import asyncio
 import hashlib
 import json
+import socket
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from io import BytesIO
 from types import TracebackType
@@ -24,11 +26,16 @@ from harness.history.events import Headers, HttpEnded, HttpProgress, HttpRequest
 from harness.history.recorder import Recorder
 from harness.operations import Answer, Call
 
-BODY_RECORDED_BYTES_MAX = 16 * 1024
+BODY_RECORDED_BYTES_MAX = 256 * 1024
 _CHUNK_BYTES = 16 * 1024
 _PROGRESS_EVERY_S = 1.0
 # The time a new connection may take; after it the target counts as unreachable.
 _CONNECT_WITHIN_S = 10.0
+# A ban that ends soon is waited for, a longer one makes the rest of the run an error.
+_BAN_WAITED_FOR_S_MAX = 30.0
+# For slow reading: with these a Linux server can have some 100 KB under way that we have not read, instead of megabytes.
+_WINDOW_BYTES = 4 * 1024
+_SEGMENT_BYTES = 1400
 
 
 class HttpDriver:
@@ -37,62 +44,84 @@ class HttpDriver:
     def __init__(self, platform: Platform, recorder: Recorder) -> None:
         self._platform = platform
         self._recorder = recorder
-        self._pace = _Pace(platform.limits.requests_per_s)
+        self.pace = Pace(platform.limits.requests_per_s)
+        self._banned_until_s = 0.0
         self._tls = ssl_context(platform.tls) if urlsplit(platform.api_url).scheme == "https" else None
 
     async def __aenter__(self) -> Self:
+        self._session = self._new_session()
+        self._slow_session = self._new_session(socket_factory=_slow_socket)
+        return self
+
+    def _new_session(self, **options: Any) -> aiohttp.ClientSession:
         # A reused connection that the target closes meanwhile would make aiohttp repeat a GET by itself.
-        connector = aiohttp.TCPConnector(force_close=True, limit=0, ssl=self._tls or True)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True, limit=0, ssl=self._tls or True, **options),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_WITHIN_S),
             auto_decompress=False,
+            read_bufsize=_WINDOW_BYTES if options else 2**16,
         )
-        return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         await self._session.close()
+        await self._slow_session.close()
 
     async def call(self, call: Call) -> Answer:
-        """Sends one request. Raises TargetUnavailable where no connection stands or the target answers 429."""
-        await self._pace.turn()
-        exchange = self._record_request(call)
-        received = _Body(self._recorder, exchange)
+        """Sends one request. Raises TargetUnavailable where no connection stands or the target bans us (429, or 503 with Retry-After)."""
+        await self._may_ask(1)
+        request = self._record_request(call)
+        received = _Body(self._recorder, request.exchange)
         try:
             async with asyncio.timeout(call.within_s):
-                return await self._exchange(call, exchange, received)
+                return await self._exchange(request, received)
         except TimeoutError:
-            return self._ended(exchange, received, problem=f"not over within {call.within_s:g} s", closed_by="us")
+            return self._ended(request, received, problem=f"not over within {call.within_s:g} s", closed_by="us")
         except aiohttp.ClientConnectorError as error:
-            self._ended(exchange, received, problem=f"no connection: {error}", closed_by="peer")
+            self._ended(request, received, problem=f"no connection: {error}", closed_by="peer")
             raise TargetUnavailable(f"no connection to {self._platform.api_url}: {error}") from error
         except (aiohttp.ClientError, ConnectionError) as error:
-            return self._ended(exchange, received, problem=f"{type(error).__name__}: {error}", closed_by="peer")
+            return self._ended(request, received, problem=f"{type(error).__name__}: {error}", closed_by="peer")
 
-    async def _exchange(self, call: Call, exchange: int, received: "_Body") -> Answer:
-        async with self._session.request(
+    async def _may_ask(self, requests: int) -> None:
+        """Waits for our turn within the target's limits, and for the end of a short ban."""
+        remaining_s = self._banned_until_s - asyncio.get_running_loop().time()
+        if remaining_s > _BAN_WAITED_FOR_S_MAX:
+            raise TargetUnavailable(f"{self._platform.api_url} bans us for another {remaining_s:.0f} s; see [platform.limits]")
+        await asyncio.sleep(max(0.0, remaining_s))
+        for _ in range(requests):
+            await self.pace.turn()
+
+    async def _exchange(self, request: "_Request", received: "_Body") -> Answer:
+        call = request.call
+        session = self._session if call.read_bytes_per_s is None else self._slow_session
+        async with session.request(
             call.method,
             URL(self._platform.api_url + call.path, encoded=True),
-            headers=list(self._headers(call)),
+            headers=list(request.headers),
             data=call.body,
             skip_auto_headers=("Content-Type", "Accept-Encoding", "User-Agent"),
             allow_redirects=False,
             proxy=self._platform.http.proxy,
         ) as response:
             received.status, received.headers = response.status, _texts(response.raw_headers)
-            self._recorder.record(HttpResponse(exchange, response.status, received.headers))
-            if response.status == 429:
-                after = response.headers.get("Retry-After", "not said")
-                raise TargetUnavailable(f"{self._platform.api_url} answers 429 (Retry-After: {after}); see [platform.limits]")
-            if call.abort_after_bytes == 0:
-                response.close()
-                return self._ended(exchange, received, problem="aborted by us after 0 bytes", closed_by="us")
-            await self._read(call, response, received)
+            self._recorder.record(HttpResponse(request.exchange, response.status, received.headers))
+            if call.abort_after_bytes != 0:
+                await self._read(call, response, received)
+            self._raise_for_ban(request, received)
             if call.abort_after_bytes is not None and received.size_bytes >= call.abort_after_bytes:
                 response.close()
-                return self._ended(exchange, received, problem=f"aborted by us after {received.size_bytes} bytes", closed_by="us")
-            return self._ended(exchange, received, complete=True)
+                return self._ended(request, received, problem=f"aborted by us after {received.size_bytes} bytes", closed_by="us")
+            return self._ended(request, received, complete=True)
+
+    def _raise_for_ban(self, request: "_Request", received: "_Body") -> None:
+        after = received.header("retry-after")
+        if received.status == 429 or (received.status == 503 and after is not None):
+            seconds = float(after) if after is not None and after.isdigit() else 0.0
+            self._banned_until_s = asyncio.get_running_loop().time() + seconds
+            self._ended(request, received, complete=True)
+            said = f"Retry-After: {after or 'not said'}"
+            raise TargetUnavailable(f"{self._platform.api_url} answers {received.status} ({said}); see [platform.limits]")
 
     async def _read(self, call: Call, response: aiohttp.ClientResponse, received: "_Body") -> None:
         loop = asyncio.get_running_loop()
@@ -107,21 +136,15 @@ class HttpDriver:
 
     async def volley(self, calls: tuple[Call, ...]) -> list[Answer]:
         """Sends all requests but for their last byte, then all last bytes in one go."""
-        exchanges = [self._record_request(call) for call in calls]
-        started = [asyncio.create_task(self._all_but_last_byte(call)) for call in calls]
-        lines = await asyncio.gather(*started)
-        for (_, writer), call in zip(lines, calls, strict=True):
-            writer.write(self._request_bytes(call)[-1:])
-        return list(
-            await asyncio.gather(
-                *(
-                    self._read_raw(reader, writer, call, exchange)
-                    for (reader, writer), call, exchange in zip(lines, calls, exchanges, strict=True)
-                )
-            )
-        )
+        await self._may_ask(len(calls))
+        requests = [self._record_request(call) for call in calls]
+        lines = await asyncio.gather(*(self._all_but_last_byte(request) for request in requests))
+        for request, (_, writer) in zip(requests, lines, strict=True):
+            writer.write(self._request_bytes(request)[-1:])
+        reads = (self._read_raw(*line, request) for request, line in zip(requests, lines, strict=True))
+        return list(await asyncio.gather(*reads))
 
-    async def _all_but_last_byte(self, call: Call) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _all_but_last_byte(self, request: "_Request") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         url = urlsplit(self._platform.api_url)
         port = url.port or (443 if url.scheme == "https" else 80)
         try:
@@ -129,37 +152,36 @@ class HttpDriver:
                 reader, writer = await asyncio.open_connection(url.hostname, port, ssl=self._tls)
         except (OSError, TimeoutError) as error:
             raise TargetUnavailable(f"no connection to {self._platform.api_url}: {error}") from error
-        writer.write(self._request_bytes(call)[:-1])
+        writer.write(self._request_bytes(request)[:-1])
         await writer.drain()
         return reader, writer
 
-    def _request_bytes(self, call: Call) -> bytes:
-        url = urlsplit(self._platform.api_url)
+    def _request_bytes(self, request: "_Request") -> bytes:
+        call, url = request.call, urlsplit(self._platform.api_url)
         head = [f"{call.method} {url.path}{call.path} HTTP/1.1", f"Host: {url.netloc}", "Connection: close"]
-        head += [f"{name}: {value}" for name, value in self._headers(call)]
+        head += [f"{name}: {value}" for name, value in request.headers]
         if call.body is not None:
             head.append(f"Content-Length: {len(call.body)}")
         return "\r\n".join([*head, "", ""]).encode() + (call.body or b"")
 
-    async def _read_raw(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, call: Call, exchange: int) -> Answer:
-        received = _Body(self._recorder, exchange)
+    async def _read_raw(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: "_Request") -> Answer:
+        received = _Body(self._recorder, request.exchange)
         try:
-            async with asyncio.timeout(call.within_s):
+            async with asyncio.timeout(request.call.within_s):
                 raw = await reader.read(-1)
         except (TimeoutError, ConnectionError) as error:
-            return self._ended(exchange, received, problem=f"{type(error).__name__}: {error}", closed_by="peer")
+            return self._ended(request, received, problem=f"{type(error).__name__}: {error}", closed_by="peer")
         finally:
             writer.close()
-        problem = received.parse(raw, call.method)
+        problem = received.parse(raw, request.call.method)
         if received.status is not None:
-            self._recorder.record(HttpResponse(exchange, received.status, received.headers))
-        return self._ended(exchange, received, complete=not problem, problem=problem, closed_by="peer" if problem else "")
+            self._recorder.record(HttpResponse(request.exchange, received.status, received.headers))
+        self._raise_for_ban(request, received)
+        return self._ended(request, received, complete=not problem, problem=problem, closed_by="peer" if problem else "")
 
-    def _headers(self, call: Call) -> Headers:
-        return (*self._platform.http.headers.items(), *call.headers)
-
-    def _record_request(self, call: Call) -> int:
+    def _record_request(self, call: Call) -> "_Request":
         exchange = self._recorder.next_number()
+        headers = (*self._platform.http.headers.items(), ("traceparent", _traceparent(exchange)), *call.headers)
         self._recorder.record(
             HttpRequest(
                 exchange=exchange,
@@ -167,21 +189,21 @@ class HttpDriver:
                 method=call.method,
                 url=self._platform.api_url + call.path,
                 credential=call.credential,
-                headers=self._headers(call),
+                headers=headers,
                 body=text_of(call.body or b""),
                 project_id=call.project_id,
                 device_id=call.device_id,
             )
         )
-        return exchange
+        return _Request(call, exchange, headers)
 
-    def _ended(self, exchange: int, received: "_Body", *, complete: bool = False, problem: str = "", closed_by: str = "") -> Answer:
+    def _ended(self, request: "_Request", received: "_Body", *, complete: bool = False, problem: str = "", closed_by: str = "") -> Answer:
         body = bytes(received.kept)
         is_small = received.size_bytes <= BODY_RECORDED_BYTES_MAX
-        is_file = received.status == 200 and received.header("content-disposition") is not None
+        is_file = received.status in (200, 206) and request.call.endpoint == "download"
         self._recorder.record(
             HttpEnded(
-                exchange=exchange,
+                exchange=request.exchange,
                 received_bytes=received.size_bytes,
                 complete=complete,
                 sha256=received.hash.hexdigest(),
@@ -191,6 +213,30 @@ class HttpDriver:
             )
         )
         return Answer(received.status, received.headers, body, complete, problem, _json_of(body))
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A call on the record, with all its headers."""
+
+    call: Call
+    exchange: int
+    headers: Headers
+
+
+def _traceparent(exchange: int) -> str:
+    """Names an exchange in the target's own traces and logs.   Source: W3C Trace Context."""
+    return f"00-{exchange:032x}-{exchange:016x}-01"
+
+
+def _slow_socket(address: Any) -> socket.socket:
+    """A socket with a small window; not on systems that do not let a client choose its segments."""
+    family, kind, protocol = address[:3]
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW_BYTES)
+    if hasattr(socket, "TCP_MAXSEG"):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT_BYTES)
+    return made
 
 
 class _Body:
@@ -240,8 +286,8 @@ class _Readable:
         return BytesIO(self._raw)
 
 
-class _Pace:
-    """Lets one request pass at a time, so that no more than the target's limit go out in a second."""
+class Pace:
+    """Lets one thing pass at a time, so that no more than the target's limit happen in a second."""
 
     def __init__(self, per_s: float | None) -> None:
         self._interval_s = 1.0 / per_s if per_s else 0.0

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
+from harness.bench.http_driver import Pace
 from harness.bench.packet_record import packet_fact
 from harness.bench.target import Platform, TargetDevice
 from harness.bench.tls import ssl_context
@@ -23,6 +24,7 @@ from harness.mqtt.packets import Connack, Disconnect, Packet, Pingreq, Publish, 
 from harness.operations import Connect, Connected
 from harness.operations import Publish as PublishOperation
 
+_SERVER_UNAVAILABLE = 3  # return code of a CONNACK
 _DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 _CONNECT_WITHIN_S = 10.0
 _ANSWER_WITHIN_S = 10.0
@@ -38,6 +40,8 @@ class MqttDriver:
         self._platform = platform
         self._recorder = recorder
         self._players: dict[str, _Player] = {}
+        per_min = platform.limits.connects_per_min
+        self._pace = Pace(per_min / 60 if per_min else None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -46,9 +50,18 @@ class MqttDriver:
         await asyncio.gather(*(player.hang_up(abruptly=False) for player in self._players.values()))
 
     async def connect(self, device: TargetDevice, operation: Connect) -> Connected:
-        """Connects and subscribes. Raises TargetUnavailable where no network connection stands."""
+        """Connects and subscribes.
+
+        Raises TargetUnavailable where no network connection stands, or a proper login is neither accepted nor refused for what it says.
+        """
+        await self._pace.turn()
         player = self._players.setdefault(device.id, _Player(device, self._platform, self._recorder))
-        return await player.connect(operation)
+        connected = await player.connect(operation)
+        is_proper = operation.token is None and operation.client_id is None
+        if is_proper and connected.return_code in (None, _SERVER_UNAVAILABLE):
+            shown = connected.problem if connected.return_code is None else f"return code {connected.return_code}"
+            raise TargetUnavailable(f"{self._platform.mqtt_url} takes no login of device {device.id}: {shown}")
+        return connected
 
     async def disconnect(self, device_id: str, *, abruptly: bool) -> None:
         if device_id in self._players:
@@ -64,6 +77,7 @@ class MqttDriver:
         """Ends the device's session on the target, so that nothing is left of it: a clean session, and good-bye."""
         player = self._players.pop(device_id, None)
         if player is not None and player.has_left_a_session:
+            await self._pace.turn()
             await player.connect(Connect(device_id, clean_session=True))
         if player is not None:
             await player.hang_up(abruptly=False)

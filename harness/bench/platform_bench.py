@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from harness.operations import (
     Call,
     Connect,
     Disconnect,
+    InOrder,
     Publish,
     Receive,
     RunHook,
@@ -33,8 +35,9 @@ from harness.scenario import Cast, Scenario, cast_roles, rule_out
 class PlatformBench:
     """Real sockets to a platform that a target file describes. Use as an async context manager."""
 
-    def __init__(self, platform: Platform, recorder: Recorder) -> None:
+    def __init__(self, platform: Platform, recorder: Recorder, *, seed: int = 0) -> None:
         self._platform = platform
+        self._seed = seed
         self._recorder = recorder
         self._busy: set[str] = set()
         self._devices = {device.id: device for device in platform.devices}
@@ -57,7 +60,8 @@ class PlatformBench:
         cast = cast_roles(self._platform, scenario.needs, free=lambda device: device.id not in self._busy)
         if cast is not None:
             self._busy |= {device.id for device in cast.devices.values()}
-        return cast
+            return replace(cast, seed=self._seed)
+        return None
 
     def roles(self, cast: Cast) -> dict[str, str]:
         return {role: device.id for role, device in cast.devices.items()}
@@ -79,6 +83,8 @@ class PlatformBench:
                 return await self._http.volley(calls)
             case Together(operations=operations):
                 return await asyncio.gather(*(self.perform(cast, each) for each in operations))
+            case InOrder(operations=operations):
+                return [await self.perform(cast, each) for each in operations]
             case Connect():
                 return await self._mqtt.connect(self._device(operation.device_id), operation)
             case Disconnect(device_id=device_id, abruptly=abruptly):
@@ -91,13 +97,22 @@ class PlatformBench:
                 return await self._advance(seconds)
             case Wait(duration_s=duration_s):
                 return await asyncio.sleep(duration_s)
-            case RunHook(name=name, values=values):
-                return await run_hook(name, str(getattr(self._platform.hooks, name)), values, self._recorder)
+            case RunHook():
+                return await self._run_hook(operation)
             case Announce(name=name, facts=facts):
                 self._recorder.record(Stimulus(name, facts))
                 return None
             case _:
                 raise ScenarioError(f"this bench has no operation {operation!r}")
+
+    async def _run_hook(self, operation: RunHook) -> str | None:
+        template = str(getattr(self._platform.hooks, operation.name))
+        try:
+            return await run_hook(operation.name, template, operation.values, self._recorder)
+        except BenchError:
+            if operation.may_refuse:
+                return None
+            raise
 
     async def _advance(self, seconds: float) -> None:
         if self._platform.clock is None:

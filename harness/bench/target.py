@@ -66,6 +66,10 @@ class Hooks(Table):
     delete_file: str | None = None
     set_allowed_commands: str | None = None
     restart: str | None = None
+    stop_broker: str | None = None
+    start_broker: str | None = None
+    temporary_copies: str | None = None  # prints how many temporary copies of files the target keeps
+    memory_bytes: str | None = None  # prints the target's resident memory in bytes
     provision: str | None = None
     deprovision: str | None = None
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from harness.history.events import bytes_of
@@ -58,10 +58,12 @@ class TargetView:
 
     facts: Mapping[str, Any]
     uploaded: tuple[Mapping[str, Any], ...] = ()
+    restrictions: tuple[tuple[int, str, str], ...] = ()  # line of the timeline, device id, allowed_commands from there on
 
     @classmethod
     def of(cls, history: History) -> "TargetView":
-        return cls(history.start.target, tuple(seen.fact.facts for seen in history.stimuli("file uploaded")))
+        """What a history knows of its target; computed once."""
+        return _view_of(history)
 
     @cached_property
     def devices(self) -> dict[str, dict[str, Any]]:
@@ -71,6 +73,11 @@ class TargetView:
     @property
     def api_url(self) -> str:
         return str(self.facts.get("api_url", ""))
+
+    def allowed_commands(self, device_id: str, line: int) -> str:
+        """The device's list at a line of the timeline: the target file's, or the last that a hook set."""
+        lists = [value for at, changed, value in self.restrictions if changed == device_id and at < line]
+        return lists[-1] if lists else str(self.devices[device_id].get("allowed_commands", ""))
 
     def takes_commands(self, device_id: str) -> bool:
         """Whether there is such a device, of a kind that takes commands."""
@@ -100,6 +107,15 @@ class TargetView:
         """Whether such a file is, or was for a while, in the project's storage."""
         stored = [*self.facts.get("files", ()), *self.uploaded]
         return any((file["project_id"], file["type"], file["name"]) == (project_id, file_type, name) for file in stored)
+
+
+@lru_cache(maxsize=8)
+def _view_of(history: History) -> TargetView:
+    return TargetView(
+        history.start.target,
+        tuple(seen.fact.facts for seen in history.stimuli("file uploaded")),
+        tuple((seen.line, seen.fact.facts["device_id"], seen.fact.facts["value"]) for seen in history.stimuli("allowed commands set")),
+    )
 
 
 _CREDENTIAL_DEFECTS = {
@@ -147,8 +163,8 @@ def _command_defects(target: TargetView, call: Exchange, command: str, data: dic
     found: list[Defect] = []
     if command_name_problem(command) is not None:
         found.append(Defect.NAME)
-    device = target.devices.get(call.request.device_id)
-    if device is not None and not permits(device.get("allowed_commands", ""), command):
+    device_id = call.request.device_id
+    if device_id in target.devices and not permits(target.allowed_commands(device_id, call.asked.line), command):
         found.append(Defect.NOT_ALLOWED)
     if command in DOWNLOADS:
         name = data.get("file_name")

@@ -35,6 +35,10 @@ def _device(history: History, call: Exchange) -> dict[str, str]:
     return TargetView.of(history).devices[call.request.device_id]
 
 
+def _allowed(history: History, call: Exchange) -> str:
+    return TargetView.of(history).allowed_commands(call.request.device_id, call.asked.line)
+
+
 def _success_problem(call: Exchange) -> str:
     """What is wrong with the answer to a command that must be accepted, or nothing."""
     body = call.body_json
@@ -61,7 +65,7 @@ def _is_plain(history: History, call: Exchange) -> bool:
     """Whether only CMD-01 speaks of this command: a standard one without a file, to an unrestricted MQTT device, read strictly."""
     device = _device(history, call)
     is_standard = call.command in STANDARD_COMMANDS and call.command not in DOWNLOADS
-    is_unrestricted = device["kind"] == DeviceKind.MQTT.value and not command_names(device.get("allowed_commands", ""))
+    is_unrestricted = device["kind"] == DeviceKind.MQTT.value and not command_names(_allowed(history, call))
     return is_standard and is_unrestricted and not is_read_liberally(call)
 
 
@@ -160,7 +164,7 @@ def command_without_scope_is_forbidden(history: History) -> Iterator[Observation
 def unlisted_command_is_forbidden(history: History) -> Iterator[Observation]:
     """A command that allowed_commands does not list answers 403, and nothing is published."""
     for call in with_only(history, Defect.NOT_ALLOWED):
-        listed = {name.lower() for name in command_names(_device(history, call)["allowed_commands"])}
+        listed = {name.lower() for name in command_names(_allowed(history, call))}
         differs_in_case = (call.command or "").strip().lower() in listed
         yield refused_and_silent(history, call, allowed=(403,), requirement="CMD-15b" if differs_in_case else "CMD-15a")
 
@@ -169,14 +173,14 @@ def unlisted_command_is_forbidden(history: History) -> Iterator[Observation]:
 def permitted_command_is_accepted(history: History) -> Iterator[Observation]:
     """An empty list permits every command, custom ones too; another list permits the commands on it."""
     for call in _well_formed(history):
-        names = command_names(_device(history, call)["allowed_commands"])
+        names = command_names(_allowed(history, call))
         is_custom = call.command not in STANDARD_COMMANDS
         if is_read_liberally(call) or call.command in DOWNLOADS or not (names or is_custom):
             continue
         if call.status == 200:
             yield kept(call)
         else:
-            exact = _device(history, call)["allowed_commands"].split(";")
+            exact = _allowed(history, call).split(";")
             requirement = "CMD-15a" if not names or call.command in exact else "CMD-15b"
             yield broken(f"{described(call)} was answered {shown_status(call)}, allowed: 200", call, requirement=requirement)
 
@@ -247,7 +251,7 @@ def every_commandable_kind_takes_commands(history: History) -> Iterator[Observat
     for call in _well_formed(history):
         device = _device(history, call)
         is_plain = call.command in STANDARD_COMMANDS and call.command not in DOWNLOADS and not is_read_liberally(call)
-        if not is_plain or command_names(device.get("allowed_commands", "")):
+        if not is_plain or command_names(_allowed(history, call)):
             continue
         if call.status == 200:
             yield kept(call)

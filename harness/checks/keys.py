@@ -168,6 +168,8 @@ def key_is_used_as_declared(history: History) -> Iterator[Observation]:
         for again in life.own_attempts():
             begun = [other for other in life.before(again) if may_have_used(other) and other.status is not None]
             is_clear = all(other.request.credential == life.owner_credential for other in begun)
+            if any(other.status is None for other in life.before(again)):
+                continue
             if not begun or not is_clear or any(other.is_delivered_whole for other in begun) or again.status is None:
                 continue
             if life.is_beside_others(again) or not _is_surely_alive(life, history, again):

@@ -44,7 +44,7 @@ async def certify_pair(run: RunOptions, options: CommonOptions) -> Outcome | Non
         register_secrets(platform, certification.recorder)
         make_device = built_in_maker(run.seed, certification.recorder)
         async with (
-            PlatformBench(platform, certification.recorder) as platform_bench,
+            PlatformBench(platform, certification.recorder, seed=run.seed) as platform_bench,
             DeviceBench(device, make_device, certification.recorder, SeededEntropy(run.seed), instances=INSTANCES) as device_bench,
         ):
             return await run_parts(certification, (platform_part(platform_bench), device_part(device_bench)), options)

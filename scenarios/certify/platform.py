@@ -17,7 +17,7 @@ async def certify_platform(path: Path, run: RunOptions, options: CommonOptions) 
     subject = Subject("platform", platform.name, platform.hardening, target_facts(platform))
     certification = Certification(run, subject, SystemClock())
     register_secrets(platform, certification.recorder)
-    async with PlatformBench(platform, certification.recorder) as bench:
+    async with PlatformBench(platform, certification.recorder, seed=run.seed) as bench:
         return await run_parts(certification, (platform_part(bench),), options)
 
 
