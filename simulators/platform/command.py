@@ -6,7 +6,7 @@ import signal
 import socket
 import tempfile
 import tomllib
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,7 @@ from rich.console import Console
 
 from harness.clock import AdvanceableClock, SystemClock
 from harness.errors import ConfigurationError
+from simulators.broker.external import ExternalBroker
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, TlsFiles
 from simulators.platform.logs import JsonLines
 from simulators.platform.platform import PlatformSettings, ReferencePlatform, port_of
@@ -26,6 +27,11 @@ app = typer.Typer()
 console = Console(stderr=True)
 
 FAILED_LOGINS_PER_MIN = 20
+BROKERS = {
+    "embedded": "simulators.broker.embedded:EmbeddedBroker",
+    "mosquitto": "simulators.broker.mosquitto:MosquittoBroker",
+    "amqtt": "simulators.broker.amqtt:AmqttBroker",
+}
 
 
 @app.command()
@@ -160,9 +166,17 @@ def _last_port(settings: PlatformSettings) -> int:
 
 
 def broker_named(name: str, settings: BrokerSettings, directory: DeviceDirectory) -> BrokerPort:
-    """A broker backend by its entry point's name. Raises ConfigurationError for an unknown one."""
-    points = {point.name: point for point in entry_points(group="hil.brokers")}
-    if name not in points:
-        raise ConfigurationError("hil platform", "", "--broker", f"there is no broker {name!r}; there is {', '.join(sorted(points))}")
-    made: BrokerPort = points[name].load()(settings, directory)
+    """A broker backend by its name (ours, or an entry point's), or one that runs already by its URL. Raises ConfigurationError."""
+    if "://" in name:
+        if not name.startswith(("mqtt://", "mqtts://", "ws://", "wss://")):
+            raise ConfigurationError("hil platform", "", "--broker", f"{name!r} is no URL of a broker: mqtt, mqtts, ws or wss")
+        return ExternalBroker(settings, directory, url=name)
+    backends = {point.name: point.value for point in entry_points(group="hil.brokers")} | BROKERS
+    if name not in backends:
+        known = ", ".join(sorted(backends))
+        raise ConfigurationError("hil platform", "", "--broker", f"there is no broker {name!r}; there is {known}, or a URL")
+    try:
+        made: BrokerPort = EntryPoint(name, backends[name], "hil.brokers").load()(settings, directory)
+    except ImportError as error:
+        raise ConfigurationError("hil platform", "", "--broker", f"{name!r} is not installed: {error}") from error
     return made

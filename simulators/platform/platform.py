@@ -26,7 +26,9 @@ from harness.wire.files import FileType
 from simulators.broker.port import BrokerPort, DeviceDirectory, DevicePrincipal, Login, Principal, TrustedPrincipal
 from simulators.platform.access import Device, secret_digest
 from simulators.platform.advance_endpoint import ADVANCE_PATH, AdvanceEndpoint
+from simulators.platform.answers import json_answer
 from simulators.platform.contents import Contents
+from simulators.platform.contract import asyncapi, openapi
 from simulators.platform.download_faults import DownloadFaultPlan
 from simulators.platform.files import file_name_problem
 from simulators.platform.hooks import PID_FILE, STARTS, hook_lines
@@ -75,7 +77,8 @@ class PlatformSettings:
 class Directory:
     """Who may log in to the broker: each device with its id and token, and the platform itself.   Source: CMD-23, DLD-13."""
 
-    def __init__(self, store: Store, secrets: Secrets, trail: Trail) -> None:
+    def __init__(self, store: Store, secrets: Secrets, trail: Trail, client_id: str) -> None:
+        self._client_id = client_id
         self._store = store
         self._secrets = secrets
         self._trail = trail
@@ -90,7 +93,7 @@ class Directory:
         return None
 
     def logins(self) -> list[Login]:
-        platform = Login(PLATFORM_LOGIN, PLATFORM_LOGIN, self._secrets.broker_password(), is_trusted=True)
+        platform = Login(self._client_id, PLATFORM_LOGIN, self._secrets.broker_password(), is_trusted=True)
         return [platform, *logins(self._store, self._secrets)]
 
 
@@ -155,7 +158,9 @@ class ReferencePlatform:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self._open_store()
-        self.broker = self._make_broker(Directory(self.store, self.secrets, self.trail))
+        # Two platforms on one broker would else throw each other out: one client id has one connection (M 3.1.4-2).
+        client_id = f"{PLATFORM_LOGIN}-{self._entropy.stream('broker client').random_bytes(4).hex()}"
+        self.broker = self._make_broker(Directory(self.store, self.secrets, self.trail, client_id))
         contents = Contents(directory, is_durable=self.settings.state_directory is not None)
         self.service = Service(self.store, contents, self.broker, self.clock, self._entropy, self.settings.rules, self.trail)
         self._contents = contents
@@ -219,6 +224,8 @@ class ReferencePlatform:
         edge = Edge(self.clock, metrics, LoginLimit(limit) if limit is not None else None)
         app = web.Application(middlewares=[edge.middleware()])
         self.api.add_routes(app)
+        app.router.add_get("/openapi.json", self._serve_openapi)
+        app.router.add_get("/asyncapi.json", self._serve_asyncapi)
         app.router.add_get("/healthz", healthz)
         app.router.add_get("/metrics", metrics.serve)
         if self.settings.test_clock:
@@ -237,6 +244,16 @@ class ReferencePlatform:
         self.api_url = f"{'https' if self._tls else 'http'}://{self._host}:{port}"
         self.service.public_url = self.api_url
         self.store.put_setting("api port", str(port))
+
+    def openapi(self) -> dict[str, Any]:
+        """The contract of the REST side."""
+        return openapi(self.api_url, error_type=self.settings.rules.http.download_error_type)
+
+    async def _serve_openapi(self, request: web.Request) -> web.StreamResponse:
+        return json_answer(200, self.openapi())
+
+    async def _serve_asyncapi(self, request: web.Request) -> web.StreamResponse:
+        return json_answer(200, asyncapi(self.mqtt_url))
 
     async def _bind(self, runner: web.AppRunner) -> int:
         """Listens on the wanted port; for any port, on the one of the last time if it is still free."""
