@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
+from typing import cast
 from urllib.parse import urlsplit
 
 from harness.entropy import Entropy
@@ -294,8 +295,7 @@ class _Line(asyncio.Protocol):
         self._awaits_answer = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         if self._device.settings.keep_alive_s:
             self._tick_later()
 

@@ -79,6 +79,7 @@ class KeyRecord:
     """One download key as its device saw it: offered, asked for, and how that ended."""
 
     device_id: str
+    number: int = 0  # the device's n-th distinct key
     used: int = 0  # complete downloads
     refused: str = ""  # the last refusal, as the device was told
     size_bytes: int = 0
@@ -147,25 +148,26 @@ class Ledger:
 
     # -------------------------------------------------------------------------------- what devices report
 
-    def delivered(self, correlation: str, *, at_s: float) -> None:
-        """A command was released to a device's application."""
+    def delivered(self, correlation: str, *, at_s: float) -> float | None:
+        """A command was released to a device's application; returns the seconds since it was sent, None where that is not known here."""
         entry = self.entries.get(correlation)
         if entry is None:
             self.strays[correlation] += 1
-            return
+            return None
         entry.deliveries += 1
         if entry.delivered_at_s is None:
             entry.delivered_at_s = at_s
+        return at_s - entry.sent_at_s
 
-    def offered(self, key: str, *, device_id: str, at_s: float) -> None:
-        """A download command with this key was released: the n-th distinct key of a device answers its n-th download command."""
+    def offered(self, key: str, *, device_id: str, at_s: float) -> float | None:
+        """A download command with this key was released: the n-th distinct key of a device answers its n-th download command.
+
+        Returns the seconds since it was sent, None where that is not known here.
+        """
         if key not in self.keys:
-            self.keys[key] = KeyRecord(device_id)
             self._offers[device_id] += 1
-            self.delivered(download_correlation(device_id, self._offers[device_id]), at_s=at_s)
-        else:
-            # The same key once more is the same command once more: charged to the last one, as a message carries no number.
-            self.delivered(download_correlation(device_id, self._offers[device_id]), at_s=at_s)
+            self.keys[key] = KeyRecord(device_id, number=self._offers[device_id])
+        return self.delivered(download_correlation(device_id, self.keys[key].number), at_s=at_s)
 
     def downloaded(self, key: str, *, size_bytes: int, duration_s: float) -> None:
         """A complete, verified download."""
@@ -293,6 +295,7 @@ def _entry_from_json(record: list[Any]) -> Entry:
 def _key_to_json(record: KeyRecord) -> dict[str, Any]:
     return {
         "device_id": record.device_id,
+        "number": record.number,
         "used": record.used,
         "refused": record.refused,
         "size_bytes": record.size_bytes,

@@ -1,0 +1,157 @@
+"""`hil fleet`: thousands of virtual devices against a platform, and the ledger at the end."""
+
+import asyncio
+import contextlib
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+
+from harness.bench.target import read_target
+from harness.clock import SystemClock, rfc3339
+from harness.entropy import SystemEntropy
+from harness.errors import ConfigurationError
+from simulators.fleet.behaviour import LINKS_BYTES_PER_S, parse_mix
+from simulators.fleet.capacity import ensure_open_files
+from simulators.fleet.ledger import Ledger, Totals, merge
+from simulators.fleet.run import FleetRun, Outcome, Plan
+from simulators.fleet.view import serve_metrics, summary, watch
+
+EXIT_RED = 1
+EXIT_VOID = 3
+
+T = TypeVar("T")
+
+app = typer.Typer()
+
+
+@app.command()
+def fleet(
+    target: Annotated[Path | None, typer.Option(help="The target file.")] = None,
+    devices: Annotated[int, typer.Option(min=1, help="How many devices.")] = 100,
+    commands: Annotated[int, typer.Option(min=0, help="How many commands to send, dealt over the devices in turn.")] = 0,
+    via: Annotated[str, typer.Option(help="How commands are sent: `rest` (the API) or `mqtt` (an operator's connection).")] = "rest",
+    rate: Annotated[float | None, typer.Option(min=0.1, help="Connects a second; without it as fast as they go.")] = None,
+    mix: Annotated[str, typer.Option(help="Behaviours and personalities by weight, as `firmware=70,slow=25,flaky=5`.")] = "",
+    link: Annotated[str, typer.Option(help=f"The link of all devices: {', '.join(LINKS_BYTES_PER_S)}.")] = "",
+    shard: Annotated[str, typer.Option(help="Which part of the devices is played here, as `1/4`.")] = "1/1",
+    churn: Annotated[float | None, typer.Option(min=1, help="Lose all connections at once, every so many seconds.")] = None,
+    hold: Annotated[float, typer.Option(min=0, help="Stay connected for so many seconds after the commands.")] = 0.0,
+    settle: Annotated[float, typer.Option(min=0, help="Wait at most so many seconds for what is on its way.")] = 60.0,
+    keep_alive: Annotated[int, typer.Option(min=0, max=65_535, help="Keep-alive in seconds.")] = 60,
+    clean_session: Annotated[bool, typer.Option("--clean-session", help="Connect with clean sessions.")] = False,
+    operator: Annotated[str, typer.Option(help="Client id and password of the operator's connection, as `ID:PASSWORD`.")] = "operator",
+    metrics_port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Serve /metrics on this port.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Which device behaves how; drawn and printed without it.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where ledger.json goes (default: reports/fleet-<time>).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON on stdout.")] = False,
+    merge_files: Annotated[list[Path] | None, typer.Option("--merge", help="Merge the ledgers of several processes instead.")] = None,
+) -> None:
+    """Connect virtual devices by the thousand, command them, and account for every command."""
+    if merge_files:
+        totals = merged_totals(merge_files)
+        typer.echo(json.dumps(totals.to_json(), indent=2))
+        raise typer.Exit(0 if totals.is_green else EXIT_RED)
+    if target is None:
+        raise ConfigurationError("--target", "", "", "is missing; `hil platform` prints the path of a target file")
+    if via not in ("rest", "mqtt"):
+        raise ConfigurationError("--via", "", "", f"{via!r} is neither rest nor mqtt")
+    ensure_open_files(devices)
+    operator_id, _, password = operator.partition(":")
+    plan = Plan(
+        devices=devices,
+        seed=SystemEntropy().integer(0, 2**31) if seed is None else seed,
+        commands=commands,
+        via=via,
+        rate_per_s=rate,
+        mix=usage("--mix", lambda: parse_mix(mix, link=link)),
+        shard=usage("--shard", lambda: parse_shard(shard)),
+        keep_alive_s=keep_alive,
+        clean_session=clean_session,
+        hold_s=hold,
+        churn_s=churn,
+        settle_s=settle,
+        operator_id=operator_id,
+        operator_password=password or None,
+    )
+    console = Console(stderr=True)
+    console.print(f"seed {plan.seed}, {plan.devices} devices, {plan.commands} commands via {plan.via}", highlight=False)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        outcome = runner.run(run_watched(FleetRun(plan, read_target(target).platform), console, metrics_port))
+    report(outcome, out, console, as_json=as_json)
+    if not outcome.totals.is_green:
+        raise typer.Exit(EXIT_RED)
+    if not outcome.is_complete:
+        raise typer.Exit(EXIT_VOID)
+
+
+async def run_watched(run: FleetRun, console: Console, metrics_port: int | None) -> Outcome:
+    """Runs to the end; a signal ends it early, but cleanly."""
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(signal_number, run.stop)
+    metrics = await serve_metrics(run, metrics_port) if metrics_port is not None else None
+    watching = asyncio.create_task(watch(run, console))
+    try:
+        return await run.run()
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        if metrics is not None:
+            await metrics.cleanup()
+
+
+def report(outcome: Outcome, out: Path | None, console: Console, *, as_json: bool) -> None:
+    """Writes the ledger and shows what came out."""
+    directory = out or Path("reports") / f"fleet-{rfc3339(SystemClock().utc_s()).replace(':', '')}"
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "ledger.json"
+    path.write_text(json.dumps(outcome.ledger.to_json() | {"run": outcome.figures}))
+    console.print(summary(outcome))
+    console.print(f"ledger: {path}", highlight=False)
+    figures = outcome.to_json()
+    if as_json:
+        typer.echo(json.dumps(figures))
+    else:
+        console.print(", ".join(f"{name} {value}" for name, value in outcome.figures.items()), highlight=False)
+
+
+def merged_totals(paths: list[Path]) -> Totals:
+    """The totals of several ledgers. Raises ConfigurationError where one cannot be read."""
+    ledgers = []
+    for path in paths:
+        try:
+            ledgers.append(Ledger.from_json(json.loads(path.read_bytes())))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(str(path), "", "", f"is no ledger: {error}") from error
+    return merge(ledgers).totals()
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Index and count of `I/N`. Raises ValueError unless 1 <= I <= N."""
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise ValueError(f"{text!r} is no shard; write it like 1/4")
+    return int(index), int(count)
+
+
+def usage(option: str, read: Callable[[], T]) -> T:
+    """What `read` gives. Raises ConfigurationError that names `option` where it finds the value wrong."""
+    try:
+        return read()
+    except ValueError as error:
+        raise ConfigurationError(option, "", "", str(error)) from error
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop's, where it exists: twice the connects a second."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop

@@ -1,0 +1,372 @@
+"""Thousands of devices in one process, and what they share: one keep-alive timer, a bounded number of connects at a time, one ledger.
+
+An idle device costs its machine, its socket and one place in the keep-alive queue, and nothing runs for it. Devices that connect, wait
+for their next attempt or download have a task or a timer as long as that lasts.
+"""
+
+import asyncio
+import hashlib
+import json
+import ssl
+from collections import deque
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from harness.entropy import Entropy
+from harness.mqtt.client_session import ClientSession, Duties
+from harness.mqtt.packets import Packet
+from harness.wire.commands import DOWNLOADS, download_key
+from harness.wire.topics import parse_control_topic
+from simulators.device.asyncio_device import broker_address
+from simulators.device.firmware import Message, PublishResult
+from simulators.device.flash import DownloadJob, Flash
+from simulators.device.personality import Cause, Effects, Notes, Personality
+from simulators.device.settings import DeviceSettings
+from simulators.device.transfer import carry_out
+from simulators.fleet.behaviour import Mix
+from simulators.fleet.device_line import DeviceLine
+from simulators.fleet.ledger import Ledger
+
+T = TypeVar("T")
+
+CORRELATION = "hil"
+"""The member of `data` that carries a command's correlation."""
+
+CONNECTS_AT_A_TIME = 128
+DEVICES_PER_ADDRESS = 25_000
+"""Connections from one source address to one server; Linux has about 28,000 ephemeral ports."""
+
+LEAVE_S_MAX = 10.0
+"""How long clean disconnects may take before the process ends all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One device of the target file."""
+
+    device_id: str
+    token: str
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the live view shows. `results`: acknowledged by the server; `latencies_s`: the last ones, from send to release."""
+
+    connected: int = 0
+    connects: int = 0
+    reconnects: int = 0
+    disconnects: int = 0
+    delivered: int = 0
+    results: int = 0
+    downloads_running: int = 0
+    downloads_done: int = 0
+    downloads_failed: int = 0
+    wrong_images: int = 0
+    latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
+
+
+class DiscardingStorage:
+    """Keeps no file contents: the machine's hash has judged them."""
+
+    def load(self) -> Flash | None:
+        return None
+
+    def save(self, flash: Flash) -> None: ...
+
+    def erase(self, area: str) -> None: ...
+
+    def append(self, area: str, data: bytes) -> None: ...
+
+    def sha256(self, area: str) -> str:
+        return ""
+
+
+class Fleet:
+    """The devices of one process. `connect`, then let operators send, then `settle` and `disconnect`."""
+
+    def __init__(
+        self,
+        *,
+        mqtt_url: str,
+        entropy: Entropy,
+        ledger: Ledger,
+        mix: Mix | None = None,
+        keep_alive_s: int = 60,
+        tls: ssl.SSLContext | None = None,
+        clean_session: bool = False,
+        images: frozenset[str] = frozenset(),
+    ) -> None:
+        """`images` are the SHA-256 digests that a downloaded image may have; empty: any. Raises ValueError for an unusable URL."""
+        self.ledger = ledger
+        self.counts = Counts()
+        self.lines: list[DeviceLine] = []
+        self._address = broker_address(mqtt_url)
+        self._settings = DeviceSettings.reference(device_id="", token="", mqtt_url=mqtt_url, keep_alive_s=keep_alive_s, tls=tls)
+        self._settings = replace(self._settings, keeps_session=False, result_qos=1, clean_session=clean_session)
+        self._entropy = entropy
+        self._mix = (mix or Mix()).deal(entropy.stream("mix"))
+        self._images = images
+        self._personalities: dict[str, Personality] = {}
+        self._loop = asyncio.get_running_loop()
+        self._tls = (tls or ssl.create_default_context()) if self._address[2] else None
+        self._due: deque[tuple[float, DeviceLine]] = deque()
+        self._pulse: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transfers: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._begun_s: dict[tuple[str, int], float] = {}
+        self._slots = asyncio.Semaphore(CONNECTS_AT_A_TIME)
+        self._progress = asyncio.Event()
+        self._is_leaving = False
+
+    # -------------------------------------------------------------------------------- connecting
+
+    def add(self, credentials: Sequence[Credentials]) -> None:
+        """Makes devices, not yet connected."""
+        for device in credentials:
+            behaviour = next(self._mix)
+            personality = self._with_bookkeeping(behaviour.personality)
+            rules = replace(self._settings.firmware, device_id=device.device_id)
+            settings = replace(self._settings, device_id=device.device_id, token=device.token, firmware=rules)
+            self.lines.append(DeviceLine(self, personality.tunes(settings), behaviour, personality))
+
+    async def connect(self, *, rate_per_s: float | None = None) -> None:
+        """Connects all devices, at most `rate_per_s` starts a second; returns when each is listening or had its first failure."""
+        started_s = self._loop.time()
+        for number, line in enumerate(self.lines):
+            if self._is_leaving:
+                break
+            if rate_per_s and (ahead_s := started_s + number / rate_per_s - self._loop.time()) > 0:
+                await asyncio.sleep(ahead_s)
+            await self._slots.acquire()
+            self._start(self._open(line, number))
+        for _ in range(CONNECTS_AT_A_TIME):
+            await self._slots.acquire()
+        for _ in range(CONNECTS_AT_A_TIME):
+            self._slots.release()
+
+    async def until_connected(self, deadline_s: float) -> bool:
+        """Waits until every device is listening; False where that did not happen by `deadline_s` of the loop's clock."""
+        while self.counts.connected < len(self.lines):
+            if not await self.progressed(deadline_s):
+                return False
+        return True
+
+    async def _open(self, line: DeviceLine, number: int) -> None:
+        """One connection; holds one of the connect slots, which it gives back."""
+        host, port, _ = self._address
+        try:
+            await self._loop.create_connection(lambda: line, host, port, ssl=self._tls, local_addr=self._source(number))
+        except OSError:
+            self._retry(line)
+        finally:
+            self._slots.release()
+
+    def _source(self, number: int) -> tuple[str, int] | None:
+        """Another source address in 127/8 for each 25,000 devices, where the server is on this machine."""
+        block = number // DEVICES_PER_ADDRESS
+        return (f"127.0.1.{block}", 0) if block and self._address[0] in ("127.0.0.1", "localhost") else None
+
+    def _retry(self, line: DeviceLine) -> None:
+        if self._is_leaving:
+            return
+        line.attempt += 1
+        wait_s = line.machine.settings.backoff_s(line.attempt, self._entropy)
+        if wait_s is not None:
+            self._loop.call_later(wait_s, self._reconnect, line)
+
+    def _reconnect(self, line: DeviceLine) -> None:
+        if not self._is_leaving and not line.is_open:
+            self._start(self._reopen(line))
+
+    async def _reopen(self, line: DeviceLine) -> None:
+        await self._slots.acquire()
+        self.counts.reconnects += 1
+        await self._open(line, self.lines.index(line) if len(self.lines) > DEVICES_PER_ADDRESS else 0)
+
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -------------------------------------------------------------------------------- what devices ask for
+
+    def now_s(self) -> float:
+        return self._loop.time()
+
+    def listening(self, line: DeviceLine) -> None:
+        self.counts.connected += 1
+        self.counts.connects += 1
+        keep_alive_s = line.machine.settings.keep_alive_s
+        if keep_alive_s:
+            self._due.append((self.now_s() + keep_alive_s / 2, line))
+            self._beat()
+        if line.behaviour.drops_every_s is not None:
+            drop_s = self._entropy.uniform(0.5, 1.5) * line.behaviour.drops_every_s
+            self._loop.call_later(drop_s, line.abort)
+        self._progress.set()
+
+    def lost(self, line: DeviceLine, *, was_listening: bool) -> None:
+        self.counts.connected -= was_listening
+        self.counts.disconnects += 1
+        self._progress.set()
+        if not self._is_leaving:
+            self._retry(line)
+
+    def later(self, line: DeviceLine, delay_s: float) -> None:
+        self._loop.call_later(delay_s, line.grace_over)
+
+    # -------------------------------------------------------------------------------- keep-alive
+
+    def _beat(self) -> None:
+        if self._pulse is None and self._due:
+            self._pulse = self._loop.call_at(self._due[0][0], self._keep_alive)
+
+    def _keep_alive(self) -> None:
+        """Pings the devices whose turn it is: all have the same keep-alive, so the queue is in the order of time."""
+        self._pulse = None
+        now_s = self.now_s()
+        while self._due and self._due[0][0] <= now_s:
+            _, line = self._due.popleft()
+            if not line.is_listening:
+                continue
+            half_s = line.machine.settings.keep_alive_s / 2
+            if now_s - line.last_sent_s >= half_s * 0.8:
+                line.keep_alive()
+            self._due.append((now_s + half_s, line))
+        self._beat()
+
+    # -------------------------------------------------------------------------------- the ledger's eyes
+
+    def _with_bookkeeping(self, personality: Personality) -> Personality:
+        """The personality, seen by the ledger when a message is released and when a download ends."""
+        if personality.name not in self._personalities:
+            seen = replace(personality, executes=partial(self._executes, personality), exchanges=partial(self._exchanges, personality))
+            self._personalities[personality.name] = seen
+        return self._personalities[personality.name]
+
+    def _executes(
+        self, personality: Personality, notes: Notes, settings: DeviceSettings, flash: Flash, cause: Cause, effects: Effects
+    ) -> Effects:
+        if isinstance(cause, Message):
+            self._released(settings.device_id, cause)
+        else:
+            self._ended(settings.device_id, cause, effects)
+        return personality.executes(notes, settings, flash, cause, effects)
+
+    def _exchanges(self, personality: Personality, notes: Notes, session: ClientSession, packet: Packet, duties: Duties) -> Duties:
+        self.counts.results += len(duties.completed)
+        return personality.exchanges(notes, session, packet, duties)
+
+    def _released(self, device_id: str, message: Message) -> None:
+        topic = parse_control_topic(message.topic)
+        if topic is None or topic.role != "control":
+            return
+        self.counts.delivered += 1
+        self._progress.set()
+        data = _json_object(message.payload)
+        if topic.command in DOWNLOADS:
+            url = data.get("url")
+            key = download_key(url) if isinstance(url, str) else None
+            latency_s = self.ledger.offered(_digest(key or ""), device_id=device_id, at_s=self.now_s())
+        else:
+            correlation = data.get(CORRELATION)
+            named = correlation if isinstance(correlation, str) else f"foreign:{message.topic}"
+            latency_s = self.ledger.delivered(named, at_s=self.now_s())
+        if latency_s is not None:
+            self.counts.latencies_s.append(latency_s)
+
+    def _ended(self, device_id: str, job: DownloadJob, effects: Effects) -> None:
+        """A download has its result: an image, or a reason."""
+        key = _digest(download_key(job.url) or "")
+        duration_s = self.now_s() - self._begun_s.pop((device_id, job.number), self.now_s())
+        for effect in effects:
+            if not isinstance(effect, PublishResult):
+                continue
+            if effect.body["success"]:
+                self.counts.downloads_done += 1
+                self.counts.wrong_images += bool(self._images) and effect.body["sha256"] not in self._images
+                self.ledger.downloaded(key, size_bytes=effect.body["size"], duration_s=duration_s)
+            else:
+                self.counts.downloads_failed += 1
+                self.ledger.download_failed(key, reason=effect.body["message"], duration_s=duration_s)
+        self._progress.set()
+
+    # -------------------------------------------------------------------------------- downloads
+
+    def download(self, line: DeviceLine, number: int) -> None:
+        self._begun_s[line.device_id, number] = self.now_s()
+        self._transfers[line.device_id, number] = task = self._loop.create_task(self._transfer(line, number))
+        task.add_done_callback(lambda _: self._transfers.pop((line.device_id, number), None))
+
+    def cancel(self, line: DeviceLine, number: int) -> None:
+        self._transfers[line.device_id, number].cancel()
+
+    async def _transfer(self, line: DeviceLine, number: int) -> None:
+        self.counts.downloads_running += 1
+        settings, speed = line.machine.settings, line.behaviour.bytes_per_s
+        try:
+            # The machine is asked for at each event: a reboot replaces it, and the new one does not know this download.
+            await carry_out(
+                settings.download,
+                lambda event: line.do(line.machine.downloading(number, event)),
+                DiscardingStorage(),
+                "",
+                tls=settings.tls,
+                bytes_per_s=speed,
+            )
+        finally:
+            self.counts.downloads_running -= 1
+
+    # -------------------------------------------------------------------------------- ending
+
+    async def settle(self, deadline_s: float, *, expected: int) -> bool:
+        """Waits until `expected` messages were released and no download runs; False where that did not happen by `deadline_s`."""
+        while self.counts.delivered < expected or self.counts.downloads_running:
+            if not await self.progressed(deadline_s):
+                return False
+        return True
+
+    async def progressed(self, deadline_s: float) -> bool:
+        """Waits for something to happen; False once `deadline_s` of the loop's clock has passed."""
+        self._progress.clear()
+        try:
+            async with asyncio.timeout_at(min(deadline_s, self.now_s() + 1.0)):
+                await self._progress.wait()
+        except TimeoutError:
+            return self.now_s() < deadline_s
+        return True
+
+    async def disconnect(self) -> None:
+        """All devices leave with a clean DISCONNECT."""
+        self._is_leaving = True
+        for task in [*self._tasks, *self._transfers.values()]:
+            task.cancel()
+        if self._pulse is not None:
+            self._pulse.cancel()
+        for number, line in enumerate(self.lines):
+            line.disconnect()
+            if number % 500 == 499:
+                await asyncio.sleep(0)
+        deadline_s = self.now_s() + LEAVE_S_MAX
+        while any(line.is_open for line in self.lines) and await self.progressed(deadline_s):
+            pass
+
+
+def _json_object(payload: bytes) -> dict[str, object]:
+    try:
+        data = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _digest(key: str) -> str:
+    """What the ledger keeps in a key's place."""
+    return hashlib.sha256(key.encode()).hexdigest()[:24]
+
+
+def shard_of(items: Sequence[T], index: int, count: int) -> Iterator[T]:
+    """The part of `items` that shard `index` (from 1) of `count` plays; the parts are disjoint and cover all."""
+    return (item for number, item in enumerate(items) if number % count == index - 1)

@@ -1,0 +1,253 @@
+"""One run of a fleet: connect, send, settle, leave; and the figures that come out of it.
+
+Every phase ends early when `stop` is set (Ctrl-C), and the clean disconnects and the ledger follow all the same.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.bench.target import Platform, TargetDevice
+from harness.bench.tls import ssl_context
+from harness.entropy import SeededEntropy
+from harness.errors import ConfigurationError, ScenarioError
+from harness.wire.commands import CONFIGURATION, DOWNLOADS, permits
+from harness.wire.files import FileType
+from simulators.fleet.behaviour import Mix
+from simulators.fleet.capacity import resident_bytes
+from simulators.fleet.device_line import DeviceLine
+from simulators.fleet.fleet import CORRELATION, Credentials, Fleet, shard_of
+from simulators.fleet.ledger import Ledger, Totals, download_correlation
+from simulators.fleet.operators import MqttOperator, Operator, Order, RestOperator
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run does. Times in seconds. `via` is `rest` or `mqtt`; `shard` is (index from 1, count)."""
+
+    devices: int
+    seed: int
+    commands: int = 0
+    via: str = "rest"
+    rate_per_s: float | None = None
+    mix: Mix = field(default_factory=Mix)
+    shard: tuple[int, int] = (1, 1)
+    keep_alive_s: int = 60
+    clean_session: bool = False
+    hold_s: float = 0.0
+    churn_s: float | None = None
+    connect_s: float = 120.0
+    settle_s: float = 60.0
+    late_after_s: float = 10.0
+    operator_id: str = "operator"
+    operator_password: str | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came out."""
+
+    ledger: Ledger
+    totals: Totals
+    figures: dict[str, Any]
+    is_complete: bool
+    """Whether every device was connected and the run was not cut short."""
+
+    def to_json(self) -> dict[str, Any]:
+        return self.figures | {"complete": self.is_complete, "ledger": self.totals.to_json()}
+
+
+class FleetRun:
+    """One run against one target. `fleet` is there for a live view as soon as `run` has begun."""
+
+    def __init__(self, plan: Plan, platform: Platform) -> None:
+        self.plan = plan
+        self.platform = platform
+        self.ledger = Ledger(late_after_s=plan.late_after_s)
+        self.fleet: Fleet | None = None
+        self.phase = "starting"
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ends the run cleanly and soon."""
+        self._stopping.set()
+
+    async def run(self) -> Outcome:
+        """Raises ConfigurationError where the target has too few devices, BenchError where it cannot be reached."""
+        loop = asyncio.get_running_loop()
+        chosen = self._chosen()
+        memory_before = resident_bytes()
+        self.fleet = fleet = self._make_fleet([Credentials(device.id, device.token) for device in chosen])
+        figures: dict[str, Any] = {"devices": len(chosen), "seed": self.plan.seed, "via": self.plan.via}
+        try:
+            self.phase = "connecting"
+            started_s = loop.time()
+            await self._unless_stopped(fleet.connect(rate_per_s=self.plan.rate_per_s))
+            await self._unless_stopped(fleet.until_connected(started_s + self.plan.connect_s))
+            figures |= self._connect_figures(loop.time() - started_s, resident_bytes() - memory_before)
+            is_complete = fleet.counts.connected == len(chosen)
+            churn = asyncio.create_task(self._churn()) if self.plan.churn_s else None
+            figures |= await self._command(chosen)
+            self.phase = "holding"
+            await self._unless_stopped(asyncio.sleep(self.plan.hold_s))
+            if churn is not None:
+                churn.cancel()
+            figures |= self._end_figures(resident_bytes() - memory_before)
+        finally:
+            self.phase = "leaving"
+            await fleet.disconnect()
+        return Outcome(self.ledger, self.ledger.totals(), figures, is_complete and not self._stopping.is_set())
+
+    # -------------------------------------------------------------------------------- phases
+
+    async def _command(self, chosen: Sequence[TargetDevice]) -> dict[str, Any]:
+        """Sends the commands and waits until what was accepted was released."""
+        assert self.fleet is not None
+        if not self.plan.commands or self._stopping.is_set():
+            return {"commands": 0, "deliveries_per_s": 0.0}
+        loop = asyncio.get_running_loop()
+        operator = await self._operator()
+        self.phase = "commanding"
+        started_s = loop.time()
+        try:
+            await self._unless_stopped(operator.send(self._orders(chosen, self.fleet.lines)))
+            self.phase = "settling"
+            await self._unless_stopped(self._settle())
+        finally:
+            await operator.close()
+        took_s = loop.time() - started_s
+        delivered = self.fleet.counts.delivered
+        return {"commands": self.plan.commands, "commands_s": round(took_s, 3), "deliveries_per_s": round(delivered / took_s, 1)}
+
+    async def _settle(self) -> None:
+        """Until the ledger lacks nothing that was accepted, or the time for it is over."""
+        assert self.fleet is not None
+        deadline_s = asyncio.get_running_loop().time() + self.plan.settle_s
+        totals = self.ledger.totals()
+        await self.fleet.settle(deadline_s, expected=totals.accepted - totals.not_owed)
+        while self.ledger.totals().lost and await self.fleet.progressed(deadline_s):
+            pass
+        # One more moment, in which a second copy would show itself, and in which the last results are acknowledged.
+        await asyncio.sleep(0.5)
+
+    async def _churn(self) -> None:
+        """Reconnect storms: all connections are lost at once, again and again."""
+        assert self.fleet is not None
+        while self.plan.churn_s:
+            await asyncio.sleep(self.plan.churn_s)
+            for line in self.fleet.lines:
+                line.abort()
+
+    async def _unless_stopped(self, work: Any) -> None:
+        """Awaits `work`, or gives it up when the run is to end."""
+        task = asyncio.ensure_future(work)
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+        finally:
+            stopping.cancel()
+            task.cancel()
+
+    # -------------------------------------------------------------------------------- what is sent
+
+    def _orders(self, chosen: Sequence[TargetDevice], lines: Sequence[DeviceLine]) -> Iterator[Order]:
+        """The commands, dealt over the devices in turn. Over MQTT there is no download: only a platform can issue a key."""
+        downloads: dict[str, int] = {}
+        for number in range(self.plan.commands):
+            device, line = chosen[number % len(chosen)], lines[number % len(chosen)]
+            if line.behaviour.command in DOWNLOADS and self.plan.via == "rest":
+                downloads[device.id] = downloads.get(device.id, 0) + 1
+                file_name = self._file_for(device)
+                correlation = download_correlation(device.id, downloads[device.id])
+                yield Order(correlation, device.project_id, device.id, line.behaviour.command, {"file_name": file_name})
+            else:
+                correlation = f"{self.plan.seed}-{self.plan.shard[0]}-{number}"
+                yield Order(correlation, device.project_id, device.id, CONFIGURATION, {CORRELATION: correlation, "sampling_rate": 60})
+
+    def _file_for(self, device: TargetDevice) -> str:
+        names = [file.name for file in self.platform.files if file.project_id == device.project_id and file.type is FileType.FIRMWARE]
+        if not names:
+            raise ScenarioError(f"the target file names no firmware of project {device.project_id}, which the mix wants to download")
+        return names[0]
+
+    async def _operator(self) -> Operator:
+        tls = ssl_context(self.platform.tls)
+        if self.plan.via == "rest":
+            platform = self.platform
+            return RestOperator(
+                self.ledger, api_url=platform.api_url, api_key=platform.api_keys.full, tls=tls, headers=platform.http.headers
+            )
+        operator = MqttOperator(
+            self.ledger,
+            mqtt_url=self.platform.mqtt_url,
+            client_id=self.plan.operator_id,
+            password=self.plan.operator_password,
+            tls=tls,
+        )
+        await operator.open()
+        return operator
+
+    # -------------------------------------------------------------------------------- who takes part
+
+    def _chosen(self) -> list[TargetDevice]:
+        able = [entry for entry in self.platform.devices if entry.kind.takes_commands and _is_unrestricted(entry)]
+        mine = list(shard_of(able, *self.plan.shard))
+        if len(mine) < self.plan.devices:
+            problem = (
+                f"{len(mine)} devices take all commands in this shard, not {self.plan.devices}; `hil platform --provision N` makes more"
+            )
+            raise ConfigurationError("target file", "platform.devices", "", problem)
+        # The last ones are those of `--provision`; the first are for certification.
+        return mine[len(mine) - self.plan.devices :]
+
+    def _make_fleet(self, credentials: Sequence[Credentials]) -> Fleet:
+        fleet = Fleet(
+            mqtt_url=self.platform.mqtt_url,
+            entropy=SeededEntropy(f"fleet/{self.plan.seed}/{self.plan.shard[0]}"),
+            ledger=self.ledger,
+            mix=self.plan.mix,
+            keep_alive_s=self.plan.keep_alive_s,
+            tls=ssl_context(self.platform.tls),
+            clean_session=self.plan.clean_session,
+        )
+        fleet.add(credentials)
+        return fleet
+
+    # -------------------------------------------------------------------------------- figures
+
+    def _connect_figures(self, took_s: float, memory_bytes: int) -> dict[str, Any]:
+        assert self.fleet is not None
+        connected = self.fleet.counts.connected
+        return {
+            "connected": connected,
+            "connect_s": round(took_s, 3),
+            "connects_per_s": round(connected / took_s, 1) if took_s else 0.0,
+            "memory_per_device_bytes": round(memory_bytes / connected) if connected else 0,
+        }
+
+    def _end_figures(self, memory_bytes: int) -> dict[str, Any]:
+        assert self.fleet is not None
+        counts = self.fleet.counts
+        return {
+            "delivered": counts.delivered,
+            "results": counts.results,
+            "reconnects": counts.reconnects,
+            "downloads": {"done": counts.downloads_done, "failed": counts.downloads_failed, "wrong_images": counts.wrong_images},
+            "latency_ms": {f"p{percent}": quantile_ms(counts.latencies_s, percent) for percent in (50, 95, 99)},
+            "memory_per_device_after_bytes": round(memory_bytes / max(1, counts.connected)),
+        }
+
+
+def quantile_ms(latencies_s: Sequence[float], percent: int) -> float | None:
+    """The latency in milliseconds that `percent` of all do not exceed; None where there is none."""
+    if not latencies_s:
+        return None
+    ordered = sorted(latencies_s)
+    return round(ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1000, 1)
+
+
+def _is_unrestricted(device: TargetDevice) -> bool:
+    return all(permits(device.allowed_commands, command) for command in (CONFIGURATION, *DOWNLOADS))

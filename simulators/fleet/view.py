@@ -1,0 +1,104 @@
+"""What is seen of a run: a live table where there is a terminal, plain lines elsewhere; metrics for Prometheus; one screen at the end."""
+
+import asyncio
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from simulators.fleet.capacity import resident_bytes
+from simulators.fleet.run import FleetRun, Outcome, quantile_ms
+
+LOOK_S = 0.5
+PLAIN_LOOK_S = 5.0
+
+
+async def watch(run: FleetRun, console: Console) -> None:
+    """Shows the run until it is cancelled."""
+    if not console.is_terminal:
+        while True:
+            await asyncio.sleep(PLAIN_LOOK_S)
+            console.print(", ".join(f"{name} {value}" for name, value in figures(run)), highlight=False)
+    with Live(console=console, refresh_per_second=4) as live:
+        while True:
+            live.update(table(run))
+            await asyncio.sleep(LOOK_S)
+
+
+def figures(run: FleetRun) -> list[tuple[str, str]]:
+    """Names and values of the live view."""
+    if run.fleet is None:
+        return [("phase", run.phase)]
+    counts = run.fleet.counts
+    latencies = [f"{quantile_ms(counts.latencies_s, percent) or 0:.0f}" for percent in (50, 95, 99)]
+    return [
+        ("phase", run.phase),
+        ("connected", f"{counts.connected}/{len(run.fleet.lines)}"),
+        ("sent", str(len(run.ledger.entries))),
+        ("delivered", str(counts.delivered)),
+        ("results", str(counts.results)),
+        ("downloads in flight", str(counts.downloads_running)),
+        ("downloads done", str(counts.downloads_done)),
+        ("p50/p95/p99 ms", "/".join(latencies)),
+        ("reconnects", str(counts.reconnects)),
+        ("memory MiB", f"{resident_bytes() / 2**20:.0f}"),
+    ]
+
+
+def table(run: FleetRun) -> Table:
+    """The live view as a table."""
+    view = Table(title="fleet", show_header=False)
+    for name, value in figures(run):
+        view.add_row(name, value)
+    return view
+
+
+def summary(outcome: Outcome) -> Table:
+    """The ledger on one screen."""
+    view = Table(title="ledger", show_header=False)
+    totals = outcome.totals
+    red = {"duplicated", "lost", "unexpected"}
+    for name, value in totals.to_json().items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            style = ("red" if value else "green") if name in red else ""
+            view.add_row(name, f"[{style}]{value}[/{style}]" if style else str(value))
+    for name, correlations in totals.named.items():
+        view.add_row(f"{name}: which", "\n".join(correlations[:10]))
+    return view
+
+
+async def serve_metrics(run: FleetRun, port: int) -> web.AppRunner:
+    """`/metrics` on the loopback address; the caller cleans the runner up."""
+
+    async def metrics(request: web.Request) -> web.Response:
+        return web.Response(body=_metrics(run), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    application = web.Application()
+    application.router.add_get("/metrics", metrics)
+    runner = web.AppRunner(application, handle_signals=False)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    return runner
+
+
+def _metrics(run: FleetRun) -> bytes:
+    registry = CollectorRegistry()
+    if run.fleet is not None:
+        counts = run.fleet.counts
+        values = {
+            "devices": len(run.fleet.lines),
+            "connected": counts.connected,
+            "commands_sent": len(run.ledger.entries),
+            "commands_delivered": counts.delivered,
+            "results_acknowledged": counts.results,
+            "downloads_running": counts.downloads_running,
+            "downloads_done": counts.downloads_done,
+            "downloads_failed": counts.downloads_failed,
+            "reconnects": counts.reconnects,
+            "resident_bytes": resident_bytes(),
+        }
+        for name, value in values.items():
+            Gauge(f"hil_fleet_{name}", name.replace("_", " "), registry=registry).set(value)
+    return generate_latest(registry)
