@@ -93,10 +93,12 @@ async def open_board(
     raw_log: BinaryIO | None = None,
     on_link_event: Callable[[LinkEvent, float], None] | None = None,
     patterns: Mapping[str, str] | None = None,
+    prepare: Callable[["OpenBoard"], None] | None = None,
 ) -> AsyncIterator[OpenBoard]:
     """Leases and opens a board, resets it where it can, and ends everything in the other order.
 
-    `state` is where an emulated board keeps its flash. Without `world` the whole line is console. Raises PortBusy, PortAbsent, BenchError.
+    `state` is where an emulated board keeps its flash. Without `world` the whole line is console. `prepare` is called before the board
+    runs, so that listeners miss nothing. Raises PortBusy, PortAbsent, BenchError.
     """
     async with contextlib.AsyncExitStack() as stack:
         lease = Lease(entry.identity, holder=holder)
@@ -108,6 +110,8 @@ async def open_board(
         reset = _reset(entry, line, emulator)
         link = await stack.enter_async_context(_link(entry, line, console, world, clock=clock, entropy=entropy, on_event=on_link_event))
         board = OpenBoard(entry, lease, line, console, link, reset, _power(entry, emulator), emulator)
+        if prepare is not None:
+            prepare(board)
         if emulator is not None:
             await emulator.resume()
         elif reset is not None:
