@@ -8,9 +8,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from harness.wire.commands import CONFIGURATION, REBOOT, RESET
 from simulators.world.record import KeyUse, Record
 
 LIVENESS_S_MAX = 1_800.0
+
+REBOOT_S_MAX = 10.0
+"""How long after the command the device may go down."""
 
 # A request that arrives this close to the end of a key's life may be judged either way: the platform reads its clock a moment later.
 _INSTANT_S = 0.005
@@ -167,17 +171,37 @@ def an_unused_key_works(record: Record) -> Iterator[str]:
 @_rule("DEV-12")
 def what_is_installed_is_what_was_offered(record: Record) -> Iterator[str]:
     """The image in use is one of the platform's, byte for byte."""
+    for state in (*record.states, *record.ends):
+        if state.image and state.image not in record.images:
+            yield f"{state.device} runs an image {state.image[:12]}… that nobody offered"
+        if state.image and state.area != state.image:
+            yield f"at {state.at_s:.3f} s {state.device} says it runs {state.image[:12]}… but its flash holds {state.area[:12]}…"
+
+
+@_rule("DEV-09")
+def the_last_configuration_is_in_force(record: Record) -> Iterator[str]:
+    """At the end each device has the configuration of the last command that set one."""
+    last = {item.device: item for item in record.executed if item.command in (CONFIGURATION, RESET)}
     for end in record.ends:
-        if end.image and end.image not in record.images:
-            yield f"{end.device} runs an image {end.image[:12]}… that nobody offered"
-        if end.image and end.area != end.image:
-            yield f"{end.device} says it runs {end.image[:12]}… but its flash holds {end.area[:12]}…"
+        effect = last.get(end.device)
+        expected = effect.number if effect is not None and effect.command == CONFIGURATION else 0
+        if end.configured != expected:
+            yield f"{end.device} has the configuration of command {end.configured}, the last one that it executed was {expected}"
+
+
+@_rule("DEV-25")
+def every_download_has_one_result(record: Record) -> Iterator[str]:
+    """Whatever came in between, each offer that a device took ends with success or failure, once."""
+    counts = Counter((item.device, item.key) for item in record.results)
+    for device, key in {(item.device, item.key): None for item in record.executed if item.key}:
+        if counts[device, key] != 1 and record.quiet_after_s is not None:
+            yield f"{device} gave {counts[device, key]} results for the offer with key {key}"
 
 
 @_rule("DLD-05")
 def an_undisturbed_download_completes(record: Record) -> Iterator[str]:
     """Where nothing but a step of the wall clock came in between, a served download is installed."""
-    served = {uses[0].key: uses[0] for uses in _uses_by_key(record).values() if len(uses) == 1 and uses[0].status == 200}
+    served = {use.key: use for use in record.uses if use.status == 200 and use.host == use.device}
     for result in record.results:
         use = served.get(result.key)
         if use is not None and not result.is_success and not _is_disturbed(record, result.device, use.at_s, result.at_s):
@@ -185,7 +209,9 @@ def an_undisturbed_download_completes(record: Record) -> Iterator[str]:
 
 
 def _is_disturbed(record: Record, device: str, from_s: float, to_s: float) -> bool:
-    """Whether a fault that a download may feel lasted into that time; a step of a wall clock is none."""
+    """Whether a fault that a download may feel lasted into that time, a step of a wall clock is none; or a reboot was asked for."""
+    if any(item.device == device and item.command == REBOOT and from_s - REBOOT_S_MAX <= item.at_s <= to_s for item in record.executed):
+        return True
     return any(
         fault.kind != "clock step" and fault.host in (device, "server") and fault.at_s <= to_s and fault.until_s >= from_s
         for fault in record.faults

@@ -49,10 +49,11 @@ _SHAPES = {LinkName.LAN: LAN, LinkName.WIFI: WIFI, LinkName.LTE_M: LTE_M, LinkNa
 class Host:
     """A machine of the world: its link, its clock error, whether it has power."""
 
-    __slots__ = ("down_free_s", "entropy", "extra_latency_s", "is_powered", "name", "shape", "skew_s", "up_free_s")
+    __slots__ = ("address", "down_free_s", "entropy", "extra_latency_s", "is_powered", "name", "shape", "skew_s", "up_free_s")
 
-    def __init__(self, name: str, shape: LinkShape, entropy: SeededEntropy, *, skew_s: float = 0.0) -> None:
+    def __init__(self, name: str, address: str, shape: LinkShape, entropy: SeededEntropy, *, skew_s: float = 0.0) -> None:
         self.name = name
+        self.address = address  # from where its connections come
         self.shape = shape
         self.entropy = entropy
         self.skew_s = skew_s  # seconds by which this host's wall clock is ahead

@@ -139,6 +139,7 @@ class SimulatedNetwork:
         self._places = entropy.stream("places")
         self._hosts: dict[str, Host] = {}
         self._names: dict[str, str] = {}
+        self._names_by_address: dict[str, str] = {}
         self._listeners: dict[int, SimulatedServer] = {}
         self._tokens: dict[socket.socket, Address] = {}
         self._partitions: list[Partition] = []
@@ -151,12 +152,19 @@ class SimulatedNetwork:
         """The host of that name, made when it is new (on a LAN). `shape` and `skew_s` change it."""
         host = self._hosts.get(name)
         if host is None:
-            host = self._hosts[name] = Host(name, LAN, self._entropy.stream(f"host/{name}"))
+            number = len(self._hosts) + 1
+            address = f"172.{16 + number // 62_500}.{number // 250 % 250}.{number % 250 + 1}"
+            host = self._hosts[name] = Host(name, address, LAN, self._entropy.stream(f"host/{name}"))
+            self._names_by_address[address] = name
         if shape is not None:
             host.shape = shape
         if skew_s is not None:
             host.skew_s = skew_s
         return host
+
+    def name_at(self, address: str) -> str:
+        """The host whose connections come from that address; "" where there is none."""
+        return self._names_by_address.get(address, "")
 
     def address_of(self, name: object) -> str:
         """The address that a name resolves to."""
@@ -236,7 +244,7 @@ class SimulatedNetwork:
         server = self._listener_at(address)
         number = next(self._connection_numbers)
         name = CURRENT_HOST.get()
-        client_address = (f"172.{16 + number // 62_500}.{number // 250 % 250}.{number % 250 + 1}", next(self._ports))
+        client_address = (self.host(name).address, next(self._ports))
         here = contextvars.copy_context()
         there = server.context.copy()
         client = SimulatedTransport(self, number, "c", self.host(name), here, {"sockname": client_address, "peername": address})

@@ -34,9 +34,10 @@ class Executed:
 
 @dataclass(slots=True)
 class KeyUse:
-    """A request for a download, as the platform's door saw it; `device` is the device whose token it carried."""
+    """A request for a download, as the platform's door saw it: from `host`, with the token of `device`."""
 
     key: str
+    host: str
     device: str
     at_s: float
     utc_s: float
@@ -46,7 +47,7 @@ class KeyUse:
 
 @dataclass(frozen=True, slots=True)
 class DownloadResult:
-    """A device has finished a download job."""
+    """A device has finished with an offer, or has refused it at once."""
 
     at_s: float
     device: str
@@ -56,13 +57,18 @@ class DownloadResult:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceEnd:
-    """A device when the run ends. `image` and `area` are hashes: what the record says is in use, and what is really there."""
+class DeviceState:
+    """A device when it gets its power back, and when the run ends. Hashes: `image` is what it says is in use, `area` what is really there.
 
+    `configured` is the number of the command that the configuration in force came with, 0 for the factory's.
+    """
+
+    at_s: float
     device: str
     is_connected: bool
     jobs: int
     results_owed: int
+    configured: int
     image: str
     area: str
 
@@ -85,7 +91,8 @@ class Record:
     executed: list[Executed] = field(default_factory=list)
     uses: list[KeyUse] = field(default_factory=list)
     results: list[DownloadResult] = field(default_factory=list)
-    ends: list[DeviceEnd] = field(default_factory=list)
+    states: list[DeviceState] = field(default_factory=list)
+    ends: list[DeviceState] = field(default_factory=list)
     faults: list[Struck] = field(default_factory=list)
     images: set[str] = field(default_factory=set)
     server_errors: list[tuple[float, str, int]] = field(default_factory=list)

@@ -18,7 +18,7 @@ from simulators.world.world import World
 
 REFERENCE = SystemKind()
 
-IMAGE_BYTES = 20_000
+_IMAGE_BYTES = (1_000, 20_000, 60_000, 150_000)  # one of them is drawn
 _CONNECT_S_MAX = 300.0
 _QUIET_POLL_S = 5.0
 _RUN_S_MAX = 4 * 3600.0  # beside the plan's own minutes
@@ -43,7 +43,7 @@ class Outcome:
         return "fail" if self.findings else "pass"
 
 
-def simulate(plan: Plan, kind: SystemKind = REFERENCE, *, image_bytes: int = IMAGE_BYTES) -> Outcome:
+def simulate(plan: Plan, kind: SystemKind = REFERENCE) -> Outcome:
     """Runs the plan in a world of its own. The same plan and kind give the same digest, in every process."""
     provisioned_state(plan.devices)
     record = Record()
@@ -51,7 +51,7 @@ def simulate(plan: Plan, kind: SystemKind = REFERENCE, *, image_bytes: int = IMA
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     with world:
         try:
-            world.run(SERVER, _phases(world, plan, kind, record, image_bytes), within_s=plan.minutes * 60 + _RUN_S_MAX)
+            world.run(SERVER, _phases(world, plan, kind, record), within_s=plan.minutes * 60 + _RUN_S_MAX)
         except WorldStopped as error:
             record.stopped = str(error)
         steps, virtual_s = world.loop.steps, world.now_s
@@ -60,8 +60,9 @@ def simulate(plan: Plan, kind: SystemKind = REFERENCE, *, image_bytes: int = IMA
     return Outcome(plan, digest, tuple(judge(record)), record, tuple(world.trace.last_lines()), virtual_s, steps, world.late_imports)
 
 
-async def _phases(world: World, plan: Plan, kind: SystemKind, record: Record, image_bytes: int) -> None:
+async def _phases(world: World, plan: Plan, kind: SystemKind, record: Record) -> None:
     draw_links(world, plan.devices)
+    image_bytes = world.entropy.stream("image size").choice(_IMAGE_BYTES)
     system = SimulatedSystem(world, kind, record, devices=plan.devices, image_bytes=image_bytes)
     try:
         await system.start()

@@ -34,7 +34,7 @@ from simulators.platform.observation import HeaderFields, SeenRequest
 from simulators.platform.platform import PlatformSettings, ReferencePlatform
 from simulators.platform.rules import REFERENCE as REFERENCE_RULES
 from simulators.platform.rules import Rules
-from simulators.world.record import DeviceEnd, DownloadResult, Executed, KeyUse, Record
+from simulators.world.record import DeviceState, DownloadResult, Executed, KeyUse, Record
 from simulators.world.world import World
 
 Executes: TypeAlias = Callable[[Notes, DeviceSettings, Flash, Cause, tuple[Effect, ...]], tuple[Effect, ...]]
@@ -55,6 +55,13 @@ def same_clock(clock: Clock) -> Clock:
     return clock
 
 
+class Flashware(MemoryStorage):
+    """A device's flash that is told when the power goes, so that planted ones can lose what they had not written."""
+
+    def power_lost(self) -> None:
+        """What is not saved by now never will be."""
+
+
 @dataclass(frozen=True, slots=True)
 class SystemKind:
     """A system to simulate. The defaults are the right one; `planted` has wrong ones. `finds` names rules that must catch it."""
@@ -64,7 +71,7 @@ class SystemKind:
     finds: tuple[str, ...] = ()
     rules: Rules = field(default_factory=lambda: REFERENCE_RULES)
     personality: Personality = REFERENCE_DEVICE
-    storage: Callable[[], MemoryStorage] = MemoryStorage
+    storage: Callable[[], Flashware] = Flashware
     clock: Callable[[Clock], Clock] = same_clock
     tamper: Callable[[ReferencePlatform], None] = same_platform
 
@@ -132,7 +139,8 @@ class Doorkeeper:
         if request.endpoint != "download":
             return
         device = self._names.get(request.device_id, request.device_id)
-        use = KeyUse(download_key(request.url) or "", device, self._world.now_s, self._world.clock.utc_s())
+        host = self._world.network.name_at(request.peer)
+        use = KeyUse(download_key(request.url) or "", host, device, self._world.now_s, self._world.clock.utc_s())
         self._uses[exchange] = use
         self._record.uses.append(use)
 
@@ -173,6 +181,8 @@ class Station:
         if self._task is not None:
             return
         self._world.network.power_on(self.name)
+        if self.storage.flash is not None:
+            self._record.states.append(self.state(is_connected=False))
         entropy = self._world.entropy.stream(f"{self.name}/{self._world.now_s}")
         self.program = AsyncioDevice(self._settings, entropy=entropy, storage=self.storage, personality=self._personality)
         self._task = self._world.spawn(self.name, self.program.run())
@@ -183,20 +193,22 @@ class Station:
             self._world.network.power_off(self.name)
             self._task.cancel()
             self._task = None
+            self.storage.power_lost()
 
-    def end(self, *, is_connected: bool) -> DeviceEnd:
-        """What can be seen of the device now."""
+    def state(self, *, is_connected: bool) -> DeviceState:
+        """What can be seen of the device now; of its flash not by the storage's own word: a planted one lies."""
         flash = self.storage.flash or Flash()
         image = flash.firmware.current
-        # Not the storage's own word: a planted one lies.
         content = self.storage.areas.get(area_name(FileType.FIRMWARE, flash.firmware.in_use), b"")
-        return DeviceEnd(
-            self.name,
-            is_connected,
-            len(flash.jobs),
-            len(flash.session.outgoing),
-            image.sha256 if image else "",
-            hashlib.sha256(content).hexdigest() if image else "",
+        return DeviceState(
+            at_s=self._world.now_s,
+            device=self.name,
+            is_connected=is_connected,
+            jobs=len(flash.jobs),
+            results_owed=len(flash.session.outgoing),
+            configured=flash.configuration.get("number", 0),
+            image=image.sha256 if image else "",
+            area=hashlib.sha256(content).hexdigest() if image else "",
         )
 
     def _note(self, executes: Executes) -> Executes:
@@ -226,6 +238,9 @@ class Station:
         ends_utc_s = datetime.fromisoformat(offer.expires_at).timestamp()
         key = download_key(offer.url) or ""
         self._record.executed.append(Executed(self._world.now_s, self.name, topic.command, 0, key, ends_utc_s))
+        for effect in effects:
+            if isinstance(effect, PublishResult):  # refused at once: too many downloads wait
+                self._record.results.append(DownloadResult(self._world.now_s, self.name, key, False, str(effect.body.get("message"))))
         self.on_offer(self, offer.url, ends_utc_s)
 
     def _note_result(self, job: DownloadJob, effects: tuple[Effect, ...]) -> None:
@@ -301,10 +316,10 @@ class SimulatedSystem:
         await self.platform.restart()
         self.kind.tamper(self.platform)
 
-    def ends(self) -> list[DeviceEnd]:
+    def ends(self) -> list[DeviceState]:
         """Every device as it is now; whether it is connected, by the broker's word."""
         connected = self.platform.broker.connected_clients() or frozenset()
-        return [station.end(is_connected=station.device.id in connected) for station in self.stations]
+        return [station.state(is_connected=station.device.id in connected) for station in self.stations]
 
     def pending(self) -> list[str]:
         """What is owed and not done yet."""

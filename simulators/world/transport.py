@@ -41,6 +41,7 @@ class SimulatedTransport(asyncio.Transport):
     __slots__ = (
         "_drain_waiter",
         "_high",
+        "_is_resuming",
         "_low",
         "_paused_writing",
         "_protocol",
@@ -85,6 +86,7 @@ class SimulatedTransport(asyncio.Transport):
         self._unread: collections.deque[bytes | None] = collections.deque()
         self._reading_paused = False
         self._paused_writing = False
+        self._is_resuming = False
         self._drain_waiter: asyncio.Future[None] | None = None
         self._high = _HIGH_WATER_BYTES
         self._low = _LOW_WATER_BYTES
@@ -190,8 +192,8 @@ class SimulatedTransport(asyncio.Transport):
         chunk_bytes = self._chunk_bytes()
         while self._queue and self.chunk_in_flight_bytes < 2 * chunk_bytes and not self.is_lost and not self.peer._is_full():
             self._launch(self._next_chunk(chunk_bytes))
-        if self._paused_writing and self.queued_bytes <= self._low and not self.is_lost:
-            self._paused_writing = False
+        if self._paused_writing and self.queued_bytes <= self._low and not self._is_resuming and not self.is_lost:
+            self._is_resuming = True
             self.network.loop.call_soon(self._resume_writing, context=self.context)
         if self.closing and not self._queue and not self.is_lost:
             self.lose(None)
@@ -312,8 +314,11 @@ class SimulatedTransport(asyncio.Transport):
             self.peer._pump()
 
     def _resume_writing(self) -> None:
-        if self.is_lost:
+        # A step later, so in the protocol's own context; until then it counts as paused.
+        self._is_resuming = False
+        if self.is_lost or self.queued_bytes > self._high:
             return
+        self._paused_writing = False
         self._protocol.resume_writing()
         self._wake_drain_waiter()
 

@@ -108,7 +108,7 @@ class Workload:
         """One command to each device: it lives and listens."""
         headers = {"Authorization": f"Bearer {self._system.platform.secrets.api_key('full')}"}
         async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=_ANSWER_S_MAX)) as session:
-            await asyncio.gather(*(self._send(session, station, commands.CONFIGURATION) for station in self._system.stations))
+            await asyncio.gather(*(self._send(session, station, commands.SEND_CONFIGURATION) for station in self._system.stations))
 
     async def _operate(self, session: aiohttp.ClientSession, station: Station) -> None:
         for operation in draw_operations(self._world.entropy.stream(f"operations of {station.name}"), self._plan.minutes * 60):

@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from simulators.world.loop import Deadlock, DeadlinePassed, Livelock, LoopLimits
+from simulators.world.loop import DeadlinePassed, Deadlock, Livelock, LoopLimits
 from simulators.world.world import World
 
 

@@ -110,6 +110,41 @@ def test_a_slow_reader_makes_the_writer_wait(echo):
         assert world.run("server", on_device(world)) > 30
 
 
+class Watermarks(asyncio.Protocol):
+    """Notes pauses and resumptions, which must alternate."""
+
+    def __init__(self):
+        self.calls = []
+
+    def pause_writing(self):
+        self.calls.append("pause")
+
+    def resume_writing(self):
+        self.calls.append("resume")
+
+
+def test_pauses_and_resumptions_of_a_writer_alternate(echo):
+    async def main(world):
+        port = await echo(world)
+        transport, protocol = await world.loop.create_connection(Watermarks, "127.0.0.1", port)
+        transport.set_write_buffer_limits(high=4_000)
+        for _ in range(50):
+            transport.write(bytes(3_000))
+            await asyncio.sleep(0.9)
+        await asyncio.sleep(100)
+        transport.abort()
+        return protocol.calls
+
+    async def on_device(world):
+        return await world.spawn("dev-1", main(world))
+
+    with World(1) as world:
+        world.network.host("dev-1", SLOW)
+        calls = world.run("server", on_device(world))
+    assert calls == ["pause", "resume"] * (len(calls) // 2)
+    assert calls
+
+
 def test_connecting_where_nobody_listens_is_refused():
     async def main():
         with pytest.raises(ConnectionRefusedError):
