@@ -7,6 +7,7 @@ there the last write is the end.
 
 import asyncio
 import fcntl
+import os
 import socket
 import struct
 import termios
@@ -22,7 +23,9 @@ from simulators.platform.service import Download, Service
 from simulators.platform.shaping import Shaper
 
 CHUNK_BYTES = 64 * 1024
+FIRST_BYTES = 8 * 1024  # sent through aiohttp, with the head; the rest goes from file to socket inside the kernel
 WRITE_BUFFER_BYTES = 16 * 1024  # at most this much of a slow download waits in user space, beside one chunk
+KERNEL_CHUNK_BYTES = 1024 * 1024  # after so much, others get their turn
 _ACKNOWLEDGED_POLL_S = (0.0, 0.002, 0.01, 0.05, 0.25)
 
 TIME_IS_UP = "15 minutes are over"
@@ -45,12 +48,15 @@ async def bounded(transport: asyncio.Transport, clock: AdvanceableClock, limit_s
 class Bound:
     """The deadline of one transfer; `is_over` once it has struck."""
 
+    __slots__ = ("_at_s", "_clock", "_timer", "_transport", "is_over", "on_strike")
+
     def __init__(self, transport: asyncio.Transport, clock: AdvanceableClock, at_s: float) -> None:
         self._transport = transport
         self._clock = clock
         self._at_s = at_s
         self._timer: asyncio.TimerHandle | None = None
         self.is_over = False
+        self.on_strike: Callable[[], None] | None = None
 
     def look(self) -> None:
         """Strikes if it is time, and else looks again when it will be."""
@@ -59,6 +65,8 @@ class Bound:
         if left_s <= 0:
             self.is_over = True
             reset(self._transport)
+            if self.on_strike is not None:
+                self.on_strike()
         else:
             self._timer = asyncio.get_running_loop().call_later(left_s, self.look)
 
@@ -88,6 +96,62 @@ async def acknowledged(transport: asyncio.Transport) -> bool:
     return False
 
 
+async def _flushed(transport: asyncio.Transport) -> bool:
+    """Waits until nothing of the connection waits in user space; False where it ended before."""
+    attempt = 0
+    while not transport.is_closing():
+        if transport.get_write_buffer_size() == 0:
+            return True
+        await asyncio.sleep(_ACKNOWLEDGED_POLL_S[min(attempt, len(_ACKNOWLEDGED_POLL_S) - 1)])
+        attempt += 1
+    return False
+
+
+class Outlet:
+    """A descriptor of a connected socket into which files are sent. A context manager that closes it."""
+
+    __slots__ = ("_descriptor", "_has_given_up", "_loop", "_writable")
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._loop = asyncio.get_running_loop()
+        self._writable: asyncio.Future[None] | None = None
+        self._has_given_up = False
+
+    async def sendfile(self, source: int, size_bytes: int) -> int:
+        """Sends what fits of the next `size_bytes` of `source`, at least one; 0 at its end. Raises ConnectionError."""
+        await asyncio.sleep(0)
+        while not self._has_given_up:
+            try:
+                return os.sendfile(self._descriptor, source, None, size_bytes)
+            except BlockingIOError:
+                await self._until_writable()
+        raise ConnectionResetError(PEER_GONE)
+
+    async def _until_writable(self) -> None:
+        self._writable = self._loop.create_future()
+        self._loop.add_writer(self._descriptor, self._wake)
+        try:
+            await self._writable
+        finally:
+            self._loop.remove_writer(self._descriptor)
+
+    def _wake(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def give_up(self) -> None:
+        """Ends a `sendfile` that waits, and every later one."""
+        self._has_given_up = True
+        self._wake()
+
+    def __enter__(self) -> "Outlet":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
 def _unacknowledged_bytes(connection: socket.socket) -> int:
     answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
     return int.from_bytes(answer, "little")
@@ -104,6 +168,7 @@ class Transfer:
     shaper: Shaper | None
     fault: DownloadFault | None
     progress: Callable[[int], None] | None
+    bound: Bound
     sent_bytes: int = 0
     problem: str = ""
     _pacer: Shaper | None = field(default=None)
@@ -124,8 +189,9 @@ class Transfer:
         download.copy.seek(download.first)
         left = download.end - download.first
         held_back = 1 if download.must_claim and left else 0
+        passage = self._passage()
         while left > held_back:
-            data = download.copy.read(self._step_bytes(left - held_back))
+            data = download.copy.read(min(left - held_back, FIRST_BYTES) if passage else self._step_bytes(left - held_back))
             if not data:
                 self.problem = "the copy is shorter than its key says"
                 reset(self.transport)
@@ -133,6 +199,9 @@ class Transfer:
             left -= len(data)
             if not await self._send(data):
                 return
+            if passage is not None and left > held_back:
+                await self._pass_in_kernel(passage, left - held_back)
+                left = held_back
         if download.must_claim:
             await self._send_last(download.copy.read(held_back))
         if self.fault:
@@ -146,6 +215,32 @@ class Transfer:
             self.transport.write(bytes(fault.amount_bytes))  # below the HTTP writer, which would keep to the announced length
             self.problem = f"fault: {fault.amount_bytes} bytes more than announced"
             self.transport.close()
+
+    def _passage(self) -> socket.socket | None:
+        """The socket into which the kernel may copy the file by itself; None where bytes must pass through here, or there is no socket."""
+        if self.shaper or self.fault or self.transport.get_extra_info("sslcontext"):
+            return None
+        passage: socket.socket | None = self.transport.get_extra_info("socket")
+        return passage
+
+    async def _pass_in_kernel(self, passage: socket.socket, size_bytes: int) -> None:
+        """Sends the next `size_bytes` of the copy by sendfile: no buffer in user space, however slow the peer is (DLD-11)."""
+        copy = self.download.copy
+        assert copy is not None
+        if not await _flushed(self.transport):
+            raise ConnectionResetError(PEER_GONE)
+        # A second descriptor of the same socket: event loops do not lend out the one that a transport uses.
+        with Outlet(os.dup(passage.fileno())) as outlet:
+            self.bound.on_strike = outlet.give_up
+            while size_bytes:
+                sent = await outlet.sendfile(copy.fileno(), min(size_bytes, KERNEL_CHUNK_BYTES))
+                if sent == 0:
+                    raise ConnectionResetError("the copy is shorter than its key says")
+                size_bytes -= sent
+                self.sent_bytes += sent
+                if self.progress:
+                    self.progress(self.sent_bytes)
+            self.bound.on_strike = None
 
     async def _send_last(self, data: bytes) -> None:
         """Under `complete-delivery`: the last byte goes out only to a peer that has all the others, and only once."""

@@ -144,25 +144,26 @@ class Api:
             return
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         progress = (lambda sent_bytes: observer.progress(exchange, sent_bytes)) if observer else None
-        transfer = Transfer(response, transport, download, self._service, self._shaper(download), fault, progress)
         self._service.download_started(download)
         self.open_downloads += 1
+        sent_bytes, problem = 0, ""
         try:
             async with bounded(transport, self._clock, self._service.rules.keys.transfer_time_s_max) as bound:
+                shaper = self._shaper(download)
+                transfer = Transfer(response, transport, download, self._service, shaper, fault, progress, bound)
                 await response.prepare(request)
                 if observer:
                     observer.response(exchange, response.status, list(response.headers.items()))
                 await transfer.run()
-            if bound.is_over:
-                transfer.problem = TIME_IS_UP
+            sent_bytes, problem = transfer.sent_bytes, TIME_IS_UP if bound.is_over else transfer.problem
         except BaseException as error:
-            transfer.problem = transfer.problem or type(error).__name__
+            problem = type(error).__name__
             raise
         finally:
             self.open_downloads -= 1
-            self._service.download_ended(download, transfer.sent_bytes, transfer.problem)
+            self._service.download_ended(download, sent_bytes, problem)
             if observer:
-                observer.ended(exchange, transfer.sent_bytes, complete=not transfer.problem, body=b"", problem=transfer.problem)
+                observer.ended(exchange, sent_bytes, complete=not problem, body=b"", problem=problem)
 
     def _download_headers(self, download: Download) -> dict[str, str]:
         """Source: DLD-01, DLD-10."""
