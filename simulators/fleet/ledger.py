@@ -66,8 +66,9 @@ class Entry:
 
     def unexpected(self) -> int:
         """Deliveries that this send does not explain."""
-        explained = {Answer.REFUSED: 0, Answer.UNKNOWN: 1, Answer.ACCEPTED: self.deliveries}[self.answer]
-        return max(0, self.deliveries - explained)
+        if self.answer is Answer.ACCEPTED:
+            return 0
+        return max(0, self.deliveries - (self.answer is Answer.UNKNOWN))
 
     def is_late(self, limit_s: float) -> bool:
         """Whether it was delivered, but more than `limit_s` after it was sent."""
@@ -182,6 +183,10 @@ class Ledger:
         record.refused = reason if reason.startswith("HTTP status") else record.refused
         record.is_cut = not reason.startswith("HTTP status")
 
+    def last_delivery_s(self) -> float | None:
+        """The instant of the last delivery of a command that was sent from here; None where there was none."""
+        return max((entry.delivered_at_s for entry in self.entries.values() if entry.delivered_at_s is not None), default=None)
+
     # -------------------------------------------------------------------------------- the books
 
     def totals(self) -> Totals:
@@ -194,8 +199,9 @@ class Ledger:
             columns[column] += 1
             late += column is Column.DELIVERED_ONCE and entry.is_late(self.late_after_s)
             unexpected += entry.unexpected()
-            for red in _red_words(column, entry):
-                _name(named, red, f"{correlation} ({entry.command} to {entry.device_id})")
+            if column is not Column.DELIVERED_ONCE:
+                for red in _red_words(column, entry):
+                    _name(named, red, f"{correlation} ({entry.command} to {entry.device_id})")
         for correlation in self.strays:
             _name(named, "unexpected", correlation)
         return Totals(

@@ -116,7 +116,7 @@ class FleetRun:
             await self._unless_stopped(self._settle())
         finally:
             await operator.close()
-        took_s = loop.time() - started_s
+        took_s = max((self.ledger.last_delivery_s() or loop.time()) - started_s, 0.001)
         delivered = self.fleet.counts.delivered
         return {"commands": self.plan.commands, "commands_s": round(took_s, 3), "deliveries_per_s": round(delivered / took_s, 1)}
 

@@ -1,0 +1,214 @@
+"""A small fleet on the embedded broker, in virtual time and on sockets: what the ledger says is what happened."""
+
+import asyncio
+import json
+
+import pytest
+
+from harness.bench.target import Target
+from harness.entropy import SeededEntropy
+from harness.errors import ConfigurationError, TargetUnavailable
+from harness.faults import Drop, Duplicate, FaultPlan, PacketEvent, PacketFault
+from simulators.broker.embedded import EmbeddedBroker
+from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings
+from simulators.fleet.behaviour import BEHAVIOURS, Mix, parse_mix
+from simulators.fleet.command import parse_shard
+from simulators.fleet.fleet import Credentials, Fleet, shard_of
+from simulators.fleet.ledger import Ledger
+from simulators.fleet.run import FleetRun, Plan, quantile_ms
+from simulators.world.world import World
+
+
+def platform(mqtt_url, devices):
+    entries = [{"id": f"dev-{number}", "project_id": "p", "token": "t", "kind": "mqtt"} for number in range(devices)]
+    tables = {
+        "name": "bare",
+        "api_url": "http://127.0.0.1:1",
+        "mqtt_url": mqtt_url,
+        "api_keys": {"full": "k"},
+        "projects": [{"id": "p"}],
+        "devices": entries,
+    }
+    return Target.model_validate({"platform": tables}).platform
+
+
+async def run_fleet(*, meanwhile=None, **changes):
+    """A run against a broker of its own; `meanwhile(run, broker)` goes on beside it."""
+    broker = EmbeddedBroker(BrokerSettings(), AnyoneMayDoAnything())
+    await broker.start()
+    plan = Plan(**{"devices": 20, "seed": 1, "commands": 60, "via": "mqtt"} | changes)
+    run = FleetRun(plan, platform(broker.mqtt_url, 20))
+    beside = asyncio.create_task(meanwhile(run, broker)) if meanwhile else None
+    try:
+        outcome = await run.run()
+    finally:
+        if beside is not None:
+            beside.cancel()
+        await broker.stop()
+    return outcome
+
+
+def in_a_world(**changes):
+    with World(1) as world:
+        outcome = world.run("server", run_fleet(**changes), within_s=4000)
+        assert world.unhandled == []
+    return outcome
+
+
+def test_every_command_is_delivered_once_and_answered():
+    outcome = in_a_world()
+    assert outcome.is_complete
+    assert (outcome.totals.sent, outcome.totals.delivered_once) == (60, 60)
+    assert outcome.totals.is_green
+    assert outcome.figures["results"] == 60
+
+
+def test_the_same_on_real_sockets():
+    outcome = asyncio.run(run_fleet())
+    assert outcome.totals.is_green
+    assert outcome.figures["connected"] == 20
+
+
+def first_command(action):
+    """A fault plan for the first command on its way to each device."""
+    event = PacketEvent(packet="PUBLISH", sent_by="server", qos=2)
+    return FaultPlan(packets=(PacketFault(name="fault", at=event, action=action),))
+
+
+def faulty(plan):
+    """Puts the plan to work before the commands leave."""
+
+    async def meanwhile(run, broker):
+        broker.set_faults(plan)
+
+    return meanwhile
+
+
+def test_a_wrong_device_turns_the_ledger_red_and_the_ledger_names_the_commands():
+    outcome = in_a_world(mix=parse_mix("delivers-twice"), meanwhile=faulty(first_command(Duplicate(dup=True))))
+    assert (outcome.totals.duplicated, outcome.totals.delivered_once) == (20, 40)
+    assert len(outcome.totals.named["duplicated"]) == 20
+    assert outcome.totals.adds_up()
+
+
+def test_reference_devices_stay_green_under_the_same_duplicates():
+    outcome = in_a_world(meanwhile=faulty(first_command(Duplicate(dup=True))))
+    assert outcome.totals.is_green
+    assert outcome.totals.delivered_once == 60
+
+
+def test_a_broker_that_drops_commands_turns_the_ledger_red():
+    outcome = in_a_world(meanwhile=faulty(first_command(Drop())), settle_s=20.0)
+    assert (outcome.totals.lost, outcome.totals.delivered_once) == (20, 40)
+    assert outcome.totals.adds_up()
+
+
+def test_reconnect_storms_lose_nothing():
+    outcome = in_a_world(churn_s=1.0, hold_s=10.0)
+    assert outcome.figures["reconnects"] >= 20
+    assert outcome.totals.is_green
+
+
+def test_flaky_devices_come_back():
+    outcome = in_a_world(mix=parse_mix("flaky"), hold_s=120.0, commands=200)
+    assert outcome.figures["reconnects"] > 20
+    assert outcome.totals.is_green
+
+
+def test_keep_alive_is_kept_by_one_timer():
+    async def count_pings(run, broker):
+        await asyncio.sleep(30)
+        count_pings.disconnects = run.fleet.counts.disconnects
+
+    outcome = in_a_world(commands=0, hold_s=60.0, keep_alive_s=4, meanwhile=count_pings)
+    assert count_pings.disconnects == 0
+    assert outcome.is_complete
+
+
+def test_stop_ends_early_with_clean_disconnects_and_a_ledger_that_adds_up():
+    async def stop(run, broker):
+        await asyncio.sleep(1.0)
+        run.stop()
+
+    outcome = in_a_world(hold_s=1000.0, meanwhile=stop)
+    assert not outcome.is_complete
+    assert outcome.totals.adds_up()
+
+
+def test_too_few_devices_are_a_mistake_of_the_user():
+    with pytest.raises(ConfigurationError, match="--provision"):
+        asyncio.run(run_fleet(devices=21))
+
+
+def test_an_operator_without_a_broker_is_a_void_run():
+    async def stop_broker(run, broker):
+        while run.phase != "connecting":
+            await asyncio.sleep(0)
+
+    async def scenario():
+        run = FleetRun(Plan(devices=1, seed=1, commands=1, via="mqtt", connect_s=0.1), platform("mqtt://127.0.0.1:1", 1))
+        await run.run()
+
+    with pytest.raises(TargetUnavailable):
+        asyncio.run(scenario())
+
+
+def test_an_idle_device_has_no_task():
+    async def scenario():
+        broker = EmbeddedBroker(BrokerSettings(), AnyoneMayDoAnything())
+        await broker.start()
+        fleet = Fleet(mqtt_url=broker.mqtt_url, entropy=SeededEntropy(1), ledger=Ledger())
+        before = len(asyncio.all_tasks())
+        fleet.add([Credentials(f"dev-{number}", "t") for number in range(50)])
+        await fleet.connect()
+        assert await fleet.until_connected(asyncio.get_running_loop().time() + 10)
+        await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == before
+        await fleet.disconnect()
+        await broker.stop()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_shards_are_disjoint_and_cover_all(count):
+    items = list(range(20))
+    parts = [list(shard_of(items, index, count)) for index in range(1, count + 1)]
+    assert sorted(item for part in parts for item in part) == items
+
+
+def test_a_mix_is_dealt_by_weight_and_the_same_for_the_same_seed():
+    def names(seed):
+        deck = parse_mix("firmware=70,slow=25,flaky=5").deal(SeededEntropy(seed))
+        return [next(deck).name for _ in range(1000)]
+
+    assert names(1) == names(1)
+    assert names(1) != names(2)
+    assert 600 < names(1).count("firmware") < 800
+
+
+def test_a_mix_takes_personalities_and_a_link_for_all():
+    mix = parse_mix("delivers-twice=1,steady=9", link="nb-iot")
+    assert [behaviour.bytes_per_s for behaviour, _ in mix.parts] == [3000.0, 3000.0]
+    assert parse_mix("") == Mix(((BEHAVIOURS["steady"], 1),))
+
+
+@pytest.mark.parametrize("text", ["nonsense=1", "steady=0", "steady=x", "steady=1001"])
+def test_a_wrong_mix_is_refused(text):
+    with pytest.raises(ValueError, match=r"nonsense|weight"):
+        parse_mix(text)
+
+
+@pytest.mark.parametrize("text", ["0/1", "2/1", "a/b", "1", ""])
+def test_a_wrong_shard_is_refused(text):
+    with pytest.raises(ValueError, match="shard"):
+        parse_shard(text)
+
+
+def test_quantiles():
+    assert quantile_ms([0.001 * number for number in range(1, 101)], 50) == 51.0
+    assert quantile_ms([], 50) is None
+
+
+def test_the_figures_are_json():
+    assert json.loads(json.dumps(in_a_world().to_json()))["ledger"]["sent"] == 60
