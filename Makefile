@@ -12,7 +12,7 @@ PYTEST := $(BIN)/pytest
 PEERS  := mosquitto mosquitto-clients curl nginx qemu-system-arm firmware-microbit-micropython gcc-arm-none-eabi chromium tshark
 NODE_PEERS := tests/interop/node_modules
 
-.PHONY: help certify test lint format bench peers nightly mutants simulate load install install-dev clean
+.PHONY: help certify test lint format bench peers nightly mutants trace simulate load install install-dev clean
 
 help:
 	@echo "make certify    the built-in platform and device certify each other; the report package goes to reports/"
@@ -20,7 +20,8 @@ help:
 	@echo "make lint       ruff, mypy --strict, the import contracts"
 	@echo "make format     ruff mends what it can"
 	@echo "make peers      installs the third-party programs that the interop tests talk to (Debian, root)"
-	@echo "make mutants    the wrong platforms and devices: each must be caught by its requirement"
+	@echo "make mutants    the wrong platforms and devices: each must be caught by its requirement; PART=platform|device for one"
+	@echo "make trace      writes the table of requirements and checks into README"
 	@echo "make simulate   SEEDS=$(SEEDS) whole-system simulations in virtual time"
 	@echo "make load       the Locust scenarios against a reference platform, ending in a ledger"
 	@echo "make bench      measurements beside peers; PART=broker|platform|fleet|simulation for one"
@@ -74,10 +75,14 @@ format: $(VENV)/installed-dev
 
 # One test at a time, and what it prints goes to the terminal: a bench that shares its cores measures its neighbours.
 bench: $(VENV)/installed-dev
-	$(PYTEST) -m bench -s --timeout=3600 $(if $(PART),tests/bench/test_$(PART).py,tests)
+	$(PYTEST) -m bench -s --timeout=3600 $(if $(PART),-k $(PART))
 
 mutants: $(VENV)/installed-dev
-	$(PYTEST) -n $(JOBS) -m mutants --timeout=1800 -rA
+	$(PYTEST) -n $(JOBS) -m mutants --timeout=1800 -rA $(if $(PART),-k $(PART))
+
+# The table stands in README between two markers; a test compares it with the code.
+trace: $(VENV)/installed
+	$(BIN)/hil requirements --write README.md
 
 simulate: $(VENV)/installed
 	$(BIN)/hil simulate --seeds $(SEEDS)

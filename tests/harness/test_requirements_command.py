@@ -1,0 +1,82 @@
+"""`hil requirements`: the catalogue for readers, machines and README."""
+
+import json
+
+import pytest
+
+from harness import cli
+from harness.requirements import CATALOGUE
+from harness.requirements_command import BEGIN, END, judges_by_requirement, trace_table, with_table
+
+
+def hil(capsys, *arguments):
+    status = cli.run(["requirements", *arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_all_requirements_are_printed_when_none_is_named(capsys):
+    status, out, _ = hil(capsys)
+    assert status == 0
+    assert all(id_ in out for id_ in CATALOGUE)
+
+
+def test_a_row_is_printed_with_its_sub_ids_statement_and_reading(capsys):
+    _, out, _ = hil(capsys, "CMD-07")
+    assert "CMD-07a  MUST · P · C, D" in out
+    assert "our reading: the source names no tolerance" in out
+    assert "CMD-08" not in out
+
+
+def test_a_family_is_printed_whole(capsys):
+    _, out, _ = hil(capsys, "KEY", "--json")
+    assert {row["id"] for row in json.loads(out)} == {id_ for id_ in CATALOGUE if id_.startswith("KEY")}
+
+
+def test_json_holds_every_member(capsys):
+    (row,) = json.loads(hil(capsys, "KEY-07", "--json")[1])
+    assert row["level"] == "SHOULD"
+    assert row["hardening"] is True
+    assert row["sides"] == ["P"]
+    assert row["source"] == "I"
+    assert isinstance(row["checks"], list)
+
+
+def test_an_unknown_id_is_one_line_and_status_2(capsys):
+    status, out, err = hil(capsys, "CMD-99")
+    assert (status, out) == (2, "")
+    assert "CMD-99: is no id, row or family" in err
+
+
+def test_the_table_has_a_line_for_every_requirement():
+    judges = {id_: ["one", "two"] if id_ == "CMD-02" else [] for id_ in CATALOGUE}
+    lines = trace_table(judges).splitlines()
+    assert len(lines) == 2 + len(CATALOGUE)
+    assert "| CMD-02 | MUST | `one`, `two` |" in lines
+    assert "| KEY-07 | SHOULD (H) | – |" in lines
+
+
+def test_without_checks_nothing_is_judged():
+    assert set(judges_by_requirement({})) == set(CATALOGUE)
+
+
+def test_the_table_replaces_what_stood_between_its_markers():
+    text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    assert with_table(text, "new") == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+
+
+@pytest.mark.parametrize("text", ["", BEGIN, END])
+def test_a_file_without_markers_is_left_alone(capsys, tmp_path, text):
+    path = tmp_path / "page.md"
+    path.write_text(text)
+    status, _, err = hil(capsys, "--write", str(path))
+    assert status == 2
+    assert "markers" in err
+    assert path.read_text() == text
+
+
+def test_the_table_is_written_into_a_file(capsys, tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(f"{BEGIN}\n{END}\n")
+    assert hil(capsys, "--write", str(path))[0] == 0
+    assert "| KEY-02 | MUST |" in path.read_text()
