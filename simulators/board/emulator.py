@@ -136,14 +136,13 @@ class Emulator:
         raise BenchError("QEMU does not name the port of its serial line")
 
     async def _connect(self, socket: Path) -> QMPClient:
-        while self._process is not None and self._process.returncode is None:  # it opens this socket some time after it started
-            client = QMPClient(socket.parent.name)
-            try:
-                await client.connect(str(socket))
-            except QMPError:
-                await asyncio.sleep(0.01)
-            else:
-                return client
+        while self._process is not None and self._process.returncode is None:
+            if socket.exists():  # some time after it started; qemu-qmp logs each failed attempt as an error
+                client = QMPClient(socket.parent.name)
+                with contextlib.suppress(QMPError):
+                    await client.connect(str(socket))
+                    return client
+            await asyncio.sleep(0.01)
         said = await self._process.stdout.read() if self._process is not None and self._process.stdout is not None else b""
         raise BenchError(f"QEMU ended at once: {said.decode(errors='replace').strip() or 'no message'}")
 

@@ -6,7 +6,7 @@ timeline of the run.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -39,11 +39,14 @@ class BoardDevice:
         recorder: Recorder,
         lease_wait_s: float = 0.0,
         boot_pattern: str | None = None,
+        scope_of: Callable[[str], str] | None = None,
     ) -> None:
+        """`scope_of` names the scenario that is at work with a device: a board speaks outside of any scenario's task."""
         self._credentials, self._entry, self._state = credentials, entry, state
         self._clock, self._entropy, self._recorder = clock, entropy, recorder
         self._lease_wait_s = lease_wait_s
         self._patterns = {BOOT_EVENT: boot_pattern} if boot_pattern else {}
+        self.scope_of = scope_of
         self._boots = 0
         self._is_expected = True  # whether the next boot is our doing
         self._task: asyncio.Task[None] | None = None
@@ -128,7 +131,7 @@ class BoardDevice:
 
     def _watch(self, board: OpenBoard) -> None:
         """Before the board runs, so that its first line is seen too."""
-        board.console.on_line(self._record)
+        board.console.on_line(self._printed)
         if self._gateway is None:
             self._booting = asyncio.Event()
             board.console.on_event(self._heard)
@@ -144,7 +147,7 @@ class BoardDevice:
         for template in provision.lines:
             after_line = board.console.last_number
             text = template.format_map(fields)
-            self._recorder.record(SerialLine(self._credentials.device_id, "us", text))
+            self._record(SerialLine(self._credentials.device_id, "us", text))
             await board.console.write((text + provision.line_end).encode())
             if provision.expect:
                 deadline_s = asyncio.get_running_loop().time() + self._entry.answer_s
@@ -175,12 +178,30 @@ class BoardDevice:
         """A boot that is not our doing is a reboot: the device ended by itself, and well."""
         self._boots += 1
         if not self._is_expected:
-            self._recorder.record(DeviceExited(self._credentials.device_id, 0, by_us=False))
+            self._record(DeviceExited(self._credentials.device_id, 0, by_us=False))
         self._is_expected = False
-        self._recorder.record(DeviceStarted(self._credentials.device_id, self._boots))
+        self._record(DeviceStarted(self._credentials.device_id, self._boots))
 
-    def _record(self, line: ConsoleLine) -> None:
-        self._recorder.record(SerialLine(self._credentials.device_id, "board", line.text))
+    def _printed(self, line: ConsoleLine) -> None:
+        self._record(SerialLine(self._credentials.device_id, "board", line.text))
+
+    def _record(self, fact: SerialLine | DeviceStarted | DeviceExited) -> None:
+        scope = None if self.scope_of is None else self.scope_of(self._credentials.device_id)
+        self._recorder.record(fact, in_scope=scope)
 
     def _note(self, line: str) -> None:
-        self._recorder.record(SerialLine(self._credentials.device_id, "us", line))
+        self._record(SerialLine(self._credentials.device_id, "us", line))
+
+
+def board_maker(
+    entry: BoardEntry, *, state: Path, clock: Clock, entropy: Entropy, recorder: Recorder, boot_pattern: str | None = None
+) -> Callable[[Credentials], BoardDevice]:
+    """How a station makes its board once the credentials are known (`simulators.counterpart.station.MakeDevice`).
+
+    `entry` is `read_board(device_file, file.device.run.serial, name=…)`, or one of an inventory.
+    """
+
+    def make(credentials: Credentials) -> BoardDevice:
+        return BoardDevice(credentials, entry, state=state, clock=clock, entropy=entropy, recorder=recorder, boot_pattern=boot_pattern)
+
+    return make

@@ -279,12 +279,17 @@ static void continue_download(void) {
 
 /* ---- commands ---- */
 
-static void restart(const struct command *command, const char *message) {
-    console(message);
-    console("\n");
-    reply_with(command->number, command->name, 1, message);
+static void reboot(const struct command *command) {
+    console("rebooting\n");
+    reply_with(command->number, command->name, 1, "rebooting");
     is_reset_due = 1;
     reset_due_ms = clock_ms() + 2000;
+}
+
+static void restore_factory(const struct command *command) {
+    int is_kept = store_put(RECORD_CONFIGURATION, factory_configuration, sizeof factory_configuration - 1);
+    console("factory configuration restored\n");
+    reply_with(command->number, command->name, is_kept, is_kept ? "factory configuration restored" : "the flash did not take it");
 }
 
 static void execute(const struct command *command) {
@@ -302,11 +307,10 @@ static void execute(const struct command *command) {
     else if (is_equal(name, "download_firmware") || is_equal(name, "download_logo"))
         begin_download(command, value);
     else if (is_equal(name, "reboot"))
-        restart(command, "rebooting");
-    else if (is_equal(name, "reset")) {
-        store_put(RECORD_CONFIGURATION, factory_configuration, sizeof factory_configuration - 1);
-        restart(command, "factory configuration restored");
-    } else
+        reboot(command);
+    else if (is_equal(name, "reset"))
+        restore_factory(command);
+    else
         reply_with(command->number, name, 0, "unknown command");
 }
 
