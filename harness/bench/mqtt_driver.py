@@ -184,6 +184,7 @@ class _Line:
         self._waiting: dict[int, asyncio.Event] = {}
         self._number = recorder.next_number()
         self.end: str | None = None
+        self._is_leaving = False
         recorder.record(MqttOpened(self._number, device_id))
         self._reading = asyncio.create_task(self._read())
         self._pinging = asyncio.create_task(self._ping(operation.keep_alive_s))
@@ -243,7 +244,7 @@ class _Line:
             while self.end is None:
                 data = await self._reader.read(_READ_BYTES)
                 if not data:
-                    self._over("peer", "the connection was closed")
+                    self._over("us" if self._is_leaving else "peer", "the connection was closed")
                     return
                 for packet in self._decoder.feed(data):
                     self._take(packet, data)
@@ -251,7 +252,7 @@ class _Line:
             self._recorder.record(MqttMalformed(self._number, self._device_id, error.problem, error.statement, text_of(error.raw[:256])))
             self._over("us", f"malformed: {error}")
         except OSError as error:
-            self._over("peer", str(error) or type(error).__name__)
+            self._over("us" if self._is_leaving else "peer", str(error) or type(error).__name__)
 
     def _take(self, packet: Packet, data: bytes) -> None:
         """Records a packet, lets the session decide, and does what is due."""
@@ -314,6 +315,7 @@ class _Line:
     async def close(self, *, abruptly: bool) -> None:
         """Ends the connection from our side."""
         if self.end is None and not abruptly:
+            self._is_leaving = True
             self.send([Disconnect()])
             await self._flushed()
         self._over("us", "cut" if abruptly else "disconnected")

@@ -22,7 +22,14 @@ def _first_uses(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
         for attempt in life.own_attempts()[:1]:
             is_cut = attempt.ended is not None and attempt.ended.fact.closed_by in ("us", "fault")
             is_alone = not life.before(attempt) and not life.is_beside_others(attempt)
-            if is_alone and not is_cut and answered_or_hung_up(attempt) and life.age_bounds_s(history, attempt)[1] < KEY_LIFETIME_S / 2:
+            is_moved = attempt.ended is not None and history.advanced_s(attempt.asked.line, attempt.ended.line) > 0
+            if (
+                is_alone
+                and not is_moved
+                and not is_cut
+                and answered_or_hung_up(attempt)
+                and life.age_bounds_s(history, attempt)[1] < KEY_LIFETIME_S / 2
+            ):
                 yield life, attempt
 
 

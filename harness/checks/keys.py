@@ -58,7 +58,7 @@ def _refused_at(attempt: Exchange, age_s: float) -> Observation:
 def key_works_once(history: History) -> Iterator[Observation]:
     """After a successful use a key answers 401 for ever."""
     for life in key_lives(history):
-        done = next((attempt for attempt in life.attempts if attempt.is_delivered_whole and attempt.request.method == "GET"), None)
+        done = next((attempt for attempt in life.attempts if attempt.is_delivered_whole), None)
         if done is None or done.ended is None:
             continue
         for attempt in life.own_attempts():

@@ -178,7 +178,7 @@ def listed_name_can_be_commanded(history: History) -> Iterator[Observation]:
     for call in history.commands():
         if call.command not in DOWNLOADS or not answered_or_hung_up(call) or call.request.credential != "api-key:full":
             continue
-        name = (call.sent_json.get("data") or {}).get("file_name")
+        name = str((call.sent_json.get("data") or {}).get("file_name"))
         if (call.scope, call.request.project_id, DOWNLOADS[call.command].value, name) not in listed:
             continue
         if call.status == 200:

@@ -69,8 +69,8 @@ class Exchange:
 
     @property
     def is_delivered_whole(self) -> bool:
-        """Whether a 200 came with its whole body."""
-        return self.status == 200 and self.ended is not None and self.ended.fact.complete
+        """Whether a 200 came with its whole body; a HEAD delivers none."""
+        return self.request.method != "HEAD" and self.status == 200 and self.ended is not None and self.ended.fact.complete
 
     def header(self, name: str) -> str | None:
         """The response header of that name (case-insensitive; several are joined with a comma), or None."""

@@ -1,5 +1,11 @@
-"""Questions to a platform, one module per requirement family. Importing this package registers them (entry point `hil.scenarios`)."""
+"""Questions to a platform, one module per requirement family. Importing this package registers them (entry point `hil.scenarios`).
 
-from scenarios.platform import commands, downloads, keys, lists
+The lists come first, as a wrong platform may lose files by downloads; what could get us banned comes last.
+"""
 
-__all__ = ["commands", "downloads", "keys", "lists"]
+from scenarios.platform import lists  # isort: skip
+from scenarios.platform import commands  # isort: skip
+from scenarios.platform import downloads, keys, transfers  # isort: skip
+from scenarios.platform import delivery  # isort: skip
+
+__all__ = ["commands", "delivery", "downloads", "keys", "lists", "transfers"]

@@ -1,13 +1,16 @@
 """Questions about commands: which are accepted, what arrives, and what is refused without a trace."""
 
+import json
 from typing import Any
 
-from harness.operations import Call, Connect, Disconnect, Receive
+from harness.bench.target import TargetDevice
+from harness.operations import Announce, RunHook, Together
 from harness.scenario import COMMANDABLE, Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import (
     CONFIGURATION,
     DOWNLOAD_FIRMWARE,
     DOWNLOAD_LOGO,
+    DOWNLOADS,
     REBOOT,
     RESET,
     SEND_CONFIGURATION,
@@ -15,94 +18,124 @@ from harness.wire.commands import (
     command_names,
 )
 from harness.wire.files import FileType
-from harness.wire.topics import control_filter, control_topic
-from scenarios.platform.steps import JSON_TYPE, Step, bearer, command_call, send, watch, watch_end
+from scenarios.platform.steps import (
+    CUSTOM,
+    JSON_TYPE,
+    UNKNOWN_ID,
+    UNLISTED,
+    command_call,
+    last_command,
+    list_call,
+    send,
+    send_all,
+    watch,
+    watch_end,
+)
 
-_ACCEPTED = (
-    "well_formed_command_is_accepted",
-    "accepted_command_answers_the_documented_texts",
-    "command_arrives_on_its_topic",
-    "command_arrives_with_qos_2_exactly_once",
+ARRIVES = (
+    "accepted_command_reaches_its_device",
+    "command_arrives_on_no_other_topic",
+    "command_is_published_with_qos_2",
+    "command_arrives_exactly_once",
     "command_is_not_retained",
     "payload_carries_the_data",
     "payload_is_the_data_itself",
-    "answers_are_json",
 )
-_REFUSED = ("error_bodies_follow_the_contract", "answers_are_json")
-_UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
+_ACCEPTED = (
+    "well_formed_command_is_accepted",
+    "accepted_command_answers_the_documented_texts",
+    "permitted_command_is_accepted",
+    "answers_are_json",
+    *ARRIVES,
+)
+_REFUSED = ("error_bodies_follow_the_contract", "answers_are_json", "secrets_do_not_leak")
+_VALUES = {
+    "sampling_rate": 60,
+    "threshold": {"high": 30.5, "low": -10},
+    "name": "Ğüneş ☀",
+    "quoted": 'a "b" \\ / \n',
+    "on": True,
+    "off": False,
+    "nothing": None,
+    "list": [1, [], {}, "x", None, 1.5e-7],
+    "large": 9007199254740991,
+    "empty": "",
+}
 
 
-@scenario(*_ACCEPTED, needs=Needs(devices={"device": DeviceNeed(disposable=True)}))
+@scenario(*_ACCEPTED, "commands_arrive_in_order", needs=Needs(devices={"device": DeviceNeed(disposable=True)}))
 def every_command_of_the_table(cast: Cast) -> Workload:
-    """Each standard command that carries data of its own, and a custom one, to a connected device."""
-    platform, device = cast.platform, cast.device
-    yield from watch(device)
-    for command, data in (
-        (CONFIGURATION, {"sampling_rate": 60, "threshold": {"high": 30.5, "low": -10}, "name": "Ğüneş ☀", "on": True, "list": [1, None]}),
+    """Each standard command that needs no file, and custom ones, to a connected device."""
+    yield from watch(cast.device)
+    commands: list[tuple[str, Any]] = [
+        (CONFIGURATION, _VALUES),
         (SEND_CONFIGURATION, {"keys": ["sampling_rate", "threshold"]}),
         (SEND_CONFIGURATION, {}),
+        (SEND_CONFIGURATION, {"keys": []}),
         (REBOOT, {}),
         (RESET, {}),
-        ("blink_led", {"times": 3}),
-    ):
-        yield from send(platform, device, command, data)
-    yield from watch_end(platform, device)
+        (CUSTOM, {"times": 3}),
+        ("Hil.custom-1_2", {"custom": True}),
+    ]
+    accepted = yield from send_all(cast.platform, cast.device, commands)
+    yield from watch_end(cast.platform, cast.device, accepted)
 
 
-@scenario("command_arrives_with_qos_2_exactly_once", "command_arrives_on_its_topic", "command_is_not_retained")
-def command_across_a_dropped_connection(cast: Cast) -> Workload:
-    """The connection is cut after each packet of the exchange, and resumed: the command comes once."""
-    platform, device = cast.platform, cast.device
-    filters = ((control_filter(device.id), 2),)
-    for number, cut_after in enumerate(("received PUBLISH", "sent PUBREC", "received PUBREL", "sent PUBCOMP")):
-        connected = yield Connect(device.id, clean_session=False, filters=filters, cut_after=cut_after)
-        if not connected.is_accepted:
-            return
-        yield from send(platform, device, CONFIGURATION, {"cut": number})
-        yield Receive(device.id, within_s=2.0)
-        yield Disconnect(device.id, abruptly=True)
-        yield Connect(device.id, clean_session=False)
-        yield Receive(device.id, count=2, within_s=1.0)
-        yield Disconnect(device.id)
+@scenario(*_ACCEPTED)
+def commands_that_disturb_nothing(cast: Cast) -> Workload:
+    """Configurations and a custom command, which any device may get."""
+    yield from watch(cast.device)
+    commands = [(CONFIGURATION, {"sampling_rate": 60}), (SEND_CONFIGURATION, {}), (CUSTOM, _VALUES)]
+    accepted = yield from send_all(cast.platform, cast.device, commands)
+    yield from watch_end(cast.platform, cast.device, accepted)
 
 
-@scenario("command_is_not_retained", "command_arrives_on_its_topic")
-def queued_command_and_later_subscriber(cast: Cast) -> Workload:
-    """A command queued for an offline session comes with RETAIN 0; a later subscriber finds nothing stored."""
-    platform, device = cast.platform, cast.device
-    yield Connect(device.id, clean_session=False, filters=((control_filter(device.id), 2),))
-    yield Disconnect(device.id)
-    yield from send(platform, device, CONFIGURATION, {"queued": True})
-    yield Connect(device.id, clean_session=False)
-    yield Receive(device.id, within_s=5.0)
-    yield Disconnect(device.id)
-    yield Connect(device.id, clean_session=True, filters=((control_topic(device.id, CONFIGURATION), 2),))
-    yield Receive(device.id, within_s=1.0)
+@scenario("unusual_data_is_accepted", "payload_carries_the_data", needs=Needs(devices={"device": DeviceNeed(disposable=True)}))
+def unusual_data(cast: Cast) -> Workload:
+    """Absent data, data for reboot and reset, an empty configuration."""
+    yield from watch(cast.device)
+    accepted = yield from send_all(cast.platform, cast.device, [(CONFIGURATION, {}), (REBOOT, {"delay": 5}), (RESET, {"keep": "wifi"})])
+    for command in (REBOOT, CUSTOM):
+        answer = yield command_call(cast.platform, cast.device, None, body=json.dumps({"command": command}).encode())
+        accepted += answer.status == 200
+    yield from watch_end(cast.platform, cast.device, accepted)
 
 
 _MALFORMED: tuple[bytes, ...] = (
     b"",
     b"{",
     b"[]",
+    b"7",
     b"null",
     b'"configuration"',
+    b"command=configuration",
     b"\xff\xfe",
+    b'{"command": "configuration", "data": {}',
+    b'{"command": "configuration" "data": {}}',
     b'{"data": {}}',
+    b"{}",
     b'{"command": "", "data": {}}',
     b'{"command": 7, "data": {}}',
+    b'{"command": true, "data": {}}',
     b'{"command": null, "data": {}}',
     b'{"command": ["configuration"], "data": {}}',
+    b'{"command": {"name": "configuration"}, "data": {}}',
     b'{"command": "configuration", "data": []}',
     b'{"command": "configuration", "data": "x"}',
     b'{"command": "configuration", "data": 1}',
+    b'{"command": "configuration", "data": true}',
     b'{"command": "download_firmware", "data": {}}',
+    b'{"command": "download_firmware"}',
+    b'{"command": "download_logo", "data": {}}',
     b'{"command": "download_firmware", "data": {"file_name": 5}}',
+    b'{"command": "download_firmware", "data": {"file_name": ["firmware.bin"]}}',
+    b'{"command": "download_firmware", "data": {"file_name": true}}',
     b'{"command": "download_logo", "data": {"file_name": null}}',
-    b'{"command": "download_firmware", "data": {"file_name": ""}}',
+    b'{"command": "download_logo", "data": {"file_name": {"name": "logo.png"}}}',
 )
 
 
-@scenario("malformed_command_is_refused", *_REFUSED)
+@scenario("malformed_command_is_refused", "empty_body_is_refused", *_REFUSED)
 def malformed_bodies(cast: Cast) -> Workload:
     """Bodies that are no command request, each to a device that is watched."""
     yield from watch(cast.device)
@@ -115,7 +148,7 @@ def malformed_bodies(cast: Cast) -> Workload:
 def malformed_keys_of_send_configuration(cast: Cast) -> Workload:
     """`keys` that are no list of strings."""
     yield from watch(cast.device)
-    keys: tuple[Any, ...] = ("sampling_rate", 5, {"a": 1}, [1, 2], ["a", None])
+    keys: tuple[Any, ...] = ("sampling_rate", 5, True, {"a": 1}, [1, 2], ["a", None], [["a"]])
     for value in keys:
         yield from send(cast.platform, cast.device, SEND_CONFIGURATION, {"keys": value})
     yield from watch_end(cast.platform, cast.device)
@@ -127,90 +160,139 @@ def commands_without_valid_key(cast: Cast) -> Workload:
     platform, device = cast.platform, cast.device
     yield from watch(device)
     full = platform.api_keys.full
-    attempts = (
-        ("none", ()),
-        ("unknown", (("Authorization", "Bearer QB_unknown_key_of_nobody"),)),
-        ("unknown", (("Authorization", "Bearer "),)),
-        ("unknown", (("Authorization", "Bearer"),)),
-        ("unknown", (("Authorization", f"Bearer {full[:-1]}"),)),
-        ("unknown", (("Authorization", f"Bearer {full}x"),)),
-        ("unknown", (("Authorization", f"Bearer {full.swapcase()}"),)),
-        (f"token:{device.id}", (("Authorization", f"Bearer {device.token}"),)),
-        (f"token:{device.id}", (("Authorization", f"Basic {device.token}"),)),
-    )
-    for credential, headers in attempts:
-        yield command_call(platform, device, "blink_led", {"as": credential}, headers=(*headers, JSON_TYPE), credential=credential)
+    keys = ["QB_unknown_key_of_nobody", "", full[:-1], full[: len(full) // 2], f"{full}x", f"x{full}", f"{full} {full}"]
+    keys += [full.swapcase()] if full.swapcase() != full else []
+    values = [*(f"Bearer {key}" for key in keys), "Bearer", "", full, f"Basic {full}", f"Token {full}"]
+    attempts = [("none", None), *(("unknown", value) for value in values)]
+    attempts += [(f"token:{device.id}", f"{scheme} {device.token}") for scheme in ("Bearer", "Basic")]
+    for credential, value in attempts:
+        headers = (JSON_TYPE,) if value is None else (("Authorization", value), JSON_TYPE)
+        yield command_call(platform, device, CONFIGURATION, {"as": credential}, headers=headers, credential=credential)
     yield from watch_end(platform, device)
 
 
 @scenario("command_without_scope_is_forbidden", *_REFUSED, needs=Needs(api_keys=("read_only",)))
 def command_without_scope(cast: Cast) -> Workload:
-    """A well-formed command with a key that lacks the scope."""
+    """Well-formed commands with a key that lacks the scope."""
     yield from watch(cast.device)
-    yield command_call(cast.platform, cast.device, "blink_led", {"times": 1}, key="read_only")
+    for command in (CONFIGURATION, SEND_CONFIGURATION, CUSTOM):
+        yield command_call(cast.platform, cast.device, command, {"times": 1} if command == CUSTOM else {}, key="read_only")
     yield from watch_end(cast.platform, cast.device)
 
 
-@scenario("organisation_without_feature_is_refused", needs=Needs(devices={}, api_keys=("disabled",)))
+@scenario("organisation_without_feature_is_refused", "error_bodies_follow_the_contract", needs=Needs(api_keys=("disabled",)))
 def organisation_without_feature(cast: Cast) -> Workload:
     """The command and list endpoints with a key of an organisation without the feature."""
-    platform = cast.platform
-    device = platform.devices[0]
-    yield command_call(platform, device, "blink_led", {}, key="disabled")
-    for path in ("/v2/files?type=firmware", f"/v2/projects/{device.project_id}/files?type=firmware"):
-        yield Call("GET", path, "files", "api-key:disabled", bearer(platform, "disabled"))
+    platform, device = cast.platform, cast.device
+    yield command_call(platform, device, CONFIGURATION, {"feature": False}, key="disabled")
+    for file_type in FileType:
+        for project_id in ("", device.project_id):
+            yield list_call(platform, project_id, file_type, key="disabled")
 
 
-@scenario("unlisted_command_is_forbidden", *_REFUSED, needs=Needs(devices={"device": DeviceNeed(commands="restricted")}))
+_RESTRICTED = Needs(devices={"device": DeviceNeed(commands="restricted")})
+
+
+@scenario("unlisted_command_is_forbidden", "permitted_command_is_accepted", *_REFUSED, needs=_RESTRICTED)
 def unlisted_commands(cast: Cast) -> Workload:
     """Commands that a restricted device's list leaves out: other names, parts of names, other case."""
-    platform, device = cast.platform, cast.device
-    listed = sorted(command_names(device.allowed_commands))
-    yield from watch(device)
-    names = ["hil_unlisted", listed[0][:-1], listed[0] + "x", listed[0].upper() if listed[0].upper() != listed[0] else listed[0].lower()]
-    names.append(";".join(listed[:2]) if len(listed) > 1 else listed[0] + ";")
-    for name in (name for name in names if name and name not in listed):
-        yield from send(platform, device, name, {"unlisted": True})
-    yield from _listed_command(cast, listed)
+    yield from _try_unlisted(cast, cast.device.allowed_commands)
 
 
-def _listed_command(cast: Cast, listed: list[str]) -> Step[None]:
-    """The accepting twin: a listed command that needs no file goes through, and ends the watch."""
-    harmless = [name for name in listed if name not in (DOWNLOAD_FIRMWARE, DOWNLOAD_LOGO, REBOOT, RESET)]
-    if harmless:
-        yield from send(cast.platform, cast.device, harmless[0], {})
-        yield Receive(cast.device.id, within_s=5.0)
+def _try_unlisted(cast: Cast, allowed_commands: str) -> Workload:
+    listed = sorted(command_names(allowed_commands))
+    yield from watch(cast.device)
+    names = [UNLISTED, CONFIGURATION, SEND_CONFIGURATION]
+    for name in listed:
+        names += [name[:-1], name[1:], name + "x", "x" + name, name + " ", name.upper(), name.title()]
+    names += [";".join(listed), ";", listed[0] + ";"]
+    for name in dict.fromkeys(name for name in names if name.strip() and name not in listed):
+        yield from send(cast.platform, cast.device, name, {"unlisted": True})
+    yield from _listed_commands(cast, listed)
 
 
-@scenario("unknown_device_is_not_found", *_REFUSED, needs=Needs(devices={"device": DeviceNeed()}))
+def _listed_commands(cast: Cast, listed: list[str]) -> Workload:
+    """The accepting twin: listed commands that need no file go through, and end the watch."""
+    commands = [(name, {"listed": True}) for name in listed if name not in (*DOWNLOADS, REBOOT, RESET, SEND_CONFIGURATION)]
+    accepted = yield from send_all(cast.platform, cast.device, commands)
+    if last_command(cast.device) is not None:
+        yield from watch_end(cast.platform, cast.device, accepted)
+
+
+_LISTS = ("configuration", "configuration;blink_led", " configuration ; blink_led ", ";configuration;;blink_led;", "", ";", " ; ")
+
+
+@scenario(
+    "unlisted_command_is_forbidden",
+    "permitted_command_is_accepted",
+    needs=Needs(hooks=("set_allowed_commands",), devices={"device": DeviceNeed(commands="any")}),
+    alone=True,
+    duration_s=3.0,
+)
+def lists_of_allowed_commands(cast: Cast) -> Workload:
+    """Lists with blanks, empty entries and nothing but separators are set by a hook, and tried."""
+    for value in _LISTS:
+        yield from _set_list(cast.device, value)
+        for name in (CONFIGURATION, CUSTOM, CUSTOM.upper(), UNLISTED):
+            yield from send(cast.platform, cast.device, name, {"list": value})
+    yield from _set_list(cast.device, cast.device.allowed_commands)
+
+
+def _set_list(device: TargetDevice, value: str) -> Workload:
+    yield RunHook("set_allowed_commands", {"project_id": device.project_id, "device_id": device.id, "value": value})
+    yield Announce("allowed commands set", {"device_id": device.id, "value": value})
+
+
+@scenario("unknown_device_is_not_found", *_REFUSED)
 def unknown_devices(cast: Cast) -> Workload:
     """Devices that do not exist, or not in this project."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
-    yield command_call(platform, device, "blink_led", {}, device_id=_UNKNOWN_ID)
-    yield command_call(platform, device, "blink_led", {}, project_id=_UNKNOWN_ID)
-    yield command_call(platform, device, "blink_led", {}, project_id=_UNKNOWN_ID, device_id=_UNKNOWN_ID)
+    yield command_call(platform, device, CONFIGURATION, {"wrong": "device"}, device_id=UNKNOWN_ID)
+    yield command_call(platform, device, CONFIGURATION, {"wrong": "project"}, project_id=UNKNOWN_ID)
+    yield command_call(platform, device, CONFIGURATION, {"wrong": "both"}, project_id=UNKNOWN_ID, device_id=UNKNOWN_ID)
     for other in (project.id for project in platform.projects if project.id != device.project_id):
-        yield command_call(platform, device, "blink_led", {}, project_id=other)
+        yield command_call(platform, device, CONFIGURATION, {"wrong": "other project"}, project_id=other)
     yield from watch_end(platform, device)
+
+
+@scenario("unknown_device_is_not_found", *_REFUSED, needs=Needs(api_keys=("other_org",)))
+def device_of_another_organisation(cast: Cast) -> Workload:
+    """A command with the key of another organisation."""
+    yield from watch(cast.device)
+    yield command_call(cast.platform, cast.device, CONFIGURATION, {"wrong": "organisation"}, key="other_org")
+    yield from watch_end(cast.platform, cast.device)
 
 
 @scenario("unknown_device_is_not_found", needs=Needs(devices={"device": DeviceNeed(kinds=(DeviceKind.HTTP,), commands="any")}))
 def http_only_device(cast: Cast) -> Workload:
     """A device that is HTTP only takes no command."""
-    yield from send(cast.platform, cast.device, CONFIGURATION, {"sampling_rate": 60})
+    names = sorted(command_names(cast.device.allowed_commands)) or [CONFIGURATION, CUSTOM]
+    for name in names:
+        yield from send(cast.platform, cast.device, name, {"sampling_rate": 60})
+
+
+@scenario("ids_of_another_form_are_refused")
+def ids_that_are_no_uuid(cast: Cast) -> Workload:
+    """Project and device ids that are no UUID."""
+    for strange in ("dev-123", "1", "x" * 64, "00000000-0000-0000-0000-00000000000g"):
+        yield command_call(cast.platform, cast.device, CONFIGURATION, {"id": strange}, device_id=strange)
+        yield command_call(cast.platform, cast.device, CONFIGURATION, {"id": strange}, project_id=strange)
 
 
 _EACH_KIND = {kind.value: DeviceNeed(kinds=(kind,)) for kind in COMMANDABLE}
 
 
-@scenario("every_commandable_kind_takes_commands", needs=Needs(devices=_EACH_KIND))
+@scenario("every_commandable_kind_takes_commands", "accepted_command_reaches_its_device", needs=Needs(devices=_EACH_KIND))
 def each_kind_takes_commands(cast: Cast) -> Workload:
     """A command to a device of each kind that takes commands."""
     for device in cast.devices.values():
         yield from watch(device)
-        yield from send(cast.platform, device, CONFIGURATION, {"kind": device.kind.value})
-        yield from watch_end(cast.platform, device)
+        accepted = yield from send_all(cast.platform, device, [(CONFIGURATION, {"kind": device.kind.value})])
+        yield from watch_end(cast.platform, device, accepted)
+
+
+_EACH_FILE = Needs(files={"firmware": FileType.FIRMWARE, "logo": FileType.LOGO})
 
 
 @scenario(
@@ -218,42 +300,100 @@ def each_kind_takes_commands(cast: Cast) -> Workload:
     "expiry_is_thirty_minutes_ahead",
     "every_download_command_has_its_own_key",
     "download_command_fits_in_a_small_buffer",
-    "command_arrives_on_its_topic",
+    "stored_file_of_the_type_is_accepted",
     "key_is_hard_to_guess",
-    needs=Needs(files={"firmware": FileType.FIRMWARE, "logo": FileType.LOGO}),
+    *ARRIVES,
+    needs=_EACH_FILE,
 )
 def download_commands(cast: Cast) -> Workload:
     """Several download commands for firmware and logo to a connected device."""
+    yield from watch(cast.device)
+    commands = [(DOWNLOAD_FIRMWARE, {"file_name": cast.files["firmware"].name}), (DOWNLOAD_LOGO, {"file_name": cast.files["logo"].name})]
+    accepted = yield from send_all(cast.platform, cast.device, [*commands, *commands])
+    yield from watch_end(cast.platform, cast.device, accepted)
+
+
+@scenario("file_of_another_type_is_refused", "missing_file_is_refused", *_REFUSED, needs=_EACH_FILE)
+def files_that_cannot_be_commanded(cast: Cast) -> Workload:
+    """Files of the other type, of no type, and files that are not stored."""
     platform, device = cast.platform, cast.device
+    firmware, logo = cast.files["firmware"].name, cast.files["logo"].name
     yield from watch(device)
-    for command, role in (
+    elsewhere = [file for file in platform.files if file.project_id != device.project_id]
+    own_names = {file.name for file in platform.files if file.project_id == device.project_id}
+    foreign = [(DOWNLOAD_FIRMWARE if file.type is FileType.FIRMWARE else DOWNLOAD_LOGO, file.name) for file in elsewhere]
+    for command, name in (
+        (DOWNLOAD_FIRMWARE, logo),
+        (DOWNLOAD_LOGO, firmware),
+        (DOWNLOAD_FIRMWARE, "readme.txt"),
         (DOWNLOAD_FIRMWARE, "firmware"),
-        (DOWNLOAD_FIRMWARE, "firmware"),
-        (DOWNLOAD_LOGO, "logo"),
-        (DOWNLOAD_LOGO, "logo"),
+        (DOWNLOAD_FIRMWARE, "firmware.bin.exe"),
+        (DOWNLOAD_LOGO, "logo.gif"),
+        (DOWNLOAD_LOGO, "logo.jpeg"),
+        (DOWNLOAD_FIRMWARE, ""),
+        (DOWNLOAD_FIRMWARE, "hil-not-there.bin"),
+        (DOWNLOAD_LOGO, "hil-not-there.png"),
+        (DOWNLOAD_FIRMWARE, "../" + firmware),
+        (DOWNLOAD_FIRMWARE, "./" + firmware),
+        *(entry for entry in foreign[:4] if entry[1] not in own_names),
     ):
-        yield from send(platform, device, command, {"file_name": cast.files[role].name})
+        yield from send(platform, device, command, {"file_name": name})
     yield from watch_end(platform, device)
 
 
 @scenario(
-    "file_of_another_type_is_refused",
-    "missing_file_is_refused",
-    *_REFUSED,
-    needs=Needs(files={"firmware": FileType.FIRMWARE, "logo": FileType.LOGO}),
+    "several_defects_are_answered_in_order",
+    needs=Needs(devices={"device": DeviceNeed(commands="restricted")}, api_keys=("read_only",)),
 )
-def files_that_cannot_be_commanded(cast: Cast) -> Workload:
-    """Files of the other type, of no type, and files that are not stored."""
+def several_defects_at_once(cast: Cast) -> Workload:
+    """Requests with two defects each, along the order of CMD-25."""
+    platform, device = cast.platform, cast.device
+    missing_file = {"file_name": "hil-not-there.bin"}
+    unlisted = next(name for name in (DOWNLOAD_FIRMWARE, DOWNLOAD_LOGO, UNLISTED) if name not in command_names(device.allowed_commands))
+    yield command_call(platform, device, None, body=b"{", headers=(JSON_TYPE,), credential="none")
+    yield command_call(platform, device, UNLISTED, headers=(JSON_TYPE,), credential="none", device_id=UNKNOWN_ID)
+    yield command_call(platform, device, None, body=b"{", key="read_only")
+    yield command_call(platform, device, UNLISTED, key="read_only", device_id=UNKNOWN_ID)
+    yield command_call(platform, device, None, body=b"{", device_id=UNKNOWN_ID)
+    yield command_call(platform, device, unlisted, {"file_name": 5} if unlisted in DOWNLOADS else {})
+    yield command_call(platform, device, unlisted, missing_file)
+    yield command_call(platform, device, DOWNLOAD_FIRMWARE, {"file_name": 5}, device_id=UNKNOWN_ID)
+
+
+_BURST = 200
+_LANES = 8
+
+
+@scenario("commands_arrive_in_order", "command_arrives_exactly_once", "accepted_command_reaches_its_device", duration_s=3.0)
+def burst_of_commands(cast: Cast) -> Workload:
+    """Two hundred commands of one name, some one after the other, some side by side."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
-    for command, name in (
-        (DOWNLOAD_FIRMWARE, cast.files["logo"].name),
-        (DOWNLOAD_LOGO, cast.files["firmware"].name),
-        (DOWNLOAD_FIRMWARE, "readme.txt"),
-        (DOWNLOAD_FIRMWARE, "firmware"),
-        (DOWNLOAD_FIRMWARE, "hil-not-there.bin"),
-        (DOWNLOAD_LOGO, "hil-not-there.png"),
-        (DOWNLOAD_FIRMWARE, "../" + cast.files["firmware"].name),
-    ):
-        yield from send(platform, device, command, {"file_name": name})
-    yield from watch_end(platform, device)
+    accepted = 0
+    numbers = list(range(_BURST))
+    while numbers:
+        count = _LANES if len(numbers) % 3 else 1
+        batch, numbers = numbers[:count], numbers[count:]
+        answers = yield Together(tuple(command_call(platform, device, CONFIGURATION, {"burst": number}) for number in batch))
+        accepted += sum(answer.status == 200 for answer in answers)
+    yield from watch_end(platform, device, accepted)
+
+
+@scenario("commands_arrive_in_order", "command_arrives_exactly_once")
+def commands_of_several_names(cast: Cast) -> Workload:
+    """Commands of different names, one after the other."""
+    yield from watch(cast.device)
+    names = (CONFIGURATION, CUSTOM, UNLISTED)
+    accepted = yield from send_all(cast.platform, cast.device, [(names[number % 3], {"step": number}) for number in range(30)])
+    yield from watch_end(cast.platform, cast.device, accepted)
+
+
+@scenario("command_without_broker_is_not_accepted", needs=Needs(hooks=("stop_broker", "start_broker")), alone=True, duration_s=5.0)
+def commands_without_a_broker(cast: Cast) -> Workload:
+    """Commands while the broker is down."""
+    yield RunHook("stop_broker")
+    yield Announce("broker stopped")
+    for number in range(3):
+        yield command_call(cast.platform, cast.device, CONFIGURATION, {"broker": number})
+    yield RunHook("start_broker")
+    yield Announce("broker started")

@@ -1,21 +1,156 @@
-"""Questions about downloads: the bytes, for each stored file."""
+"""Questions about downloads: the bytes of each stored file, and what becomes of the file."""
 
-from harness.scenario import Cast, Needs, Workload, scenario
-from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOAD_LOGO
-from harness.wire.files import FileType
-from scenarios.platform.steps import fetch_call, offered, watch
+from harness.bench.target import Platform, TargetDevice
+from harness.operations import Announce, RunHook
+from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
+from harness.wire.files import FileType, has_extension_of
+from scenarios.platform.steps import fetch_call, list_call, offered, watch
+
+_EACH_TYPE = Needs(files={"firmware": FileType.FIRMWARE, "logo": FileType.LOGO})
+_FILES_MAX = 12
 
 
 @scenario(
     "download_delivers_the_file",
     "one_token_serves_mqtt_and_http",
-    needs=Needs(files={"firmware": FileType.FIRMWARE, "logo": FileType.LOGO}),
+    "download_needs_the_raw_device_token",
+    "stored_file_of_the_type_is_accepted",
+    "unusual_file_name_makes_a_good_header",
+    needs=Needs(files={"firmware": FileType.FIRMWARE}),
+    duration_s=2.0,
 )
-def firmware_and_logo(cast: Cast) -> Workload:
-    """A firmware and a logo are commanded and fetched."""
+def every_stored_file(cast: Cast) -> Workload:
+    """Every file of the device's project is commanded and fetched."""
+    yield from _fetch_all(cast.platform, cast.device)
+
+
+@scenario(
+    "download_delivers_the_file",
+    "unusual_file_name_makes_a_good_header",
+    needs=Needs(devices={"device": DeviceNeed(), "elsewhere": DeviceNeed(apart_from="device")}),
+    duration_s=2.0,
+)
+def every_stored_file_of_two_projects(cast: Cast) -> Workload:
+    """Every file of two projects is commanded and fetched by a device of its project."""
+    for device in cast.devices.values():
+        yield from _fetch_all(cast.platform, device)
+
+
+def _fetch_all(platform: Platform, device: TargetDevice) -> Workload:
+    yield from watch(device)
+    for file in [file for file in platform.files if file.project_id == device.project_id][:_FILES_MAX]:
+        url = yield from offered(platform, device, file)
+        if url is not None:
+            yield fetch_call(url, device)
+
+
+@scenario(
+    "stored_file_outlives_its_download",
+    "listed_name_can_be_commanded",
+    "entries_are_of_the_type_and_size",
+    "list_names_the_stored_files",
+    "stored_file_of_the_type_is_accepted",
+    needs=_EACH_TYPE,
+    duration_s=2.0,
+)
+def listed_files(cast: Cast) -> Workload:
+    """The project's files are listed, each is commanded by its listed name and fetched, and then listed and commanded again."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
-    for command, role in ((DOWNLOAD_FIRMWARE, "firmware"), (DOWNLOAD_LOGO, "logo")):
-        url = yield from offered(platform, device, cast.files[role], command)
+    for file_type in FileType:
+        answer = yield list_call(platform, device.project_id, file_type)
+        entries = answer.json.get("files") if isinstance(answer.json, dict) else None
+        names = [entry.get("name") for entry in entries or () if isinstance(entry, dict)]
+        for name in [name for name in names if isinstance(name, str) and has_extension_of(file_type, name)][:_FILES_MAX]:
+            url = yield from offered(platform, device, None, name=name, command=f"download_{file_type.value}")
+            if url is not None:
+                yield fetch_call(url, device)
+                yield from offered(platform, device, None, name=name, command=f"download_{file_type.value}")
+        yield list_call(platform, device.project_id, file_type)
+
+
+_HOOKED = Needs(files={"firmware": FileType.FIRMWARE}, hooks=("upload_file", "delete_file"))
+
+
+@scenario(
+    "deleted_file_is_not_found",
+    "list_follows_uploads_and_deletions",
+    "refused_attempt_does_not_use_up_the_key",
+    needs=_HOOKED,
+    alone=True,
+    duration_s=5.0,
+)
+def file_uploaded_and_deleted(cast: Cast) -> Workload:
+    """A file is uploaded, listed, commanded, deleted, and asked for; then it is listed no more."""
+    platform, device = cast.platform, cast.device
+    name = "hil-uploaded.bin"
+    values = _hook_values(device, name, str(cast.files["firmware"].path))
+    facts = {"project_id": device.project_id, "type": FileType.FIRMWARE.value, "name": name}
+    yield from watch(device)
+    yield RunHook("upload_file", values)
+    yield Announce("file uploaded", facts)
+    yield list_call(platform, device.project_id, FileType.FIRMWARE)
+    url = yield from offered(platform, device, None, name=name)
+    yield RunHook("delete_file", values)
+    yield Announce("file deleted", facts)
+    yield list_call(platform, device.project_id, FileType.FIRMWARE)
+    if url is not None:
+        yield fetch_call(url, device)
+
+
+_UNUSUAL_NAMES = (
+    "hil two words.bin",
+    'hil "quoted".bin',
+    "hil;semi=colon.bin",
+    "hil ünïcode ☀.bin",
+    "hil,comma'.bin",
+    "../hil-outside.bin",
+)
+
+
+@scenario("unusual_file_name_makes_a_good_header", "download_delivers_the_file", needs=_HOOKED, alone=True, duration_s=10.0)
+def files_with_unusual_names(cast: Cast) -> Workload:
+    """Files whose names hold blanks, quotes, separators, UTF-8 and path parts; the target may refuse to store them."""
+    platform, device = cast.platform, cast.device
+    yield from watch(device)
+    for name in _UNUSUAL_NAMES:
+        values = _hook_values(device, name, str(cast.files["firmware"].path))
+        if (yield RunHook("upload_file", values, may_refuse=True)) is None:
+            continue
+        yield Announce("file uploaded", {"project_id": device.project_id, "type": FileType.FIRMWARE.value, "name": name})
+        url = yield from offered(platform, device, None, name=name)
         if url is not None:
+            yield fetch_call(url, device)
+        yield RunHook("delete_file", values, may_refuse=True)
+        yield Announce("file deleted", {"project_id": device.project_id, "type": FileType.FIRMWARE.value, "name": name})
+
+
+def _hook_values(device: TargetDevice, name: str, path: str) -> dict[str, str]:
+    return {"project_id": device.project_id, "device_id": device.id, "type": FileType.FIRMWARE.value, "name": name, "path": path}
+
+
+@scenario("temporary_copy_is_removed", needs=Needs(files={"firmware": FileType.FIRMWARE}, hooks=("temporary_copies",)), alone=True)
+def copies_after_downloads(cast: Cast) -> Workload:
+    """The target's temporary copies are counted before and after some downloads."""
+    platform, device = cast.platform, cast.device
+    yield from watch(device)
+    before = yield RunHook("temporary_copies")
+    for _ in range(3):
+        url = yield from offered(platform, device, cast.files["firmware"])
+        if url is not None:
+            yield fetch_call(url, device)
+    after = yield RunHook("temporary_copies")
+    yield Announce("temporary copies", {"before": int(before), "after": int(after), "downloads": 3})
+
+
+@scenario("download_delivers_the_file", "key_works_once", "download_errors_follow_the_contract", needs=_EACH_TYPE)
+def logo_in_the_place_of_firmware(cast: Cast) -> Workload:
+    """A firmware and a logo are on offer at once; each key delivers its own file."""
+    platform, device = cast.platform, cast.device
+    yield from watch(device)
+    firmware = yield from offered(platform, device, cast.files["firmware"])
+    logo = yield from offered(platform, device, cast.files["logo"])
+    for url in (logo, firmware):
+        if url is not None:
+            yield fetch_call(url, device)
             yield fetch_call(url, device)

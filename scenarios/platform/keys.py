@@ -1,58 +1,117 @@
 """Questions about download keys: how long they live, how often they work, and for whom."""
 
-from harness.operations import AdvanceClock, Volley
+from typing import Any
+
+from harness.bench.target import TargetDevice
+from harness.entropy import SeededEntropy
+from harness.operations import AdvanceClock, Announce, Call, RunHook, Volley, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
-from harness.wire.commands import KEY_LIFETIME_S
+from harness.wire.commands import KEY_LIFETIME_S, download_key
 from harness.wire.files import FileType
 from harness.wire.responses import DOWNLOAD_PATH
-from scenarios.platform.steps import basic, fetch_call, offered, watch
+from scenarios.platform.key_sample import sample_facts
+from scenarios.platform.steps import UNKNOWN_ID, base64_basic, basic, fetch_call, largest_file, offered, size_of, watch
 
 _FIRMWARE = {"firmware": FileType.FIRMWARE}
+_ONE = Needs(files=_FIRMWARE)
+_TWO = Needs(devices={"device": DeviceNeed(), "other": DeviceNeed(beside="device")}, files=_FIRMWARE)
 _RACERS = 16
-_EDGE_S = 5.0  # How far from the thirty minutes the key is tried, on either side.
+_EARLY_S = 5.0  # How long before the thirty minutes are over the key is tried: all that happens meanwhile must fit in.
+_LATE_S = 3.0  # And how long after them.
+_LARGE_BYTES = 400_000  # A file of which the target cannot have sent the end when we stop reading.
+_SLOW_BYTES_PER_S = 200_000.0
+_REFUSED = ("download_errors_follow_the_contract", "unauthorized_names_its_scheme", "secrets_do_not_leak")
 
 
-@scenario("key_lives_thirty_minutes", needs=Needs(files=_FIRMWARE, test_clock=True), alone=True)
+@scenario(
+    "key_lives_thirty_minutes",
+    "key_defects_are_answered_in_order",
+    "expiry_is_thirty_minutes_ahead",
+    needs=Needs(devices=_TWO.devices, files=_FIRMWARE, test_clock=True),
+    alone=True,
+)
 def key_around_thirty_minutes(cast: Cast) -> Workload:
-    """One key is used just before its thirty minutes are over, another just after."""
+    """Keys are used at once, just before their thirty minutes are over, and after."""
+    platform, device = cast.platform, cast.devices["device"]
+    yield from watch(device)
+    urls = []
+    for _ in range(4):
+        urls.append((yield from offered(platform, device, cast.files["firmware"])))
+    fresh, early, late, foreign = urls
+    if fresh is None or early is None or late is None or foreign is None:
+        return
+    yield fetch_call(fresh, device)
+    yield AdvanceClock(KEY_LIFETIME_S - _EARLY_S)
+    yield fetch_call(early, device)
+    yield AdvanceClock(_EARLY_S + _LATE_S)
+    yield fetch_call(late, device)
+    yield fetch_call(foreign, cast.devices["other"])
+    yield fetch_call(early, device)
+
+
+@scenario("key_lives_thirty_minutes", needs=_ONE, full_only=True, duration_s=1_810.0)
+def key_around_thirty_real_minutes(cast: Cast) -> Workload:
+    """The same in real time: one key just before its thirty minutes are over, another after."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
     early = yield from offered(platform, device, cast.files["firmware"])
     late = yield from offered(platform, device, cast.files["firmware"])
     if early is None or late is None:
         return
-    yield AdvanceClock(KEY_LIFETIME_S - _EDGE_S)
+    yield Wait(KEY_LIFETIME_S - 2 * _EARLY_S)
     yield fetch_call(early, device)
-    yield AdvanceClock(2 * _EDGE_S)
+    yield Wait(2 * _EARLY_S + _LATE_S)
     yield fetch_call(late, device)
 
 
-@scenario(
-    "key_works_once",
-    "download_delivers_the_file",
-    "download_needs_the_raw_device_token",
-    "one_token_serves_mqtt_and_http",
-    "download_errors_follow_the_contract",
-    "unauthorized_names_its_scheme",
-    needs=Needs(files=_FIRMWARE),
-)
+@scenario("key_works_once", "one_token_serves_mqtt_and_http", *_REFUSED, needs=_ONE)
 def key_used_again(cast: Cast) -> Workload:
-    """A key is used, and tried twice more."""
+    """A key is used, and tried again several times."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
     url = yield from offered(platform, device, cast.files["firmware"])
     if url is None:
         return
-    for _ in range(3):
+    for _ in range(4):
+        yield fetch_call(url, device)
+    yield fetch_call(url, device, method="HEAD")
+    yield Wait(1.0)
+    yield fetch_call(url, device)
+
+
+@scenario("key_works_once", needs=Needs(files=_FIRMWARE, test_clock=True), alone=True)
+def key_used_again_later(cast: Cast) -> Workload:
+    """A used key is tried again minutes later, within and beyond its thirty minutes."""
+    platform, device = cast.platform, cast.device
+    yield from watch(device)
+    url = yield from offered(platform, device, cast.files["firmware"])
+    if url is None:
+        return
+    yield fetch_call(url, device)
+    for minutes in (1, 10, 15, 10):
+        yield AdvanceClock(minutes * 60.0)
         yield fetch_call(url, device)
 
 
-@scenario("concurrent_uses_deliver_once", needs=Needs(files=_FIRMWARE))
+@scenario("key_works_once", needs=Needs(files=_FIRMWARE, hooks=("restart",)), alone=True, duration_s=10.0)
+def key_used_across_a_restart(cast: Cast) -> Workload:
+    """A used key is tried again after a restart of the platform."""
+    platform, device = cast.platform, cast.device
+    yield from watch(device)
+    url = yield from offered(platform, device, cast.files["firmware"])
+    if url is None:
+        return
+    yield fetch_call(url, device)
+    yield RunHook("restart")
+    yield fetch_call(url, device)
+
+
+@scenario("concurrent_uses_deliver_once", needs=_ONE)
 def key_raced_for(cast: Cast) -> Workload:
     """Many connections send the last byte of the same request together."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
-    for _ in range(3):
+    for _ in range(5):
         url = yield from offered(platform, device, cast.files["firmware"])
         if url is not None:
             yield Volley(tuple(fetch_call(url, device) for _ in range(_RACERS)))
@@ -64,52 +123,169 @@ def key_raced_for(cast: Cast) -> Workload:
     "head_and_range_follow_the_reading",
     "download_needs_the_raw_device_token",
     "api_key_is_no_device_token",
-    "download_errors_follow_the_contract",
-    needs=Needs(devices={"device": DeviceNeed(), "other": DeviceNeed(beside="device")}, files=_FIRMWARE),
+    "token_is_taken_raw_only",
+    *_REFUSED,
+    needs=_TWO,
 )
 def key_tried_by_others(cast: Cast) -> Workload:
     """Each key is tried in one wrong way, and then used by its device."""
     platform, device, other = cast.platform, cast.devices["device"], cast.devices["other"]
     yield from watch(device)
-    full = platform.api_keys.full
-    wrong_ways = (
+    full, token = platform.api_keys.full, device.token
+    unknown = ("Basic hil-token-of-nobody", f"Basic {token[:-1]}", f"Basic {token}x", f"Basic {token.swapcase()}", "Basic", "Basic ", token)
+    ways: list[dict[str, Any]] = [
         {"headers": basic(other), "credential": f"token:{other.id}"},
         {"headers": (), "credential": "none"},
-        {"headers": (("Authorization", "Basic hil-token-of-nobody"),), "credential": "unknown"},
-        {"headers": (("Authorization", f"Basic {device.token[:-1]}"),), "credential": "unknown"},
-        {"headers": (("Authorization", "Basic"),), "credential": "unknown"},
+        *({"headers": (("Authorization", value),), "credential": "unknown"} for value in unknown if value != f"Basic {token}"),
         {"headers": (("Authorization", f"Bearer {full}"),), "credential": "api-key:full"},
         {"headers": (("Authorization", f"Basic {full}"),), "credential": "api-key:full"},
+        *_base64_ways(device),
         {"method": "HEAD"},
-    )
-    for wrong_way in wrong_ways:
+    ]
+    for way in ways:
         url = yield from offered(platform, device, cast.files["firmware"])
         if url is None:
             return
-        yield fetch_call(url, device, **wrong_way)
+        yield fetch_call(url, device, **way)
         yield fetch_call(url, device)
 
 
-@scenario("unknown_key_is_refused", "download_errors_follow_the_contract", needs=Needs(files=_FIRMWARE))
+def _base64_ways(device: TargetDevice) -> list[dict[str, Any]]:
+    """The token in the forms of RFC 7617."""
+    texts = (device.token, f"{device.id}:{device.token}", f":{device.token}", f"{device.token}:")
+    return [{"headers": base64_basic(text), "credential": f"base64-token:{device.id}"} for text in texts]
+
+
+@scenario("unknown_key_is_refused", "key_defects_are_answered_in_order", *_REFUSED, needs=_TWO)
 def keys_that_were_never_issued(cast: Cast) -> Workload:
-    """Unknown, empty, absent, truncated, repeated and case-changed keys with a valid token."""
-    platform, device = cast.platform, cast.device
+    """Unknown, empty, absent, truncated, repeated and case-changed keys with a valid token, and with none."""
+    platform, device, other = cast.platform, cast.devices["device"], cast.devices["other"]
     yield from watch(device)
     url = yield from offered(platform, device, cast.files["firmware"])
-    if url is None:
+    key = download_key(url) if url else None
+    if url is None or key is None:
         return
-    key = url.partition("key=")[2].partition("&")[0]
-    for query in (
-        "",
-        "?",
-        "?key",
-        "?key=",
-        "?key=hil-never-issued",
-        f"?key={key[:-1]}",
-        f"?key={key}x",
-        f"?key={key}&key={key}",
-        "?key=%00",
-    ):
+    written = url.partition("key=")[2].partition("&")[0]
+    for how, query in _wrong_keys(written):
+        yield Announce("trying a key", {"how": how})
         yield fetch_call(DOWNLOAD_PATH + query, device)
-    if key.swapcase() != key:
-        yield fetch_call(f"{DOWNLOAD_PATH}?key={key.swapcase()}", device)
+    for headers in ((), (("Authorization", "Basic hil-token-of-nobody"),)):
+        yield fetch_call(f"{DOWNLOAD_PATH}?key=hil-never-issued", device, headers=headers, credential="unknown" if headers else "none")
+    yield fetch_call(url, device)
+    yield fetch_call(url, other)
+    again = yield from offered(platform, device, cast.files["firmware"])
+    if again is not None:
+        written = again.partition("key=")[2].partition("&")[0]
+        yield Announce("trying a key", {"how": "a repeated"})
+        yield fetch_call(f"{DOWNLOAD_PATH}?key={written}&key={written}", device)
+
+
+def _wrong_keys(written: str) -> list[tuple[str, str]]:
+    found = [
+        ("an absent", ""),
+        ("an absent", "?"),
+        ("an empty", "?key"),
+        ("an empty", "?key="),
+        ("an unknown", "?key=hil-never-issued"),
+        ("an unknown", f"?key={UNKNOWN_ID}"),
+        ("an unknown", "?key=%27%20OR%20%271%27%3D%271"),
+        ("an unknown", "?key=%25"),
+        ("an unknown", "?key=*"),
+        ("a NUL as", "?key=%00"),
+        ("a truncated", f"?key={written[:-1]}"),
+        ("a truncated", f"?key={written[: len(written) // 2]}"),
+        ("a truncated", f"?key={written[1:]}"),
+        ("a lengthened", f"?key={written}x"),
+    ]
+    return found + ([("a case-changed", f"?key={written.swapcase()}")] if written.swapcase() != written else [])
+
+
+@scenario("key_is_used_as_declared", "key_works_once", needs=_ONE, duration_s=2.0)
+def transfers_that_break_off(cast: Cast) -> Workload:
+    """A transfer is broken off after the header, the first byte, and half of the file; then the key is tried again."""
+    platform, device = cast.platform, cast.device
+    file = largest_file(platform, device)
+    yield from watch(device)
+    if file is None:
+        return
+    half = min(size_of(file) // 2, 60_000)
+    for bytes_read in (0, 1, half):
+        url = yield from offered(platform, device, file)
+        if url is not None:
+            yield fetch_call(url, device, abort_after_bytes=bytes_read, read_bytes_per_s=_SLOW_BYTES_PER_S)
+            yield Wait(0.2)
+            yield fetch_call(url, device)
+            yield fetch_call(url, device)
+
+
+@scenario("head_and_range_follow_the_reading", "key_is_used_as_declared", needs=_ONE)
+def ranges_of_a_file(cast: Cast) -> Workload:
+    """A part of the file is asked for, then the whole."""
+    platform, device = cast.platform, cast.device
+    yield from watch(device)
+    for ranges in ("bytes=0-9", "bytes=0-", "bytes=5-5,7-9"):
+        url = yield from offered(platform, device, cast.files["firmware"])
+        if url is not None:
+            yield fetch_call(url, device, headers=(*basic(device), ("Range", ranges)))
+            yield fetch_call(url, device)
+
+
+_WALKS = 10
+_STEPS_MAX = 6
+
+
+@scenario(
+    "key_works_once",
+    "key_is_bound_to_its_device",
+    "refused_attempt_does_not_use_up_the_key",
+    "key_is_used_as_declared",
+    "download_needs_the_raw_device_token",
+    "api_key_is_no_device_token",
+    needs=_TWO,
+    duration_s=3.0,
+)
+def key_tried_in_any_order(cast: Cast) -> Workload:
+    """Keys are tried in sequences that the run's seed draws: HEAD, parts, broken transfers, strangers, nobody, and proper uses."""
+    platform, device, other = cast.platform, cast.devices["device"], cast.devices["other"]
+    entropy = SeededEntropy(cast.seed).stream("key walks")
+    file = largest_file(platform, device)
+    yield from watch(device)
+    for _ in range(_WALKS):
+        url = yield from offered(platform, device, file)
+        if url is None or file is None:
+            return
+        steps = _steps(url, device, other, full=platform.api_keys.full, can_break=size_of(file) >= _LARGE_BYTES)
+        for _ in range(entropy.integer(3, _STEPS_MAX)):
+            yield entropy.choice(steps)
+        yield fetch_call(url, device)
+
+
+def _steps(url: str, device: TargetDevice, other: TargetDevice, *, full: str, can_break: bool) -> list[Call]:
+    use = fetch_call(url, device)
+    steps: list[Call] = [
+        use,
+        fetch_call(url, device, method="HEAD"),
+        fetch_call(url, other, credential=f"token:{other.id}"),
+        fetch_call(url, device, headers=(), credential="none"),
+        fetch_call(url, device, headers=(("Authorization", "Basic hil-token-of-nobody"),), credential="unknown"),
+        fetch_call(url, device, headers=(("Authorization", f"Basic {full}"),), credential="api-key:full"),
+        fetch_call(url, device, headers=(*basic(device), ("Range", "bytes=0-9"))),
+    ]
+    if can_break:
+        steps.append(fetch_call(url, device, abort_after_bytes=20_000, read_bytes_per_s=_SLOW_BYTES_PER_S))
+    return steps
+
+
+@scenario("keys_are_unpredictable", "key_is_hard_to_guess", "every_download_command_has_its_own_key", needs=_ONE, duration_s=3.0)
+def sample_of_keys(cast: Cast) -> Workload:
+    """Two hundred keys are drawn one after the other."""
+    platform, device = cast.platform, cast.device
+    yield from watch(device)
+    keys = []
+    for _ in range(200):
+        url = yield from offered(platform, device, cast.files["firmware"])
+        key = download_key(url) if url else None
+        if key is None:
+            return
+        keys.append(key)
+    yield Announce("sample of keys", sample_facts(keys))

@@ -3,10 +3,12 @@
 from harness.history.events import Headers
 from harness.operations import Call
 from harness.scenario import Cast, Needs, Workload, scenario
+from harness.wire.files import FileType
 from harness.wire.responses import ORGANISATION_FILES_PATH, project_files_path
-from scenarios.platform.steps import bearer
+from scenarios.platform.steps import UNKNOWN_ID, bearer, list_call
 
 _NOBODY = Needs(devices={})
+_REFUSED = ("error_bodies_follow_the_contract", "answers_are_json", "secrets_do_not_leak")
 
 
 def _list_call(path: str, query: str, credential: str, headers: Headers, project_id: str = "") -> Call:
@@ -15,6 +17,9 @@ def _list_call(path: str, query: str, credential: str, headers: Headers, project
 
 @scenario(
     "list_names_the_stored_files",
+    "organisation_list_names_the_files_of_all_projects",
+    "entries_are_of_the_type_and_size",
+    "foreign_files_are_not_listed",
     "entries_describe_the_file",
     "list_body_is_an_object_with_files",
     "answers_are_json",
@@ -29,24 +34,46 @@ def lists_of_each_project(cast: Cast) -> Workload:
             yield _list_call(project_files_path(project.id), f"?type={file_type}", "api-key:full", bearer(platform), project.id)
 
 
-@scenario("list_without_valid_type_is_refused", "error_bodies_follow_the_contract", needs=_NOBODY)
+@scenario("list_without_valid_type_is_refused", *_REFUSED, needs=_NOBODY)
 def lists_of_no_type(cast: Cast) -> Workload:
     """Lists with a missing, empty, unknown or miswritten type."""
     platform = cast.platform
-    for query in ("", "?type=", "?type=image", "?type=Firmware", "?type=firmware,logo", "?kind=firmware"):
+    types = ("", "image", "Firmware", "LOGO", "firmware,logo", "firm", "firmwares")
+    for query in ("", "?type", "?kind=firmware", *(f"?type={file_type}" for file_type in types)):
         yield _list_call(ORGANISATION_FILES_PATH, query, "api-key:full", bearer(platform))
         for project in platform.projects[:1]:
             yield _list_call(project_files_path(project.id), query, "api-key:full", bearer(platform), project.id)
 
 
-@scenario("list_without_valid_key_is_unauthorized", "error_bodies_follow_the_contract", needs=_NOBODY)
+@scenario("list_without_valid_key_is_unauthorized", *_REFUSED, needs=Needs())
 def lists_without_valid_key(cast: Cast) -> Workload:
-    """Lists with no key and with an unknown one."""
-    platform = cast.platform
-    for credential, headers in (("none", ()), ("unknown", (("Authorization", "Bearer QB_unknown_key_of_nobody"),))):
+    """Lists with no key, with unknown and malformed ones, and with a device token."""
+    platform, device = cast.platform, cast.device
+    full = platform.api_keys.full
+    values = ("Bearer QB_unknown_key_of_nobody", "Bearer", f"Bearer {full[:-1]}", f"Bearer {full}x", full, f"Basic {full}")
+    attempts: list[tuple[str, Headers]] = [("none", ()), *(("unknown", (("Authorization", value),)) for value in values)]
+    attempts += [(f"token:{device.id}", (("Authorization", f"{scheme} {device.token}"),)) for scheme in ("Bearer", "Basic")]
+    for credential, headers in attempts:
         yield _list_call(ORGANISATION_FILES_PATH, "?type=firmware", credential, headers)
-        for project in platform.projects[:1]:
-            yield _list_call(project_files_path(project.id), "?type=logo", credential, headers, project.id)
+        yield _list_call(project_files_path(device.project_id), "?type=logo", credential, headers, device.project_id)
+
+
+@scenario("foreign_files_are_not_listed", needs=_NOBODY)
+def lists_of_unknown_projects(cast: Cast) -> Workload:
+    """Lists of a project that does not exist."""
+    for file_type in FileType:
+        yield list_call(cast.platform, UNKNOWN_ID, file_type)
+
+
+@scenario("foreign_files_are_not_listed", needs=Needs(devices={}, api_keys=("other_org",)))
+def lists_of_another_organisation(cast: Cast) -> Workload:
+    """Our projects' lists with another organisation's key, and that organisation's own list; then ours again."""
+    platform = cast.platform
+    for file_type in FileType:
+        for project in platform.projects:
+            yield list_call(platform, project.id, file_type, key="other_org")
+        yield list_call(platform, "", file_type, key="other_org")
+        yield list_call(platform, "", file_type)
 
 
 @scenario("read_only_key_may_list", needs=Needs(devices={}, api_keys=("read_only",)))

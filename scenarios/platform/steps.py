@@ -1,27 +1,42 @@
 """The sentences of which the platform scenarios are made: send a command, watch a device, fetch a file.
 
-Each is a sub-generator, used with `yield from`; none of them judges.
+Each is a sub-generator, used with `yield from`; none of them judges. They must stay right in front of a wrong platform: a message that was
+not expected is passed over, and a wait has an end.
 """
 
 import base64
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from harness.bench.target import Platform, TargetDevice, TargetFile
 from harness.history.events import Headers, MqttDelivered
-from harness.operations import Announce, Answer, Call, Connect, Connected, Disconnect, Receive
-from harness.wire.commands import DOWNLOAD_FIRMWARE, parse_download_offer
+from harness.operations import Announce, Answer, Call, Connect, Connected, Receive
+from harness.wire.commands import (
+    CONFIGURATION,
+    DOWNLOAD_FIRMWARE,
+    DOWNLOADS,
+    REBOOT,
+    RESET,
+    STANDARD_COMMANDS,
+    command_names,
+    parse_download_offer,
+)
+from harness.wire.files import FileType
 from harness.wire.responses import command_path
-from harness.wire.topics import control_filter
+from harness.wire.topics import control_filter, control_topic
 
 T = TypeVar("T")
 Step: TypeAlias = Generator[Any, Any, T]
 
 JSON_TYPE = ("Content-Type", "application/json")
-# A name that no platform knows: it ends a watch, as what was sent before it must have come before it (CMD-21).
-SENTINEL = "hil_sentinel"
+CUSTOM = "blink_led"  # a command of the device's own
+UNLISTED = "hil_unlisted"
+UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
+_ARRIVES_WITHIN_S = 5.0
+_SETTLES_WITHIN_S = 0.2
+_COMMAND_OF = {file_type: command for command, file_type in DOWNLOADS.items()}
 
 
 def bearer(platform: Platform, name: str = "full") -> Headers:
@@ -34,9 +49,9 @@ def basic(device: TargetDevice) -> Headers:
     return (("Authorization", f"Basic {device.token}"),)
 
 
-def base64_basic(device: TargetDevice) -> Headers:
-    """The device's token as RFC 7617 would write it, which the protocol does not. Source: DLD-14."""
-    return (("Authorization", "Basic " + base64.b64encode(device.token.encode()).decode()),)
+def base64_basic(text: str) -> Headers:
+    """Credentials as RFC 7617 would write them, which the protocol does not. Source: DLD-14."""
+    return (("Authorization", "Basic " + base64.b64encode(text.encode()).decode()),)
 
 
 def command_call(
@@ -73,36 +88,72 @@ def send(platform: Platform, device: TargetDevice, command: str, data: Any = Non
     return answer
 
 
-def watch(device: TargetDevice, *, clean_session: bool = True, qos: int = 2) -> Step[Connected]:
-    """Connects as the device and subscribes to its control topics; from here on its commands are expected to arrive."""
-    connected: Connected = yield Connect(device.id, clean_session=clean_session, filters=((control_filter(device.id), qos),))
-    if connected.is_accepted:
-        yield Announce("watching", {"device_id": device.id})
+def send_all(platform: Platform, device: TargetDevice, commands: Iterable[tuple[str, Any]]) -> Step[int]:
+    """Sends commands one after the other; returns how many were accepted."""
+    accepted = 0
+    for command, data in commands:
+        answer = yield from send(platform, device, command, data)
+        accepted += answer.status == 200
+    return accepted
+
+
+def watch(device: TargetDevice, *, clean_session: bool = True, announcement: str = "watching") -> Step[Connected]:
+    """Connects as the device and subscribes to its control topics with QoS 2; from here on its commands are expected to arrive.
+
+    A platform that does not grant the wildcard (CMD-26b) is asked for each topic that scenarios use.
+    """
+    connected: Connected = yield Connect(device.id, clean_session=clean_session, filters=((control_filter(device.id), 2),))
+    if connected.is_accepted and connected.granted != (2,):
+        names = dict.fromkeys((*STANDARD_COMMANDS, *sorted(command_names(device.allowed_commands)), CUSTOM, UNLISTED))
+        filters = tuple((control_topic(device.id, name), 2) for name in names)
+        connected = yield Connect(device.id, clean_session=clean_session, filters=filters)
+    if connected.is_accepted and any(code < 0x80 for code in connected.granted):
+        yield Announce(announcement, {"device_id": device.id})
     return connected
 
 
-def watch_end(platform: Platform, device: TargetDevice) -> Step[list[MqttDelivered]]:
-    """Sends a last command and waits until it has come: what has not come by then was not published. Returns all that came."""
+def last_command(device: TargetDevice) -> str | None:
+    """A harmless command that the device's list permits."""
+    names = command_names(device.allowed_commands) or {CONFIGURATION}
+    harmless = [CONFIGURATION, *sorted(names - {REBOOT, RESET, *DOWNLOADS})]
+    return next((name for name in harmless if name in names), None)
+
+
+def watch_end(platform: Platform, device: TargetDevice, accepted: int = 0) -> Step[list[MqttDelivered]]:
+    """Sends a last command and waits until it and the `accepted` ones have come, and a moment more. Returns all that came.
+
+    What was published for a refused command has come by then: the last command took the same way after it.
+    """
+    command = last_command(device)
+    answer = (yield from send(platform, device, command, {"hil_end": accepted})) if command else None
+    expected = accepted + (answer is not None and answer.status == 200)
     came: list[MqttDelivered] = []
-    answer = yield from send(platform, device, SENTINEL, {"end": len(came)})
-    if answer.status != 200:
-        return came
-    while True:
-        message = yield Receive(device.id, count=1, within_s=5.0)
-        came += message
-        if not message or message[0].topic.endswith(SENTINEL):
-            return came
+    while len(came) < expected:
+        more = yield Receive(device.id, count=1, within_s=_ARRIVES_WITHIN_S)
+        if not more:
+            break
+        came += [message for message in more if not message.retain]
+    came += yield Receive(device.id, count=expected + 1, within_s=_SETTLES_WITHIN_S)
+    return came
 
 
-def offered(platform: Platform, device: TargetDevice, file: TargetFile, command: str = DOWNLOAD_FIRMWARE) -> Step[str | None]:
+def offered(platform: Platform, device: TargetDevice, file: TargetFile | None, *, name: str = "", command: str = "") -> Step[str | None]:
     """Sends a download command to a watched device and returns the URL that arrives; None where none does."""
-    answer = yield from send(platform, device, command, {"file_name": file.name})
+    command = command or (_COMMAND_OF[file.type] if file else DOWNLOAD_FIRMWARE)
+    answer = yield from send(platform, device, command, {"file_name": file.name if file else name})
     if answer.status != 200:
         return None
-    for message in (yield Receive(device.id, count=1, within_s=5.0)):
-        offer = parse_download_offer(message.payload.encode())
-        return offer.url if offer else None
+    for _ in range(_PASSED_OVER_MAX):
+        message = yield Receive(device.id, count=1, within_s=_ARRIVES_WITHIN_S)
+        if not message:
+            return None
+        offer = parse_download_offer(message[0].payload.encode())
+        if message[0].topic == control_topic(device.id, command) and offer is not None and not message[0].retain:
+            return offer.url
     return None
+
+
+_PASSED_OVER_MAX = 50
 
 
 def fetch_call(
@@ -127,6 +178,19 @@ def fetch_call(
     )
 
 
-def hang_up(device: TargetDevice) -> Step[None]:
-    """Ends the device's connection properly."""
-    yield Disconnect(device.id)
+def list_call(platform: Platform, project_id: str, file_type: FileType, *, key: str = "full") -> Call:
+    """A call of a project's file list."""
+    path = f"/v2/projects/{project_id}/files" if project_id else "/v2/files"
+    query = f"?type={file_type.value}"
+    return Call("GET", path + query, "files", f"api-key:{key}", bearer(platform, key), project_id=project_id)
+
+
+def largest_file(platform: Platform, device: TargetDevice) -> TargetFile | None:
+    """The largest stored firmware in the device's project."""
+    files = [file for file in platform.files if file.type is FileType.FIRMWARE and file.project_id == device.project_id]
+    return max(files, key=size_of, default=None)
+
+
+def size_of(file: TargetFile) -> int:
+    """The size of a stored file, in bytes."""
+    return file.path.stat().st_size

@@ -1,0 +1,199 @@
+"""Questions about delivery: cut connections, queued commands, names that want to be topics, and who may listen."""
+
+from typing import Any
+
+from harness.operations import Announce, Connect, Disconnect, Publish, Receive
+from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
+from harness.wire.commands import CONFIGURATION, REBOOT, STANDARD_COMMANDS
+from harness.wire.topics import control_filter, control_topic, result_topic
+from scenarios.platform.commands import ARRIVES
+from scenarios.platform.steps import CUSTOM, Step, command_call, send, watch, watch_end
+
+_ONCE = ("command_arrives_exactly_once", "command_arrives_on_no_other_topic", "command_is_not_retained", "command_is_published_with_qos_2")
+_SECOND_COPY_WITHIN_S = 0.3
+_ARRIVES_WITHIN_S = 5.0
+
+
+@scenario(*_ONCE, duration_s=3.0)
+def command_across_a_dropped_connection(cast: Cast) -> Workload:
+    """The connection is cut after each packet of the exchange, and resumed: the command comes once."""
+    platform, device = cast.platform, cast.device
+    for number, cut_after in enumerate(("received PUBLISH", "sent PUBREC", "received PUBREL", "sent PUBCOMP")):
+        connected = yield from watch(device, clean_session=False, announcement="session kept")
+        if not connected.is_accepted:
+            return
+        yield Disconnect(device.id)
+        yield Connect(device.id, clean_session=False, cut_after=cut_after)
+        yield from send(platform, device, CONFIGURATION, {"cut": number})
+        came = yield Receive(device.id, within_s=_SECOND_COPY_WITHIN_S)
+        yield Disconnect(device.id, abruptly=True)
+        yield Connect(device.id, clean_session=False)
+        yield from _the_rest(device.id, already=len(came))
+        yield Disconnect(device.id)
+
+
+def _the_rest(device_id: str, *, already: int) -> Step[Any]:
+    """Waits for the one message that is due, if it has not come already, and a moment for a copy of it."""
+    if not already:
+        yield Receive(device_id, within_s=_ARRIVES_WITHIN_S)
+    yield Receive(device_id, within_s=_SECOND_COPY_WITHIN_S)
+
+
+@scenario(*_ONCE, duration_s=2.0)
+def queued_commands(cast: Cast) -> Workload:
+    """Commands queued for an offline session come once, in order, with RETAIN 0; a later subscriber finds nothing stored."""
+    platform, device = cast.platform, cast.device
+    yield from watch(device, clean_session=False, announcement="session kept")
+    yield Disconnect(device.id)
+    for number in range(25):
+        yield from send(platform, device, CONFIGURATION, {"queued": number})
+    yield Connect(device.id, clean_session=False)
+    yield Receive(device.id, count=25, within_s=_ARRIVES_WITHIN_S)
+    yield Receive(device.id, within_s=_SECOND_COPY_WITHIN_S)
+    yield Disconnect(device.id)
+    yield from watch(device, announcement="subscribed later")
+    yield Receive(device.id, within_s=_SECOND_COPY_WITHIN_S)
+
+
+@scenario("clean_session_gets_nothing_later", "command_is_not_retained", duration_s=1.5)
+def offline_with_a_clean_session(cast: Cast) -> Workload:
+    """A command to a device that is offline with a clean session is gone."""
+    platform, device = cast.platform, cast.device
+    yield from watch(device, announcement="subscribed")
+    yield Disconnect(device.id)
+    yield Announce("offline with a clean session", {"device_id": device.id})
+    for number in range(3):
+        yield from send(platform, device, CONFIGURATION, {"offline": number})
+    yield from watch(device, announcement="subscribed again")
+    yield Receive(device.id, count=3, within_s=0.7)
+
+
+_TWO = Needs(devices={"device": DeviceNeed(), "other": DeviceNeed(beside="device")})
+
+
+@scenario(*ARRIVES, needs=_TWO)
+def everything_below_two_devices(cast: Cast) -> Workload:
+    """Two devices of a project listen to all topics of their own while one of them gets commands."""
+    platform, device, other = cast.platform, cast.devices["device"], cast.devices["other"]
+    for listener in (device, other):
+        connected = yield Connect(listener.id, filters=((f"{listener.id}/#", 2),))
+        if connected.granted != (2,):
+            yield from watch(listener)
+        elif connected.is_accepted:
+            yield Announce("watching", {"device_id": listener.id})
+    accepted = 0
+    for number, command in enumerate((CONFIGURATION, CUSTOM, CONFIGURATION)):
+        answer = yield from send(platform, device, command, {"addressee": number})
+        accepted += answer.status == 200
+    yield from watch_end(platform, device, accepted)
+    yield from watch_end(platform, other)
+
+
+@scenario(*ARRIVES, "qos_2_is_granted")
+def exact_subscriptions(cast: Cast) -> Workload:
+    """A device subscribes to its exact control topics, and gets its commands there."""
+    platform, device = cast.platform, cast.device
+    names = [name for name in (*STANDARD_COMMANDS, CUSTOM)]
+    connected = yield Connect(device.id, filters=tuple((control_topic(device.id, name), 2) for name in names))
+    if not connected.is_accepted or 0x80 in connected.granted:
+        return
+    yield Announce("watching", {"device_id": device.id})
+    accepted = 0
+    for command in (CONFIGURATION, CUSTOM):
+        answer = yield from send(platform, device, command, {"exact": command})
+        accepted += answer.status == 200
+    yield from watch_end(platform, device, accepted)
+
+
+@scenario("qos_2_is_granted")
+def wildcard_subscriptions(cast: Cast) -> Workload:
+    """A device subscribes to the wildcards below its control topic."""
+    for name in (control_filter(cast.device.id), f"{cast.device.id}/control/#"):
+        yield Connect(cast.device.id, filters=((name, 2),))
+        yield Disconnect(cast.device.id)
+
+
+@scenario("device_may_publish_its_result")
+def results_of_commands(cast: Cast) -> Workload:
+    """A device answers a command and a custom one on their result topics."""
+    device = cast.device
+    yield from watch(device, announcement="subscribed")
+    for command in (CONFIGURATION, REBOOT, CUSTOM, "hil_never_sent"):
+        for qos in (2, 1):
+            yield Publish(device.id, result_topic(device.id, command), b'{"success": true, "message": "done"}', qos=qos)
+
+
+_NAMES = (
+    "a/b",
+    "configuration/result",
+    "/",
+    "configuration/",
+    "+",
+    "#",
+    "con+figuration",
+    "configuration#",
+    "\x00",
+    "config\x00uration",
+    "line\nbreak",
+    "tab\there",
+    "\x7f",
+    "$SYS",
+    "$share/group/x",
+    "..",
+    "../control/reboot",
+    "x" * 65,
+    "x" * 300,
+    "ü" * 33,
+)
+
+
+@scenario("command_name_stays_in_its_topic", "error_bodies_follow_the_contract", needs=_TWO, alone=True, duration_s=2.0)
+def names_that_are_no_topic_level(cast: Cast) -> Workload:
+    """Command names with separators, wildcards, control characters, path parts and excess length, while two devices listen."""
+    platform, device, other = cast.platform, cast.devices["device"], cast.devices["other"]
+    for listener in (device, other):
+        yield Connect(listener.id, filters=((f"{listener.id}/#", 2),))
+    for number, name in enumerate((*_NAMES, f"../../{other.id}/control/reboot", f"/{other.id}/control/reset")):
+        yield from send(platform, device, name, {"injected": number})
+    yield from watch_end(platform, device)
+    yield Receive(other.id, within_s=0.2)
+
+
+@scenario("device_reaches_its_own_topics_only", needs=_TWO, alone=True, duration_s=2.0)
+def devices_that_reach_out(cast: Cast) -> Workload:
+    """A device listens to, and writes to, the topics of another device of its project."""
+    platform, intruder, victim = cast.platform, cast.devices["device"], cast.devices["other"]
+    facts = {"device_id": intruder.id, "victim_id": victim.id}
+    yield from watch(victim, announcement="subscribed")
+    for name in (f"{victim.id}/#", control_filter(victim.id), control_topic(victim.id, CONFIGURATION), "+/control/+", "#"):
+        connected = yield Connect(intruder.id, filters=((name, 2),))
+        if not connected.is_accepted:
+            continue
+        yield Announce("reaching out", facts)
+        yield from send(platform, victim, CONFIGURATION, {"overheard": name})
+        yield Receive(victim.id, within_s=_ARRIVES_WITHIN_S)
+        yield Receive(intruder.id, within_s=0.2)
+    for command in (CONFIGURATION, REBOOT):
+        for qos in (0, 2):
+            connected = yield Connect(intruder.id)
+            if connected.is_accepted:
+                yield Announce("reaching out", facts)
+                payload = b'{"forged": "%s by qos %d"}' % (command.encode(), qos)
+                yield Publish(intruder.id, control_topic(victim.id, command), payload, qos=qos, within_s=0.5)
+                yield Receive(victim.id, within_s=0.2)
+
+
+@scenario("wrong_token_is_refused_at_connect", needs=_TWO, alone=True, duration_s=1.0)
+def logins_with_wrong_tokens(cast: Cast) -> Workload:
+    """A device connects with its own token, then with others' and with parts of its own."""
+    device, other = cast.devices["device"], cast.devices["other"]
+    yield Connect(device.id)
+    yield Disconnect(device.id)
+    token = device.token
+    strangers = ("hil-token-of-nobody", cast.platform.api_keys.full, device.id, "")
+    for wrong in (other.token, token[:-1], token + "x", token.swapcase(), *strangers):
+        if wrong != token:
+            yield Connect(device.id, token=wrong)
+            yield Disconnect(device.id, abruptly=True)
+    yield Connect(device.id)
+    yield command_call(cast.platform, device, CONFIGURATION, {"login": True})

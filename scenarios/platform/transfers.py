@@ -1,0 +1,130 @@
+"""Questions about slow transfers: the fifteen minutes, the end of a key meanwhile, and slow devices beside fast ones."""
+
+from harness.bench.target import Platform, TargetDevice, TargetFile
+from harness.operations import AdvanceClock, Announce, InOrder, RunHook, Together, Wait
+from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
+from harness.wire.commands import CONFIGURATION, KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
+from scenarios.platform.steps import Step, command_call, fetch_call, largest_file, offered, size_of, watch
+
+# A transfer of some seconds, of which the target cannot have sent the end when the clock is moved.
+_TRANSFER_S = 2.5
+_MOVED_AFTER_S = 0.8
+_EDGE_S = 15.0
+_LARGE_BYTES = 300_000
+
+
+def _slow_rate(file: TargetFile) -> float:
+    return size_of(file) / _TRANSFER_S
+
+
+def _stretched(platform: Platform, device: TargetDevice, url: str, file: TargetFile, *, by_s: float) -> Step[None]:
+    """A slow transfer during which the target's clock is moved."""
+    yield Announce("stretching a transfer", {"device_id": device.id, "by_s": by_s})
+    yield Together(
+        (
+            fetch_call(url, device, read_bytes_per_s=_slow_rate(file), within_s=60.0),
+            InOrder((Wait(_MOVED_AFTER_S), AdvanceClock(by_s))),
+        )
+    )
+
+
+_CLOCK = Needs(test_clock=True)
+
+
+@scenario("slow_transfer_completes_within_fifteen_minutes", needs=_CLOCK, alone=True, duration_s=3.0)
+def transfer_of_almost_fifteen_minutes(cast: Cast) -> Workload:
+    """The clock is moved during a slow transfer, to just under fifteen minutes."""
+    yield from _one_stretched(cast, by_s=TRANSFER_TIME_S_MAX - _EDGE_S)
+
+
+@scenario("slow_transfer_is_cut_after_fifteen_minutes", needs=_CLOCK, alone=True, duration_s=3.0)
+def transfer_of_more_than_fifteen_minutes(cast: Cast) -> Workload:
+    """The clock is moved during a slow transfer, beyond fifteen minutes."""
+    yield from _one_stretched(cast, by_s=TRANSFER_TIME_S_MAX + _EDGE_S)
+
+
+@scenario("transfer_may_outlive_its_key", needs=_CLOCK, alone=True, duration_s=3.0)
+def transfer_that_outlives_its_key(cast: Cast) -> Workload:
+    """A transfer starts just before its key's thirty minutes are over, and ends after them."""
+    yield from _one_stretched(cast, after_s=KEY_LIFETIME_S - _EDGE_S, by_s=2 * _EDGE_S)
+
+
+def _one_stretched(cast: Cast, *, by_s: float, after_s: float = 0.0) -> Workload:
+    platform, device = cast.platform, cast.device
+    file = largest_file(platform, device)
+    yield from watch(device)
+    if file is None or size_of(file) < _LARGE_BYTES:
+        return
+    url = yield from offered(platform, device, file)
+    if url is None:
+        return
+    if after_s:
+        yield AdvanceClock(after_s)
+    yield from _stretched(platform, device, url, file, by_s=by_s)
+
+
+@scenario("slow_transfer_completes_within_fifteen_minutes", full_only=True, duration_s=880.0)
+def transfer_of_almost_fifteen_real_minutes(cast: Cast) -> Workload:
+    """A transfer is read so slowly that it takes fourteen and a half minutes."""
+    platform, device = cast.platform, cast.device
+    file = largest_file(platform, device)
+    yield from watch(device)
+    url = (yield from offered(platform, device, file)) if file is not None else None
+    if url is None or file is None:
+        return
+    yield Announce("stretching a transfer", {"device_id": device.id, "by_s": 0})
+    rate = size_of(file) / (TRANSFER_TIME_S_MAX - 2 * _EDGE_S)
+    yield fetch_call(url, device, read_bytes_per_s=rate, within_s=TRANSFER_TIME_S_MAX + 60.0)
+
+
+_SLOW_ONES = 8
+_CROWD = Needs(devices={"device": DeviceNeed(), "fast": DeviceNeed(beside="device")})
+
+
+@scenario("slow_downloads_do_not_slow_others", needs=_CROWD, duration_s=4.0)
+def slow_downloads_beside_a_fast_one(cast: Cast) -> Workload:
+    """A download and a command are timed alone, and while several slow downloads run."""
+    platform, device, fast = cast.platform, cast.devices["device"], cast.devices["fast"]
+    file = largest_file(platform, device)
+    for each in (device, fast):
+        yield from watch(each)
+    if file is None or size_of(file) < _LARGE_BYTES:
+        return
+    urls = yield from _urls(platform, device, file, _SLOW_ONES)
+    alone, beside = (yield from offered(platform, fast, file)), (yield from offered(platform, fast, file))
+    if len(urls) < _SLOW_ONES or alone is None or beside is None:
+        return
+    command = command_call(platform, fast, CONFIGURATION, {"timed": True})
+    yield Announce("fast alone")
+    yield command
+    yield fetch_call(alone, fast)
+    slow = [fetch_call(url, device, read_bytes_per_s=_slow_rate(file), within_s=60.0) for url in urls]
+    quick = InOrder((Wait(0.5), Announce("fast beside"), command, fetch_call(beside, fast)))
+    yield Together((*slow, quick))
+    yield Announce("beside slow downloads", {"slow": _SLOW_ONES})
+
+
+def _urls(platform: Platform, device: TargetDevice, file: TargetFile, count: int) -> Step[list[str]]:
+    urls = []
+    for _ in range(count):
+        url = yield from offered(platform, device, file)
+        if url is not None:
+            urls.append(url)
+    return urls
+
+
+@scenario("memory_of_slow_downloads_is_bounded", needs=Needs(hooks=("memory_bytes",)), alone=True, duration_s=10.0)
+def memory_beside_slow_downloads(cast: Cast) -> Workload:
+    """The target's memory before and during many slow downloads."""
+    platform, device = cast.platform, cast.device
+    file = largest_file(platform, device)
+    yield from watch(device)
+    if file is None:
+        return
+    urls = yield from _urls(platform, device, file, 3 * _SLOW_ONES)
+    before = yield RunHook("memory_bytes")
+    slow = tuple(fetch_call(url, device, read_bytes_per_s=_slow_rate(file), within_s=60.0) for url in urls)
+    outcomes = yield Together((*slow, InOrder((Wait(1.0), RunHook("memory_bytes")))))
+    after = outcomes[-1][-1]
+    facts = {"before_bytes": int(before), "after_bytes": int(after), "downloads": len(urls)}
+    yield Announce("memory beside slow downloads", facts)
