@@ -1,5 +1,6 @@
 """The command line: plug-ins are mounted, a broken one harms nobody, and the exit status says whose fault it was."""
 
+import logging
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -148,3 +149,18 @@ class TestPlugins:
 def test_the_version_is_printed(capsys):
     assert cli.run(["--version"]) == 0
     assert capsys.readouterr().out == f"hil {__version__}\n"
+
+
+def test_help_may_be_asked_with_a_short_option(capsys):
+    assert cli.run(["-h"]) == 0
+    assert "Exit status" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("options", "level"), [([], logging.WARNING), (["-v"], logging.INFO), (["-vv"], logging.DEBUG)])
+def test_v_says_more_and_twice_says_everything(plugins, options, level):
+    before = logging.getLogger().level
+    try:
+        cli.run([*options, "several", "one"])
+        assert logging.getLogger().level == level
+    finally:
+        logging.getLogger().setLevel(before)

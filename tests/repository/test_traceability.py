@@ -1,7 +1,10 @@
 """Every requirement has a check, and every check has its requirement."""
 
+from pathlib import Path
+
 from harness.checks.registry import all_checks
 from harness.requirements import CATALOGUE, find
+from harness.requirements_command import judges_by_requirement, trace_table, with_table
 
 # Requirements that no check judges yet. Each is a debt; whoever writes the check takes its id out of here.
 NOT_YET = {
@@ -39,3 +42,9 @@ def test_no_line_of_not_yet_has_a_check():
 def test_what_is_never_judged_is_in_the_catalogue_and_has_no_check():
     assert all(find(requirement) for requirement in NEVER)
     assert not set(NEVER) & (cited() | NOT_YET)
+
+
+def test_readme_s_table_of_requirements_and_checks_is_that_of_the_code():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    table = trace_table(judges_by_requirement(all_checks()))
+    assert with_table(readme, table) == readme, "`make trace` writes it anew"

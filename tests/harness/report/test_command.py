@@ -2,13 +2,16 @@
 
 import json
 from dataclasses import replace
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from harness import cli
 from harness.checks.verdict import RunVerdict, Verdict
 from harness.report.keys import create_key, signing_key
 from harness.report.package import as_json
+from harness.report.terminal import show
 from harness.report.writer import environment, write_package
 
 
@@ -174,6 +177,15 @@ def test_key_public_and_list(capsys, no_keys_of_the_user, tmp_path, package):
     (tmp_path / "bench.pub").write_text(hil(capsys, "key", "public")[1])
     assert hil(capsys, "report", "verify", package, "--key", tmp_path / "bench.pub")[0] == 0
     assert hil(capsys, "key", "list")[1].endswith(" this bench\n")
+
+
+def test_colours_are_for_terminals_only(report):
+    printed = []
+    for is_terminal in (True, False):
+        console = Console(file=StringIO(), force_terminal=is_terminal, width=100)
+        show(report, console)
+        printed.append(console.file.getvalue())
+    assert ["\x1b[" in text for text in printed] == [True, False]
 
 
 def test_the_environment_says_on_what_it_ran():
