@@ -6,12 +6,15 @@ No session, no automatic answers, no keep-alive: whoever drives it decides about
 import asyncio
 import ssl
 from collections.abc import Callable
+from typing import TypeVar
 
 from harness.errors import RemoteWireError
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Connack, Connect, Packet, Publish, Suback, Subscribe
 from simulators.broker.streams import ByteStream, open_stream
+
+P = TypeVar("P", bound=Packet)
 
 
 class ConnectionEnded(Exception):
@@ -25,6 +28,7 @@ class Probe:
         self._stream = stream
         self._decoder = Decoder()
         self._heard: list[Packet] = []
+        self.session_present = False
 
     @classmethod
     async def open(cls, url: str, *, deadline_s: float = 5.0, tls: ssl.SSLContext | None = None) -> "Probe":
@@ -51,6 +55,17 @@ class Probe:
                     raise ConnectionEnded("the broker closed the connection")
                 self._heard += self._decoder.feed(data)
         return self._heard.pop(0)
+
+    async def await_type(self, wanted: type[P], *, within_s: float = 3.0) -> P:
+        """The next packet of this type; others that come before it are kept for `receive`. Raises as `receive` does."""
+        early: list[Packet] = []
+        try:
+            async with asyncio.timeout(within_s):
+                while not isinstance(packet := await self.receive(within_s=within_s), wanted):
+                    early.append(packet)
+        finally:
+            self._heard[:0] = early
+        return packet
 
     async def heard(self, *, for_s: float = 0.3) -> list[Packet]:
         """All packets that come within `for_s`; the end of the connection ends the wait."""
@@ -88,11 +103,7 @@ class Probe:
     async def subscribe(self, *filters: tuple[str, int], packet_id: int = 1) -> tuple[int, ...]:
         """Subscribes and gives the return codes. Messages that come before SUBACK are kept for `receive`."""
         self.send(Subscribe(packet_id, filters))
-        early: list[Packet] = []
-        while not isinstance(answer := await self.receive(), Suback):
-            early.append(answer)
-        self._heard[:0] = early
-        return answer.return_codes
+        return (await self.await_type(Suback)).return_codes
 
     async def messages(self, *, for_s: float = 0.3, answer: Callable[["Probe", Packet], None] | None = None) -> list[Publish]:
         """The PUBLISH packets that come within `for_s`; each packet is shown to `answer` at once."""

@@ -115,7 +115,7 @@ def until():
 
     async def wait(is_true) -> None:
         async with asyncio.timeout(10):
-            while not is_true():  # noqa: ASYNC110  # what is awaited is the state of others
+            while not is_true():  # what is awaited is the state of others
                 await asyncio.sleep(0)
 
     return wait

@@ -121,7 +121,7 @@ def test_every_accepted_command_is_delivered_exactly_once_across_five_kills(tmp_
         async with asyncio.timeout(60):
             await asyncio.gather(*(device.is_subscribed.wait() for device in devices.values()))
             await command_in_rounds(broker)
-            while not accepted <= {number for device in devices.values() for number in device.received}:  # noqa: ASYNC110
+            while not accepted <= {number for device in devices.values() for number in device.received}:
                 await asyncio.sleep(0.05)
         await broker.stop()
         for task in running:
