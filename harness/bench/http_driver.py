@@ -78,7 +78,7 @@ class HttpDriver:
         except TimeoutError:
             return self._ended(request, received, problem=f"not over within {call.within_s:g} s", closed_by="us")
         except aiohttp.ClientConnectorError as error:
-            self._ended(request, received, problem=f"no connection: {error}", closed_by="peer")
+            self._ended(request, received, problem=f"no connection: {error}", closed_by="")
             raise TargetUnavailable(f"no connection to {self._platform.api_url}: {error}") from error
         except (aiohttp.ClientError, ConnectionError) as error:
             return self._ended(request, received, problem=f"{type(error).__name__}: {error}", closed_by="peer")

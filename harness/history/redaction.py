@@ -14,6 +14,9 @@ from urllib.parse import quote, unquote
 
 from harness.history.events import SecretSeen
 
+# Shorter than this, a secret without its last character may well be a common word.
+_NEAR_MISS_LENGTH_MIN = 16
+
 SecretKind = Literal["api key", "token", "download key"]
 
 # Very short forms would match by accident all over the timeline.
@@ -47,6 +50,8 @@ class Redactor:
         self._labels[secret] = label
         for form in _forms_of(secret):
             self._forms.setdefault(form, label.encode())
+        for form, near_label in _near_misses(secret, label).items():
+            self._forms.setdefault(form, near_label)
         self._pattern = None
         self._on_new(facts_of(secret, label=label, what=what))
         return label
@@ -86,6 +91,16 @@ def _forms_of(secret: str) -> set[bytes]:
     for table in (base64.b64encode, base64.urlsafe_b64encode):
         forms |= {table(raw), table(raw).rstrip(b"="), *(_inside_base64(raw, before, table) for before in range(3))}
     return {form for form in forms if len(form) >= _FORM_LENGTH_MIN}
+
+
+def _near_misses(secret: str, label: str) -> dict[bytes, bytes]:
+    """Wrong forms that probes send and that would give the secret away all the same: the last character cut off, the case changed."""
+    if len(secret) < _NEAR_MISS_LENGTH_MIN:
+        return {}
+    return {
+        secret[:-1].encode(): f"{label[:-1]}-cut>".encode(),
+        secret.swapcase().encode(): f"{label[:-1]}-case-changed>".encode(),
+    }
 
 
 def _inside_base64(raw: bytes, before: int, table: Callable[[bytes], bytes]) -> bytes:
