@@ -83,7 +83,7 @@ class RestOperator:
         try:
             async with self._session.post(url, json={"command": order.command, "data": order.data}) as response:
                 await response.read()
-                self._ledger.answered(order.correlation, _answer_of(response.status))
+                self._ledger.answered(order.correlation, answer_of(response.status))
         except (aiohttp.ClientError, OSError, TimeoutError):
             self._ledger.answered(order.correlation, Answer.UNKNOWN)
 
@@ -91,7 +91,8 @@ class RestOperator:
         await self._session.close()
 
 
-def _answer_of(status: int) -> Answer:
+def answer_of(status: int) -> Answer:
+    """What an HTTP status says of a command."""
     if status == 200:
         return Answer.ACCEPTED
     # A server that failed may have published before it did.

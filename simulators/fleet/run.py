@@ -4,6 +4,7 @@ Every phase ends early when `stop` is set (Ctrl-C), and the clean disconnects an
 """
 
 import asyncio
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +53,7 @@ class Outcome:
     totals: Totals
     figures: dict[str, Any]
     is_complete: bool
-    """Whether every device was connected and the run was not cut short."""
+    """Whether every device was connected, every image was a known one, and the run was not cut short."""
 
     def to_json(self) -> dict[str, Any]:
         return self.figures | {"complete": self.is_complete, "ledger": self.totals.to_json()}
@@ -97,7 +98,8 @@ class FleetRun:
         finally:
             self.phase = "leaving"
             await fleet.disconnect()
-        return Outcome(self.ledger, self.ledger.totals(), figures, is_complete and not self._stopping.is_set())
+        is_complete = is_complete and not fleet.counts.wrong_images and not self._stopping.is_set()
+        return Outcome(self.ledger, self.ledger.totals(), figures, is_complete)
 
     # -------------------------------------------------------------------------------- phases
 
@@ -212,9 +214,16 @@ class FleetRun:
             keep_alive_s=self.plan.keep_alive_s,
             tls=ssl_context(self.platform.tls),
             clean_session=self.plan.clean_session,
+            images=self._images(),
         )
         fleet.add(credentials)
         return fleet
+
+    def _images(self) -> frozenset[str]:
+        """The digests of the files that a download may bring."""
+        if not any(behaviour.command in DOWNLOADS for behaviour, _ in self.plan.mix.parts):
+            return frozenset()
+        return frozenset(hashlib.sha256(file.path.read_bytes()).hexdigest() for file in self.platform.files)
 
     # -------------------------------------------------------------------------------- figures
 

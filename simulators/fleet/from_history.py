@@ -1,0 +1,95 @@
+"""The ledger once more, from a recorded history alone: what the broker saw on the wire, not what the fleet's own bookkeeping says.
+
+A command counts as sent when the operator's PUBLISH or REST request is seen, as accepted at its PUBCOMP or 200, and as delivered when its
+device answers PUBREC for a packet id that it did not hold already. Blind spot: a device that executes one message twice looks like one that
+does not, as its PUBRECs are alike; the fleet's own ledger sees that.
+"""
+
+import json
+from dataclasses import dataclass, field
+
+from harness.history.events import Event, HttpRequest, HttpResponse, MqttPacket
+from harness.history.timeline import History
+from harness.wire.topics import ControlTopic, parse_control_topic
+from simulators.fleet.fleet import CORRELATION
+from simulators.fleet.ledger import Answer, Ledger
+from simulators.fleet.operators import answer_of
+
+
+def ledger_from_history(history: History, *, operator_id: str) -> Ledger:
+    """The ledger of everything that `history` shows; `operator_id` is the client id of the operator's MQTT connection."""
+    reader = _Reader(operator_id)
+    for event in history.events:
+        reader.read(event)
+    return reader.ledger
+
+
+@dataclass(slots=True)
+class _Reader:
+    operator_id: str
+    ledger: Ledger = field(default_factory=Ledger)
+    published: dict[int, str] = field(default_factory=dict)  # the operator's packet ids in flight
+    offered: dict[tuple[str, int], str] = field(default_factory=dict)  # what a device was sent under a packet id
+    held: set[tuple[str, int]] = field(default_factory=set)  # packet ids that a device has answered, and not yet completed
+    requested: dict[int, str] = field(default_factory=dict)  # REST exchanges
+
+    def read(self, event: Event) -> None:
+        match event.fact:
+            case MqttPacket(device_id=client_id) as packet if client_id == self.operator_id:
+                self._operator(packet, event.at_s)
+            case MqttPacket() as packet:
+                self._device(packet, event.at_s)
+            case HttpRequest(endpoint="command") as request:
+                self._request(request, event.at_s)
+            case HttpResponse(exchange, status, _) if exchange in self.requested:
+                self.ledger.answered(self.requested[exchange], answer_of(status))
+
+    def _operator(self, packet: MqttPacket, at_s: float) -> None:
+        if packet.packet_id is None:
+            return
+        if packet.type == "PUBLISH" and packet.sent_by == "client":
+            topic = parse_control_topic(packet.topic or "")
+            correlation = _correlation(packet.payload)
+            if topic is not None and correlation is not None:
+                self.published[packet.packet_id] = correlation
+                self._sent(correlation, topic, at_s)
+        elif packet.type == "PUBCOMP" and packet.sent_by == "server" and packet.packet_id in self.published:
+            self.ledger.answered(self.published.pop(packet.packet_id), Answer.ACCEPTED)
+
+    def _device(self, packet: MqttPacket, at_s: float) -> None:
+        if packet.packet_id is None:
+            return
+        place = packet.device_id, packet.packet_id
+        if packet.type == "PUBLISH" and packet.sent_by == "server":
+            correlation = _correlation(packet.payload)
+            self.offered[place] = correlation if correlation is not None else f"foreign:{packet.topic}"
+        elif packet.type == "PUBREC" and packet.sent_by == "client" and place in self.offered and place not in self.held:
+            self.held.add(place)
+            self.ledger.delivered(self.offered[place], at_s=at_s)
+        elif packet.type == "PUBCOMP" and packet.sent_by == "client":
+            self.held.discard(place)
+
+    def _request(self, request: HttpRequest, at_s: float) -> None:
+        body = _json(request.body)
+        data, command = body.get("data"), body.get("command")
+        correlation = data.get(CORRELATION) if isinstance(data, dict) else None
+        if isinstance(correlation, str) and isinstance(command, str):
+            self.requested[request.exchange] = correlation
+            self._sent(correlation, ControlTopic(request.device_id, command, "control"), at_s)
+
+    def _sent(self, correlation: str, topic: ControlTopic, at_s: float) -> None:
+        if correlation not in self.ledger.entries:
+            self.ledger.sent(correlation, device_id=topic.device_id, command=topic.command, at_s=at_s)
+
+
+def _correlation(payload: str | None) -> str | None:
+    found = _json(payload or "").get(CORRELATION)
+    return found if isinstance(found, str) else None
+
+
+def _json(text: str) -> dict[str, object]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
