@@ -95,9 +95,11 @@ class Certification:
         self._record_start(plan)
         aborted = False
         try:
-            for part in parts:
-                planned = [scenario for scenario in part.scenarios if scenario in plan.scenarios]
-                await run_scenarios(planned, part.bench, self.recorder, on_end=on_end)
+            # The parts of a pair have benches of their own: they do not disturb each other.
+            async with asyncio.TaskGroup() as group:
+                for part in parts:
+                    planned = [scenario for scenario in part.scenarios if scenario in plan.scenarios]
+                    group.create_task(run_scenarios(planned, part.bench, self.recorder, on_end=on_end))
         except asyncio.CancelledError:
             aborted = True
         finally:
