@@ -137,7 +137,7 @@ class Emulator:
 
     async def _connect(self, socket: Path) -> QMPClient:
         while self._process is not None and self._process.returncode is None:
-            if socket.exists():  # some time after it started; qemu-qmp logs each failed attempt as an error
+            if _is_there(socket):  # some time after it started; qemu-qmp logs each failed attempt as an error
                 client = QMPClient(socket.parent.name)
                 with contextlib.suppress(QMPError):
                     await client.connect(str(socket))
@@ -154,6 +154,10 @@ class Emulator:
                 return await self._qmp.execute(command)
         except (QMPError, OSError, TimeoutError) as error:
             raise BenchError(f"QMP {command}: QEMU does not answer") from error
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists()
 
 
 def arguments(settings: EmulatorSettings, qmp_socket: Path) -> list[str]:

@@ -19,6 +19,7 @@ from harness.bench.serial.leases import Lease
 from harness.bench.serial.line import AsyncioSerialLine
 from harness.bench.serial.link import LinkEvent, LinkSettings
 from harness.bench.serial.ports import BoardLink, BoardWorld, LinkKind, Power, Reset
+from harness.bench.serial.raw_repl import RawReplLink
 from harness.bench.serial.usb import plugged_ports, port_of
 from harness.clock import Clock
 from harness.entropy import Entropy
@@ -160,6 +161,10 @@ async def _link(
         stop = console.listen()
         yield None
         stop()
+        return
+    if entry.link is LinkKind.RAW_REPL and entry.agent is not None:
+        async with RawReplLink(line, console, world, agent=entry.agent.read_text(encoding="utf-8")) as repl:
+            yield repl
         return
     settings = LinkSettings(byte_s=PATIENCE * LINE_BITS_PER_BYTE / entry.baud)
     async with FramedBridge(line, console, world, clock=clock, entropy=entropy, settings=settings, on_event=on_event) as bridge:

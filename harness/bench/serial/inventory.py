@@ -83,6 +83,7 @@ class BoardEntry(Table):
     usb: UsbIdentity | None = None
     emulator: str | None = Field(default=None, min_length=1)
     program: Path | None = None
+    agent: Path | None = None
     baud: int = Field(default=115_200, gt=0)
     link: LinkKind = LinkKind.BRIDGE
     pace_bytes: int = Field(default=0, ge=0)
@@ -110,6 +111,8 @@ class BoardEntry(Table):
         given = [name for name in ("url", "usb", "emulator") if getattr(self, name)]
         if len(given) != 1:
             raise ValueError(f"exactly one of url, usb and emulator is wanted, found {', '.join(given) or 'none'}")
+        if self.link is LinkKind.RAW_REPL and self.agent is None:
+            raise ValueError("link `raw-repl` needs `agent`: the Python text that executes commands on the board")
         wants_emulator = "emulator" in (self.reset.method, self.power.method)
         if wants_emulator and not self.emulator:
             raise ValueError("reset or power by `emulator`, and the board is none")
@@ -166,9 +169,8 @@ def read_board(path: Path, table: dict[str, Any], *, name: str) -> BoardEntry:
 
 
 def _absolute(path: Path, board: BoardEntry) -> BoardEntry:
-    if board.program is None:
-        return board
-    program = path.absolute().parent / board.program
-    if not program.is_file():
-        raise ConfigurationError(str(path), f"boards.{board.name}", "program", f"{str(program)!r} is no file")
-    return board.model_copy(update={"program": program})
+    files = {key: path.absolute().parent / value for key in ("program", "agent") if (value := getattr(board, key)) is not None}
+    for key, file in files.items():
+        if not file.is_file():
+            raise ConfigurationError(str(path), f"boards.{board.name}", key, f"{str(file)!r} is no file")
+    return board.model_copy(update=files)

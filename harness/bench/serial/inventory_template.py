@@ -16,7 +16,7 @@ name = "{name}"
 # usb = {{ vid = "0483", pid = "374b", serial = "…", location = "1-1.2" }}     # all that is given must fit; `hil board list` prints it
 # emulator = "mps2-an385"             # a board in QEMU: real firmware, no hardware
 
-baud = 115200                         # bits per second, 8 data bits, no parity, 1 stop bit
+{agent}baud = 115200                         # bits per second, 8 data bits, no parity, 1 stop bit
 link = "{link}"                       # bridge: the framed link (simulators/board/LINK.md); network: the board has its own network;
                                       # raw-repl: MicroPython
 # pace_bytes = 32                     # for a small receive ring: so many bytes at a time,
@@ -53,7 +53,11 @@ method = "none"
 
 def inventory_text(name: str, url: str, link: LinkKind, ports: tuple[PluggedPort, ...], *, file: str = "boards.toml") -> str:
     """The file for a board at `url`, or for the one USB board that is plugged in, or with a place to fill in."""
-    return _TEMPLATE.format(name=name, place=_place(url, ports), link=link.value, file=file)
+    return _TEMPLATE.format(name=name, place=_place(url, ports), link=link.value, file=file, agent=_agent(link))
+
+
+def _agent(link: LinkKind) -> str:
+    return 'agent = "agent.micropython"            # what executes commands on the board\n' if link is LinkKind.RAW_REPL else ""
 
 
 def _place(url: str, ports: tuple[PluggedPort, ...]) -> str:

@@ -133,6 +133,12 @@ def pty_board(tmp_path: Path) -> Callable[..., contextlib.AbstractAsyncContextMa
 
 
 @pytest.fixture
+def world() -> World:
+    """A world that only listens."""
+    return World()
+
+
+@pytest.fixture
 def body() -> type[Body]:
     return Body
 

@@ -22,7 +22,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_the_shipped_inventory_is_read() -> None:
-    assert [board.name for board in read_inventory(FIXTURE).boards] == ["mps2", "python"]
+    assert [board.name for board in read_inventory(FIXTURE).boards] == ["mps2", "python", "microbit"]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,7 @@ def test_two_inventories_agree_on_whose_board_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ports", [(), (NUCLEO,)])
 @pytest.mark.parametrize("link", LinkKind)
 def test_what_init_writes_can_be_read(tmp_path: Path, ports: tuple[PluggedPort, ...], link: LinkKind) -> None:
+    (tmp_path / "agent.micropython").touch()
     board = read_inventory(written(tmp_path, inventory_text("thermo-3", "", link, ports))).boards[0]
     assert (board.name, board.link, board.usb is not None) == ("thermo-3", link, bool(ports))
 

@@ -1,0 +1,53 @@
+"""MicroPython's raw REPL: what the board says, at any split."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.bench.serial.raw_repl import Executed, RawRepl, call, compact
+
+GREETING = b"\r\nMicroPython v1.9.2 on 2017-09-01; micro:bit\r\n>>> \r\nraw REPL; CTRL-B to exit\r\n>"
+
+
+@given(st.lists(st.integers(0, 200), max_size=6))
+def test_an_execution_is_read_at_every_split(cuts: list[int]) -> None:
+    stream = GREETING + b'OK{"success":true}\r\n\x04\x04>'
+    edges = sorted({0, len(stream), *(cut % len(stream) for cut in cuts)})
+    repl = RawRepl()
+    for start, end in zip(edges, edges[1:], strict=False):  # noqa: RUF007
+        repl.feed(stream[start:end])
+    assert repl.is_entered
+    assert repl.take_executed() == Executed(b'{"success":true}\r\n', b"")
+
+
+@pytest.mark.parametrize("so_far", [b"", b"OK", b"OK12\x04", b"OK12\x04Trace\x04"])
+def test_an_execution_that_is_not_over_gives_nothing(so_far: bytes) -> None:
+    repl = RawRepl()
+    repl.feed(GREETING + so_far)
+    assert repl.take_executed() is None
+
+
+def test_an_exception_is_told_apart_from_output() -> None:
+    repl = RawRepl()
+    repl.feed(GREETING + b"OKpart\x04Traceback\r\nMemoryError: \r\n\x04>OK")
+    assert repl.take_executed() == Executed(b"part", b"Traceback\r\nMemoryError: \r\n")
+    assert repl.take_executed() is None
+
+
+def test_starting_anew_forgets_what_was_said() -> None:
+    repl = RawRepl()
+    repl.feed(GREETING + b"OKold\x04\x04>")
+    repl.start()
+    assert (repl.is_entered, repl.take_executed(), repl.unread) == (False, None, b"")
+
+
+def test_the_agent_is_made_small_without_changing_its_shape() -> None:
+    source = "# why\n\ndef f():\n    # how\n    if 1:\n        return 'a  b'\n"
+    assert compact(source) == "def f():\n if 1:\n  return 'a  b'"
+
+
+@given(st.text(max_size=10), st.binary(max_size=20))
+def test_a_call_quotes_whatever_comes(name: str, payload: bytes) -> None:
+    seen: list[object] = []
+    exec(call(7, name, payload).removeprefix("print(").removesuffix(")"), {"run": lambda *arguments: seen.append(arguments)})
+    assert seen == [(7, name, payload)]
