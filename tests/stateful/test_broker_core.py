@@ -9,7 +9,7 @@ from collections import Counter, deque
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from harness.mqtt.client_session import ClientSession, Phase
 from harness.mqtt.packets import Connack, Packet, Publish
@@ -119,11 +119,17 @@ class BrokerMachine(RuleBasedStateMachine):
     # --- rules -----------------------------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: len(self.all) < 4)
-    @rule(target=clients, is_persistent=st.booleans())
-    def arrive(self, is_persistent: bool) -> Client:
+    @rule(
+        target=clients,
+        is_persistent=st.sampled_from((True, True, False)),
+        topic_filter=st.sampled_from(FILTERS),
+        qos=st.sampled_from((2, 1, 0)),
+    )
+    def arrive(self, is_persistent: bool, topic_filter: str, qos: int) -> Client:
         client = Client(f"dev-{len(self.all)}", is_persistent)
         self.all.append(client)
         self.connect(client)
+        self.subscribe(client, topic_filter, qos)
         return client
 
     def connect(self, client: Client) -> None:
@@ -135,7 +141,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.to_the_broker(client)
         self.to_the_client(client)
 
-    @rule(client=clients, topic_filter=st.sampled_from(FILTERS), qos=st.sampled_from((0, 1, 2)))
+    @rule(client=clients, topic_filter=st.sampled_from(FILTERS), qos=st.sampled_from((2, 1, 0)))
     def subscribe(self, client: Client, topic_filter: str, qos: int) -> None:
         if client.session.phase is Phase.CONNECTED:
             self.drain(client)
@@ -159,7 +165,7 @@ class BrokerMachine(RuleBasedStateMachine):
             else:
                 self.to_the_client(client)
 
-    @rule(client=clients, topic=st.sampled_from(TOPICS), qos=st.sampled_from((0, 1, 2)))
+    @rule(client=clients, topic=st.sampled_from(TOPICS), qos=st.sampled_from((2, 1, 0)))
     def publish(self, client: Client, topic: str, qos: int) -> None:
         if client.session.phase is Phase.CONNECTED:
             self.number += 1
@@ -167,8 +173,12 @@ class BrokerMachine(RuleBasedStateMachine):
             client.written[payload] = qos
             client.to_broker.extend(client.session.publish(topic, payload, qos)[1])
 
-    @rule(topic=st.sampled_from(TOPICS), qos=st.sampled_from((0, 1, 2)))
-    def publish_from_the_platform(self, topic: str, qos: int) -> None:
+    @rule(topic=st.sampled_from(TOPICS), qos=st.sampled_from((2, 1, 0)), count=st.integers(1, 3))
+    def publish_from_the_platform(self, topic: str, qos: int, count: int) -> None:
+        for _ in range(count):
+            self.publish_one_from_the_platform(topic, qos)
+
+    def publish_one_from_the_platform(self, topic: str, qos: int) -> None:
         self.number += 1
         payload = b"%d" % self.number
         self.accepted.append(("platform", payload, topic, qos))
@@ -223,7 +233,7 @@ class BrokerMachine(RuleBasedStateMachine):
             new = [packet.packet_id for packet in client.to_client if isinstance(packet, Publish) and packet.qos and not packet.dup]
             assert len(new) == len(set(new))
 
-    @rule(client=consumes(clients))
+    @rule(client=clients)
     def everything_owed_arrives_in_order(self, client: Client) -> None:
         """Liveness: with the network healed, a client that stays gets all that it is owed, QoS 2 exactly once, in order per topic."""
         if client.link is None:
@@ -246,5 +256,5 @@ class BrokerMachine(RuleBasedStateMachine):
                 assert [payload for payload in arrived if payload in set(expected)] == expected
 
 
-BrokerMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+BrokerMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
 TestBrokerCore = BrokerMachine.TestCase
