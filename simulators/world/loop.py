@@ -67,7 +67,7 @@ class LoopLimits:
     deadline_s: float = 10_000_000.0
     steps_per_instant_max: int = 500_000
     # The collector runs finalizers, that is code: it may do so at fixed steps only.
-    steps_per_collection: int = 200_000
+    steps_per_collection: int = 60_000
 
 
 class _Step(events.Handle):

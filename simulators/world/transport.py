@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SEGMENT_BYTES = 1_448  # what fits in one Ethernet frame; what is smaller does not queue behind bulk data
 _CHUNK_BYTES_MAX = 65_536
+_COPIED_REST_BYTES_MAX = 32_768
 _CHECKSUM_BYTES = 2_048  # of each delivery that go into the trace's checksum; whole images are hashed by those who receive them
 _HIGH_WATER_BYTES = 65_536  # asyncio's own limits
 _LOW_WATER_BYTES = 16_384
@@ -210,10 +211,12 @@ class SimulatedTransport(asyncio.Transport):
         if first is None:
             return None
         if len(first) > limit_bytes:
-            rest = memoryview(first)
-            queue.appendleft(rest[limit_bytes:])
+            whole = memoryview(first)
+            rest = whole[limit_bytes:]
+            # A view keeps the whole block alive: the last kilobytes of a slow download would hold 64 of them.
+            queue.appendleft(rest if len(rest) > _COPIED_REST_BYTES_MAX else bytes(rest))
             self.queued_bytes -= limit_bytes
-            return bytes(rest[:limit_bytes])
+            return bytes(whole[:limit_bytes])
         parts, size_bytes = [first], len(first)
         while queue and queue[0] is not None and size_bytes + len(queue[0]) <= limit_bytes:
             part = queue.popleft()
