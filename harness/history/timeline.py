@@ -1,10 +1,10 @@
 """A recorded run, ready to be asked: the events in order, and the views of them that most checks want."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from harness.errors import JournalError
 from harness.history.events import (
@@ -144,6 +144,8 @@ class History:
 
     def __init__(self, events: tuple[Event, ...]) -> None:
         self.events = events
+        self._within: dict[str, History] = {}
+        self._without: dict[frozenset[str], History] = {}
 
     @property
     def start(self) -> RunStarted:
@@ -155,17 +157,29 @@ class History:
 
     def of(self, fact_type: type[F], *, scope: str | None = None) -> Iterator[Seen[F]]:
         """The events of one kind, in order; of one scenario only, if asked."""
+        for event in self._by_type.get(fact_type, ()):
+            if scope is None or event.scope == scope:
+                yield Seen(event, cast(F, event.fact))
+
+    @cached_property
+    def _by_type(self) -> dict[type[Fact], list[Event]]:
+        found: dict[type[Fact], list[Event]] = {}
         for event in self.events:
-            if isinstance(event.fact, fact_type) and (scope is None or event.scope == scope):
-                yield Seen(event, event.fact)
+            found.setdefault(type(event.fact), []).append(event)
+        return found
 
     def within(self, scope: str) -> "History":
         """What happened in one scenario, after the run's first event."""
-        return History(self.events[:1] + tuple(event for event in self.events[1:] if event.scope == scope))
+        if scope not in self._within:
+            self._within[scope] = History(self.events[:1] + tuple(event for event in self.events[1:] if event.scope == scope))
+        return self._within[scope]
 
-    def without(self, scopes: set[str]) -> "History":
-        """What happened outside these scenarios."""
-        return History(tuple(event for event in self.events if event.scope not in scopes))
+    def without(self, scopes: Set[str]) -> "History":
+        """What happened outside these scenarios. The same part is the same object, so that its views are computed once."""
+        left_out = frozenset(scopes)
+        if left_out not in self._without:
+            self._without[left_out] = History(tuple(event for event in self.events if event.scope not in left_out))
+        return self._without[left_out]
 
     @cached_property
     def exchanges(self) -> tuple[Exchange, ...]:
