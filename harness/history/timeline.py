@@ -162,8 +162,8 @@ class History:
                 yield Seen(event, cast(F, event.fact))
 
     @cached_property
-    def _by_type(self) -> dict[type[Fact], list[Event]]:
-        found: dict[type[Fact], list[Event]] = {}
+    def _by_type(self) -> dict[type[Any], list[Event]]:
+        found: dict[type[Any], list[Event]] = {}
         for event in self.events:
             found.setdefault(type(event.fact), []).append(event)
         return found
