@@ -64,7 +64,7 @@ def test_a_world_in_which_nothing_can_happen_any_more_is_a_deadlock():
 
 def test_spinning_without_time_passing_is_a_livelock():
     async def spin():
-        while True:
+        while True:  # noqa: ASYNC110  # this is what must be found
             await asyncio.sleep(0)
 
     with World(1, limits=LoopLimits(steps_per_instant_max=1_000)) as world, pytest.raises(Livelock, match="steps ran"):
@@ -73,7 +73,7 @@ def test_spinning_without_time_passing_is_a_livelock():
 
 def test_the_virtual_deadline_ends_a_run():
     async def wait_for_ever():
-        while True:
+        while True:  # noqa: ASYNC110  # a program that is never done
             await asyncio.sleep(1)
 
     with World(1) as world, pytest.raises(DeadlinePassed):
