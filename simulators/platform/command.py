@@ -16,8 +16,9 @@ from rich.console import Console
 
 from harness.clock import AdvanceableClock, SystemClock
 from harness.errors import ConfigurationError
+from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.external import ExternalBroker
-from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, TlsFiles
+from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, PacketObserver, TlsFiles
 from simulators.platform.logs import JsonLines
 from simulators.platform.platform import PlatformSettings, ReferencePlatform, port_of
 from simulators.platform.rules import REFERENCE, Rules, with_reading
@@ -133,11 +134,15 @@ async def _serve(settings: PlatformSettings, broker: str, mqtt_port: int, *, kee
                 public_host=settings.public_host,
             ),
             directory,
+            running.timeline,
         )
 
     running = ReferencePlatform(settings, make_broker, clock=AdvanceableClock(SystemClock()))
     async with running:
-        console.print(f"REST  {running.api_url}\nMQTT  {running.mqtt_url}", highlight=False)
+        console.print(
+            f"REST  {running.api_url}\nMQTT  {running.mqtt_url}",
+            highlight=False,
+        )
         typer.echo(f"target file: {running.target_path}")
         while await wanted.get() is signal.SIGHUP:
             await running.restart()
@@ -165,12 +170,14 @@ def _last_port(settings: PlatformSettings) -> int:
     return port
 
 
-def broker_named(name: str, settings: BrokerSettings, directory: DeviceDirectory) -> BrokerPort:
+def broker_named(name: str, settings: BrokerSettings, directory: DeviceDirectory, observer: PacketObserver) -> BrokerPort:
     """A broker backend by its name (ours, or an entry point's), or one that runs already by its URL. Raises ConfigurationError."""
     if "://" in name:
         if not name.startswith(("mqtt://", "mqtts://", "ws://", "wss://")):
             raise ConfigurationError("hil platform", "", "--broker", f"{name!r} is no URL of a broker: mqtt, mqtts, ws or wss")
         return ExternalBroker(settings, directory, url=name)
+    if name == "embedded":
+        return EmbeddedBroker(settings, directory, observer=observer)
     backends = {point.name: point.value for point in entry_points(group="hil.brokers")} | BROKERS
     if name not in backends:
         known = ", ".join(sorted(backends))

@@ -7,7 +7,7 @@ copy is a hard link named by the key's number: it costs no space, outlives the d
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -32,13 +32,6 @@ class Contents:
         self._copies = directory / "downloads"
         for place in (self._contents, self._incoming, self._copies):
             place.mkdir(parents=True, exist_ok=True)
-
-    def put(self, chunks: Iterable[bytes]) -> Content:
-        """Stores the bytes; the same bytes again cost nothing."""
-        with self.receive() as incoming:
-            for chunk in chunks:
-                incoming.write(chunk)
-            return incoming.keep()
 
     def receive(self) -> "Incoming":
         """A place for bytes that arrive piece by piece; nothing stays of them unless `keep` is called."""
@@ -88,11 +81,14 @@ class Incoming:
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
 
-    def keep(self) -> Content:
-        """Makes the bytes a content, durably."""
+    def flush(self) -> None:
+        """Brings the bytes to the disk."""
         self._file.flush()
         if self._is_durable:
             os.fsync(self._file.fileno())
+
+    def keep(self) -> Content:
+        """Makes the bytes, which must have been flushed, a content."""
         self._file.close()
         content = Content(self._hash.hexdigest(), self.size_bytes)
         self._path.replace(self._contents / content.sha256)

@@ -3,6 +3,8 @@
 Every answer of the API is a `main.SuccessResponse` or `main.ErrorResponse`, whatever went wrong; nothing a client sends may cause a 5xx.
 """
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from harness.clock import AdvanceableClock
@@ -40,12 +42,14 @@ class Api:
         *,
         observer: HttpObserver | None = None,
         faults: DownloadFaultPlan | None = None,
+        progressed: Callable[[str, int, int, int], None] | None = None,
         shape_bytes_per_s: float | None = None,
     ) -> None:
         self._service = service
         self._clock = clock
         self.observer = observer
         self.faults = faults
+        self._progressed = progressed  # device, key, bytes sent, bytes in all
         self._shape_bytes_per_s = shape_bytes_per_s
         self._shapers: dict[str, Shaper] = {}
         self._attempts: dict[str, int] = {}
@@ -143,14 +147,13 @@ class Api:
             self._service.end_download(download)
             return
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        progress = (lambda sent_bytes: observer.progress(exchange, sent_bytes)) if observer else None
         self._service.download_started(download)
         self.open_downloads += 1
         sent_bytes, problem = 0, ""
         try:
             async with bounded(transport, self._clock, self._service.rules.keys.transfer_time_s_max) as bound:
                 shaper = self._shaper(download)
-                transfer = Transfer(response, transport, download, self._service, shaper, fault, progress, bound)
+                transfer = Transfer(response, transport, download, self._service, shaper, fault, self._progress(exchange, download), bound)
                 await response.prepare(request)
                 if observer:
                     observer.response(exchange, response.status, list(response.headers.items()))
@@ -164,6 +167,18 @@ class Api:
             self._service.download_ended(download, sent_bytes, problem)
             if observer:
                 observer.ended(exchange, sent_bytes, complete=not problem, body=b"", problem=problem)
+
+    def _progress(self, exchange: int, download: Download) -> Callable[[int], None]:
+        observer, progressed = self.observer, self._progressed
+        key, size_bytes = download.key, download.end - download.first
+
+        def progress(sent_bytes: int) -> None:
+            if observer:
+                observer.progress(exchange, sent_bytes)
+            if progressed:
+                progressed(key.device_id, key.id, sent_bytes, size_bytes)
+
+        return progress
 
     def _download_headers(self, download: Download) -> dict[str, str]:
         """Source: DLD-01, DLD-10."""

@@ -37,6 +37,8 @@ from simulators.platform.login_limit import LoginLimit
 from simulators.platform.logs import http_logger
 from simulators.platform.observation import HttpObserver
 from simulators.platform.operations import Edge, Metrics, healthz
+from simulators.platform.portal.pages import Portal, documentation_page
+from simulators.platform.portal.timeline import Timeline
 from simulators.platform.provisioning import SECRET_BYTES, Secrets, inventory, logins, provision
 from simulators.platform.rules import REFERENCE, Rules
 from simulators.platform.service import Service
@@ -121,6 +123,7 @@ class ReferencePlatform:
         self._faults = faults
         self._closing = contextlib.AsyncExitStack()
         self._sweep_timer: asyncio.TimerHandle | None = None
+        self.timeline = Timeline(self.clock)  # may be given to the broker as its observer
         self._ahead_s = 0.0  # how far the test clock was moved, over all starts
         self.api_url = ""
         self.mqtt_url = ""
@@ -192,6 +195,7 @@ class ReferencePlatform:
         self.store = Store(self.directory / "platform.db" if is_kept else None)
         self._closing.callback(self.store.close)
         self.trail = Trail(self.store, self.clock)
+        self.trail.listen(self.timeline.audited)
         if self.settings.test_clock:  # else a killed platform would give its keys their life back
             ahead_s = float(self.store.setting("clock ahead") or 0)
             self.clock.advance(ahead_s - self._ahead_s)
@@ -213,6 +217,7 @@ class ReferencePlatform:
             self.clock,
             observer=self._observer,
             faults=self._faults,
+            progressed=self.timeline.progressed,
             shape_bytes_per_s=self.settings.shape_bytes_per_s,
         )
         metrics = Metrics(
@@ -224,6 +229,10 @@ class ReferencePlatform:
         edge = Edge(self.clock, metrics, LoginLimit(limit) if limit is not None else None)
         app = web.Application(middlewares=[edge.middleware()])
         self.api.add_routes(app)
+        portal = Portal(self.service, self.store, self.broker, self.timeline, self._entropy.stream("sessions"))
+        portal.add_routes(app)
+        app.on_shutdown.append(self._let_watchers_go)
+        app.router.add_get("/docs", self._serve_docs)
         app.router.add_get("/openapi.json", self._serve_openapi)
         app.router.add_get("/asyncapi.json", self._serve_asyncapi)
         app.router.add_get("/healthz", healthz)
@@ -248,6 +257,12 @@ class ReferencePlatform:
     def openapi(self) -> dict[str, Any]:
         """The contract of the REST side."""
         return openapi(self.api_url, error_type=self.settings.rules.http.download_error_type)
+
+    async def _let_watchers_go(self, app: web.Application) -> None:
+        self.timeline.close()
+
+    async def _serve_docs(self, request: web.Request) -> web.StreamResponse:
+        return documentation_page(self.openapi(), asyncapi(self.mqtt_url))
 
     async def _serve_openapi(self, request: web.Request) -> web.StreamResponse:
         return json_answer(200, self.openapi())

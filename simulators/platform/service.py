@@ -16,7 +16,7 @@ from harness.wire.responses import DOWNLOAD_PATH
 from simulators.broker.port import BrokerUnavailable
 from simulators.platform.access import Caller, secret_digest
 from simulators.platform.commands import Admitted, CommandAttempt, admit, parse_body
-from simulators.platform.contents import Contents
+from simulators.platform.contents import Contents, Incoming
 from simulators.platform.files import StoredFile, refuse_list
 from simulators.platform.keys import (
     DEAD_KEY,
@@ -297,8 +297,18 @@ class Service:
 
     def put_file(self, project_id: str, file_type: FileType, name: str, data: bytes, description: str = "") -> StoredFile:
         """Stores a file, in place of one with the same name. The name must have passed `file_name_problem`.   Source: LST-06."""
-        with self._contents.receive() as incoming, self._store.transaction():
+        with self.receive_file() as incoming:
             incoming.write(data)
+            return self.keep_file(incoming, project_id, file_type, name, description)
+
+    def receive_file(self) -> Incoming:
+        """A place for a file that arrives piece by piece; `keep_file` makes it a stored one."""
+        return self._contents.receive()
+
+    def keep_file(self, incoming: Incoming, project_id: str, file_type: FileType, name: str, description: str) -> StoredFile:
+        """Stores what has come in, in place of a file with the same name."""
+        incoming.flush()  # before the store is locked: it may take its time
+        with self._store.transaction():
             content = incoming.keep()
             record = StoredFile(0, project_id, file_type, name, description, self._clock.utc_s(), content.size_bytes, content.sha256)
             replaced = self._store.file(project_id, file_type, name)
