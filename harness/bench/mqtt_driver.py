@@ -17,10 +17,10 @@ from harness.bench.tls import ssl_context
 from harness.errors import RemoteWireError, ScenarioError, TargetUnavailable
 from harness.history.events import MqttClosed, MqttDelivered, MqttMalformed, MqttOpened, text_of
 from harness.history.recorder import Recorder
-from harness.mqtt.client_session import ClientSession
+from harness.mqtt.client_session import ClientSession, Phase
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
-from harness.mqtt.packets import Connack, Disconnect, Packet, Pingreq, Publish, Suback
+from harness.mqtt.packets import Connack, Disconnect, Packet, Publish, Suback
 from harness.operations import Connect, Connected
 from harness.operations import Publish as PublishOperation
 
@@ -248,6 +248,8 @@ class _Line:
                     return
                 for packet in self._decoder.feed(data):
                     self._take(packet, data)
+                if self._decoder.error is not None:
+                    raise self._decoder.error
         except RemoteWireError as error:
             self._recorder.record(MqttMalformed(self._number, self._device_id, error.problem, error.statement, text_of(error.raw[:256])))
             self._over("us", f"malformed: {error}")
@@ -295,7 +297,8 @@ class _Line:
     async def _ping(self, keep_alive_s: int) -> None:
         while keep_alive_s and self.end is None:
             await asyncio.sleep(keep_alive_s / 2)
-            self.send([Pingreq()])
+            if self.end is None and self._session.phase is Phase.CONNECTED:
+                self.send([self._session.ping()])
 
     def _over(self, closed_by: str, reason: str) -> None:
         """The connection is gone: on the record once, and everyone who waits hears of it."""
