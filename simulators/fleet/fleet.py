@@ -5,34 +5,23 @@ for their next attempt or download have a task or a timer as long as that lasts.
 """
 
 import asyncio
-import hashlib
-import json
 import ssl
 from collections import deque
 from collections.abc import Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from harness.entropy import Entropy
-from harness.mqtt.client_session import ClientSession, Duties
-from harness.mqtt.packets import Packet
-from harness.wire.commands import DOWNLOADS, download_key
-from harness.wire.topics import parse_control_topic
 from simulators.device.asyncio_device import broker_address
-from simulators.device.firmware import Message, PublishResult
-from simulators.device.flash import DownloadJob, Flash
-from simulators.device.personality import Cause, Effects, Notes, Personality
+from simulators.device.flash import Flash
 from simulators.device.settings import DeviceSettings
 from simulators.device.transfer import carry_out
 from simulators.fleet.behaviour import Mix
+from simulators.fleet.bookkeeping import Books
 from simulators.fleet.device_line import DeviceLine
 from simulators.fleet.ledger import Ledger
 
 T = TypeVar("T")
-
-CORRELATION = "hil"
-"""The member of `data` that carries a command's correlation."""
 
 CONNECTS_AT_A_TIME = 128
 DEVICES_PER_ADDRESS = 25_000
@@ -48,23 +37,6 @@ class Credentials:
 
     device_id: str
     token: str
-
-
-@dataclass(slots=True)
-class Counts:
-    """What the live view shows. `results`: acknowledged by the server; `latencies_s`: the last ones, from send to release."""
-
-    connected: int = 0
-    connects: int = 0
-    reconnects: int = 0
-    disconnects: int = 0
-    delivered: int = 0
-    results: int = 0
-    downloads_running: int = 0
-    downloads_done: int = 0
-    downloads_failed: int = 0
-    wrong_images: int = 0
-    latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
 
 
 class DiscardingStorage:
@@ -99,25 +71,23 @@ class Fleet:
         images: frozenset[str] = frozenset(),
     ) -> None:
         """`images` are the SHA-256 digests that a downloaded image may have; empty: any. Raises ValueError for an unusable URL."""
+        self._loop = asyncio.get_running_loop()
+        self._progress = asyncio.Event()
         self.ledger = ledger
-        self.counts = Counts()
+        self.books = Books(ledger, self.now_s, self._moved, images=images)
+        self.counts = self.books.counts
         self.lines: list[DeviceLine] = []
         self._address = broker_address(mqtt_url)
         self._settings = DeviceSettings.reference(device_id="", token="", mqtt_url=mqtt_url, keep_alive_s=keep_alive_s, tls=tls)
         self._settings = replace(self._settings, keeps_session=False, result_qos=1, clean_session=clean_session)
         self._entropy = entropy
         self._mix = (mix or Mix()).deal(entropy.stream("mix"))
-        self._images = images
-        self._personalities: dict[str, Personality] = {}
-        self._loop = asyncio.get_running_loop()
         self._tls = (tls or ssl.create_default_context()) if self._address[2] else None
         self._due: deque[tuple[float, DeviceLine]] = deque()
         self._pulse: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._transfers: dict[tuple[str, int], asyncio.Task[None]] = {}
-        self._begun_s: dict[tuple[str, int], float] = {}
         self._slots = asyncio.Semaphore(CONNECTS_AT_A_TIME)
-        self._progress = asyncio.Event()
         self._is_leaving = False
 
     # -------------------------------------------------------------------------------- connecting
@@ -126,7 +96,7 @@ class Fleet:
         """Makes devices, not yet connected."""
         for device in credentials:
             behaviour = next(self._mix)
-            personality = self._with_bookkeeping(behaviour.personality)
+            personality = self.books.watched(behaviour.personality)
             rules = replace(self._settings.firmware, device_id=device.device_id)
             settings = replace(self._settings, device_id=device.device_id, token=device.token, firmware=rules)
             self.lines.append(DeviceLine(self, personality.tunes(settings), behaviour, personality))
@@ -195,6 +165,9 @@ class Fleet:
     def now_s(self) -> float:
         return self._loop.time()
 
+    def _moved(self) -> None:
+        self._progress.set()
+
     def listening(self, line: DeviceLine) -> None:
         self.counts.connected += 1
         self.counts.connects += 1
@@ -237,66 +210,10 @@ class Fleet:
             self._due.append((now_s + half_s, line))
         self._beat()
 
-    # -------------------------------------------------------------------------------- the ledger's eyes
-
-    def _with_bookkeeping(self, personality: Personality) -> Personality:
-        """The personality, seen by the ledger when a message is released and when a download ends."""
-        if personality.name not in self._personalities:
-            seen = replace(personality, executes=partial(self._executes, personality), exchanges=partial(self._exchanges, personality))
-            self._personalities[personality.name] = seen
-        return self._personalities[personality.name]
-
-    def _executes(
-        self, personality: Personality, notes: Notes, settings: DeviceSettings, flash: Flash, cause: Cause, effects: Effects
-    ) -> Effects:
-        if isinstance(cause, Message):
-            self._released(settings.device_id, cause)
-        else:
-            self._ended(settings.device_id, cause, effects)
-        return personality.executes(notes, settings, flash, cause, effects)
-
-    def _exchanges(self, personality: Personality, notes: Notes, session: ClientSession, packet: Packet, duties: Duties) -> Duties:
-        self.counts.results += len(duties.completed)
-        return personality.exchanges(notes, session, packet, duties)
-
-    def _released(self, device_id: str, message: Message) -> None:
-        topic = parse_control_topic(message.topic)
-        if topic is None or topic.role != "control":
-            return
-        self.counts.delivered += 1
-        self._progress.set()
-        data = _json_object(message.payload)
-        if topic.command in DOWNLOADS:
-            url = data.get("url")
-            key = download_key(url) if isinstance(url, str) else None
-            latency_s = self.ledger.offered(_digest(key or ""), device_id=device_id, at_s=self.now_s())
-        else:
-            correlation = data.get(CORRELATION)
-            named = correlation if isinstance(correlation, str) else f"foreign:{message.topic}"
-            latency_s = self.ledger.delivered(named, at_s=self.now_s())
-        if latency_s is not None:
-            self.counts.latencies_s.append(latency_s)
-
-    def _ended(self, device_id: str, job: DownloadJob, effects: Effects) -> None:
-        """A download has its result: an image, or a reason."""
-        key = _digest(download_key(job.url) or "")
-        duration_s = self.now_s() - self._begun_s.pop((device_id, job.number), self.now_s())
-        for effect in effects:
-            if not isinstance(effect, PublishResult):
-                continue
-            if effect.body["success"]:
-                self.counts.downloads_done += 1
-                self.counts.wrong_images += bool(self._images) and effect.body["sha256"] not in self._images
-                self.ledger.downloaded(key, size_bytes=effect.body["size"], duration_s=duration_s)
-            else:
-                self.counts.downloads_failed += 1
-                self.ledger.download_failed(key, reason=effect.body["message"], duration_s=duration_s)
-        self._progress.set()
-
     # -------------------------------------------------------------------------------- downloads
 
     def download(self, line: DeviceLine, number: int) -> None:
-        self._begun_s[line.device_id, number] = self.now_s()
+        self.books.begun(line.device_id, number)
         self._transfers[line.device_id, number] = task = self._loop.create_task(self._transfer(line, number))
         task.add_done_callback(lambda _: self._transfers.pop((line.device_id, number), None))
 
@@ -352,19 +269,6 @@ class Fleet:
         deadline_s = self.now_s() + LEAVE_S_MAX
         while any(line.is_open for line in self.lines) and await self.progressed(deadline_s):
             pass
-
-
-def _json_object(payload: bytes) -> dict[str, object]:
-    try:
-        data = json.loads(payload)
-    except (ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _digest(key: str) -> str:
-    """What the ledger keeps in a key's place."""
-    return hashlib.sha256(key.encode()).hexdigest()[:24]
 
 
 def shard_of(items: Sequence[T], index: int, count: int) -> Iterator[T]:

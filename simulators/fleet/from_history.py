@@ -1,8 +1,8 @@
 """The ledger once more, from a recorded history alone: what the broker saw on the wire, not what the fleet's own bookkeeping says.
 
 A command counts as sent when the operator's PUBLISH or REST request is seen, as accepted at its PUBCOMP or 200, and as delivered when its
-device answers PUBREC for a packet id that it did not hold already. Blind spot: a device that executes one message twice looks like one that
-does not, as its PUBRECs are alike; the fleet's own ledger sees that.
+device answers PUBREC for a packet id that it did not hold already. Blind spot: a device that executes one message twice looks like one
+that does not, as its PUBRECs are alike; the fleet's own ledger sees that.
 """
 
 import json
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from harness.history.events import Event, HttpRequest, HttpResponse, MqttPacket
 from harness.history.timeline import History
 from harness.wire.topics import ControlTopic, parse_control_topic
-from simulators.fleet.fleet import CORRELATION
+from simulators.fleet.bookkeeping import CORRELATION
 from simulators.fleet.ledger import Answer, Ledger
 from simulators.fleet.operators import answer_of
 

@@ -16,9 +16,10 @@ from harness.errors import ConfigurationError, ScenarioError
 from harness.wire.commands import CONFIGURATION, DOWNLOADS, permits
 from harness.wire.files import FileType
 from simulators.fleet.behaviour import Mix
+from simulators.fleet.bookkeeping import CORRELATION
 from simulators.fleet.capacity import resident_bytes
 from simulators.fleet.device_line import DeviceLine
-from simulators.fleet.fleet import CORRELATION, Credentials, Fleet, shard_of
+from simulators.fleet.fleet import Credentials, Fleet, shard_of
 from simulators.fleet.ledger import Ledger, Totals, download_correlation
 from simulators.fleet.operators import MqttOperator, Operator, Order, RestOperator
 
