@@ -19,9 +19,8 @@ def test_simulation_bench_a_thousand_devices_download_for_fifteen_minutes():
     seen = measure_fleet(1, devices=1_000)
     kib = seen.memory_bytes_per_device / 1024
     print(f"\n1,000 devices, one command and one 15-minute download each: {seen.real_s:.1f} s for {seen.virtual_s:.0f} virtual s,")
-    print(
-        f"{seen.steps} steps, {1e6 * seen.real_s / seen.steps:.1f} µs each (at most 50 s wanted); {kib:.0f} KiB per device (at most 200 wanted)"
-    )
+    print(f"{seen.steps} steps, {1e6 * seen.real_s / seen.steps:.1f} µs each (at most 50 s wanted)")
+    print(f"{kib:.0f} KiB per device (at most 200 wanted)")
     assert seen.installed == 1_000
     assert seen.real_s <= 50
     assert kib <= 200

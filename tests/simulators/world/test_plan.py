@@ -41,7 +41,7 @@ def test_words_name_kinds():
 
 
 def test_an_unknown_kind_is_refused_with_the_choices():
-    with pytest.raises(ConfigurationError, match="earthquake.*power cut"):
+    with pytest.raises(ConfigurationError, match=r"earthquake.*power cut"):
         kinds_of("earthquake")
 
 
