@@ -72,9 +72,9 @@ const char *slot_name(enum slot slot);
 /* payload.c */
 int32_t json_compact(const char *in, size_t size, char *out, size_t room); /* without blanks; -1: not JSON, not UTF-8, too deep, no room */
 
-/* commands.c: the application. */
-void commands_start(void);
-void commands_input(const char *data, size_t size);
-void commands_step(uint32_t now_ms);
+/* bridge.c or network.c: the board as its world sees it. */
+void board_start(void);
+void board_input(const char *data, size_t size);
+void board_step(uint32_t now_ms);
 
 #endif

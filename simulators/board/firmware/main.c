@@ -9,11 +9,11 @@ int main(void) {
     console(slot_name(slot_running));
     console("\n");
     store_open();
-    commands_start();
+    board_start();
     for (;;) {
         size_t size = uart_read(received, sizeof received);
-        commands_input(received, size);
-        commands_step(clock_ms());
+        board_input(received, size);
+        board_step(clock_ms());
         if (uart_lost() != lost) {
             lost = uart_lost();
             console_number("receive ring full, bytes lost so far: ", lost);

@@ -1,0 +1,26 @@
+/* lwIP without an operating system: IPv4, DHCP, TCP, MQTT. */
+#ifndef HIL_LWIPOPTS_H
+#define HIL_LWIPOPTS_H
+#define NO_SYS 1
+#define SYS_LIGHTWEIGHT_PROT 0
+#define LWIP_SOCKET 0
+#define LWIP_NETCONN 0
+#define LWIP_IPV6 0
+#define LWIP_DHCP 1
+#define LWIP_DNS 0
+#define LWIP_STATS 0
+#define MEM_ALIGNMENT 4
+#define MEM_SIZE 131072
+#define MEMP_NUM_SYS_TIMEOUT 16
+#define MEMP_NUM_TCP_PCB 8
+#define MEMP_NUM_TCP_SEG 64
+#define PBUF_POOL_SIZE 48
+#define TCP_MSS 1460
+#define TCP_WND (8 * TCP_MSS)
+#define TCP_SND_BUF (8 * TCP_MSS)
+#define TCP_SND_QUEUELEN 48
+#define MQTT_OUTPUT_RINGBUF_SIZE 24576
+#define MQTT_VAR_HEADER_BUFFER_LEN 512
+#define MQTT_REQ_MAX_IN_FLIGHT 12
+#define MQTT_CYCLIC_TIMER_INTERVAL 1
+#endif
