@@ -230,17 +230,25 @@ def _was_deleted_by(history: History, life: KeyLife, exchange: Exchange) -> bool
 def one_token_serves_mqtt_and_http(history: History) -> Iterator[Observation]:
     """The token that opens the MQTT connection opens the download too."""
     connected = {seen.fact.device_id for seen in history.packets("CONNACK") if seen.fact.return_codes == (0,)}
-    for life in key_lives(history):
-        for attempt in life.own_attempts():
-            if life.device_id in connected and attempt.status == 200:
-                yield kept(attempt)
+    encoded = any(attempt.status == 200 and _is_base64(attempt) for attempt in history.downloads())
+    for life, attempt in _first_uses(history):
+        if life.device_id not in connected:
+            continue
+        if attempt.status == 200:
+            yield kept(attempt)
+        elif attempt.status == 401 and not encoded:
+            yield broken(f"the token of {life.device_id} opened its MQTT connection and was answered 401 here, allowed: 200", attempt)
+
+
+def _is_base64(attempt: Exchange) -> bool:
+    return attempt.request.credential.startswith("base64-token:")
 
 
 @check("DLD-14", unseen="no download was tried with the base64 form of the token")
 def token_is_taken_raw_only(history: History) -> Iterator[Observation]:
     """The base64 form of HTTP Basic is not taken for the token."""
     for attempt in history.downloads():
-        if not attempt.request.credential.startswith("base64-token:") or attempt.status is None:
+        if not _is_base64(attempt) or attempt.status is None:
             continue
         if attempt.status == 200:
             yield broken("the token in base64, as RFC 7617 writes it, was accepted too, our reading: raw only", attempt)

@@ -1,0 +1,127 @@
+"""Golden stories of the file lists."""
+
+FIRMWARE = ("fw.bin", "odd name.BIN")
+
+
+def lists(*args, **more):
+    return lambda story: story.list(*args, **more)
+
+
+def of_organisation(*names, **more):
+    return lambda story: story.list(project="", names=names, **more)
+
+
+def of_project(role, *names, **more):
+    return lambda story: story.list(project=getattr(story, role), names=names, **more)
+
+
+def entry(**changes):
+    made = {"name": "fw.bin", "time": "2023-11-14T22:13:20Z", "size": 100} | changes
+    return lists(files=[made])
+
+
+def lost_after_its_download(story):
+    story.offer()
+    story.fetch()
+    story.list(names=["odd name.BIN"])
+
+
+def follows(uploaded_names, deleted_names):
+    def happens(story):
+        facts = {"project_id": story.project, "type": "firmware", "name": "new.bin"}
+        story.says("file uploaded", **facts)
+        story.list(names=uploaded_names)
+        story.says("file deleted", **facts)
+        story.list(names=deleted_names)
+
+    return happens
+
+
+def uploaded_and_never_listed(story):
+    story.says("file uploaded", project_id=story.project, type="firmware", name="new.bin")
+
+
+def commanded(status, name="fw.bin", **more):
+    def happens(story):
+        story.list(names=FIRMWARE)
+        story.command("download_firmware", {"file_name": name}, status, **more)
+
+    return happens
+
+
+def listed_with_size(size):
+    def happens(story):
+        story.offer()
+        story.fetch()
+        story.list(files=[{"name": "fw.bin", "time": "2023-11-14T22:13:20Z", "size": size}])
+
+    return happens
+
+
+def both_organisations(ours, theirs, *, by_project=()):
+    def happens(story):
+        if by_project:
+            story.list(names=by_project)
+        story.list(project="", names=ours)
+        story.list(project="", names=theirs, credential="api-key:other_org")
+
+    return happens
+
+
+GOLDEN = [
+    ("list_names_the_stored_files", "pass", lists(names=(*FIRMWARE, "more.bin"))),
+    ("list_names_the_stored_files", "fail", lists(names=["fw.bin"])),
+    ("list_names_the_stored_files", "fail", lists(status=500)),
+    ("list_names_the_stored_files", "fail", lists(status=None, closed_by="peer")),
+    ("list_names_the_stored_files", "fail", lists(names=(*FIRMWARE, "elsewhere.bin"))),
+    ("list_names_the_stored_files", "fail", lists(answer="{}")),
+    ("list_names_the_stored_files", "pass", lost_after_its_download),
+    ("list_names_the_stored_files", "inconclusive", of_project("nobody")),
+    ("organisation_list_names_the_files_of_all_projects", "pass", of_organisation(*FIRMWARE, "elsewhere.bin")),
+    ("organisation_list_names_the_files_of_all_projects", "fail", of_organisation(*FIRMWARE)),
+    ("organisation_list_names_the_files_of_all_projects", "fail", of_organisation(status=404)),
+    ("entries_describe_the_file", "pass", entry(description="the first", time="2023-11-14T22:13:20.5+00:00")),
+    ("entries_describe_the_file", "pass", entry(description=None)),
+    ("entries_describe_the_file", "fail", entry(name=5)),
+    ("entries_describe_the_file", "fail", entry(time="2023-11-14T22:13:20")),
+    ("entries_describe_the_file", "fail", entry(time=1_700_000_000)),
+    ("entries_describe_the_file", "fail", entry(size="100")),
+    ("entries_describe_the_file", "fail", entry(size=True)),
+    ("entries_describe_the_file", "fail", entry(description=5)),
+    ("list_without_valid_type_is_refused", "pass", lists(status=400, query="")),
+    ("list_without_valid_type_is_refused", "fail", lists(status=200, query="")),
+    ("list_without_valid_type_is_refused", "fail", lists("Firmware", status=200)),
+    ("list_without_valid_type_is_refused", "fail", lists("image", status=None, closed_by="peer")),
+    ("list_without_valid_type_is_refused", "inconclusive", lists(query="?type=firmware&type=logo")),
+    ("list_without_valid_type_is_refused", "inconclusive", lists(query="?type=x", status=404, credential="api-key:other_org")),
+    ("list_without_valid_key_is_unauthorized", "pass", lists(status=401, credential="none")),
+    ("list_without_valid_key_is_unauthorized", "fail", lists(status=200, credential="unknown")),
+    ("list_without_valid_key_is_unauthorized", "inconclusive", lists(status=None, credential="none")),
+    ("list_follows_uploads_and_deletions", "pass", follows([*FIRMWARE, "new.bin"], FIRMWARE)),
+    ("list_follows_uploads_and_deletions", "warning", follows(FIRMWARE, FIRMWARE)),
+    ("list_follows_uploads_and_deletions", "warning", follows([*FIRMWARE, "new.bin"], [*FIRMWARE, "new.bin"])),
+    ("list_follows_uploads_and_deletions", "inconclusive", uploaded_and_never_listed),
+    ("list_body_is_an_object_with_files", "pass", lists()),
+    ("list_body_is_an_object_with_files", "deviation", lists(answer={"files": None})),
+    ("list_body_is_an_object_with_files", "fail", lists(answer={"data": []})),
+    ("list_body_is_an_object_with_files", "fail", lists(answer="[]")),
+    ("list_body_is_an_object_with_files", "inconclusive", lists(status=500)),
+    ("listed_name_can_be_commanded", "pass", commanded(200)),
+    ("listed_name_can_be_commanded", "fail", commanded(404)),
+    ("listed_name_can_be_commanded", "inconclusive", commanded(404, "not-listed.bin")),
+    ("listed_name_can_be_commanded", "inconclusive", commanded(404, credential="api-key:other_org")),
+    ("entries_are_of_the_type_and_size", "pass", listed_with_size(100)),
+    ("entries_are_of_the_type_and_size", "warning", listed_with_size(101)),
+    ("entries_are_of_the_type_and_size", "warning", lists(names=["logo.png"])),
+    ("foreign_files_are_not_listed", "pass", of_project("nobody", status=404)),
+    ("foreign_files_are_not_listed", "pass", of_project("project", credential="api-key:other_org")),
+    ("foreign_files_are_not_listed", "deviation", of_project("nobody", status=403)),
+    ("foreign_files_are_not_listed", "warning", of_project("nobody", "fw.bin")),
+    ("foreign_files_are_not_listed", "warning", of_project("project", "fw.bin", credential="api-key:other_org")),
+    ("foreign_files_are_not_listed", "pass", both_organisations(FIRMWARE, ["theirs.bin", "fw.bin"])),
+    ("foreign_files_are_not_listed", "warning", both_organisations(FIRMWARE, [*FIRMWARE, "theirs.bin"])),
+    ("foreign_files_are_not_listed", "warning", both_organisations([*FIRMWARE, "theirs.bin"], ["theirs.bin"], by_project=FIRMWARE)),
+    ("foreign_files_are_not_listed", "inconclusive", lists(names=FIRMWARE)),
+    ("read_only_key_may_list", "pass", lists(names=FIRMWARE, credential="api-key:read_only")),
+    ("read_only_key_may_list", "deviation", lists(status=403, credential="api-key:read_only")),
+]
