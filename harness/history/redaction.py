@@ -36,8 +36,7 @@ class Redactor:
     def __init__(self, on_new: Callable[[SecretSeen], None]) -> None:
         self._on_new = on_new
         self._labels: dict[str, str] = {}
-        self._forms: dict[bytes, bytes] = {}
-        self._pattern: re.Pattern[bytes] | None = None
+        self._forms = _Forms()
         self._keys = 0
 
     def register(self, secret: str, *, label: str, what: SecretKind) -> str:
@@ -49,10 +48,9 @@ class Redactor:
             return known
         self._labels[secret] = label
         for form in _forms_of(secret):
-            self._forms.setdefault(form, label.encode())
+            self._forms.add(form, label.encode())
         for form, near_label in _near_misses(secret, label).items():
-            self._forms.setdefault(form, near_label)
-        self._pattern = None
+            self._forms.add(form, near_label)
         self._on_new(facts_of(secret, label=label, what=what))
         return label
 
@@ -63,25 +61,63 @@ class Redactor:
         if known is None:
             self._keys += 1
             known = self.register(key, label=f"<key:{self._keys}>", what="download key")
-        if written.encode() not in self._forms and len(written) >= _FORM_LENGTH_MIN:
-            self._forms[written.encode()] = known.encode()
-            self._pattern = None
+        if len(written) >= _FORM_LENGTH_MIN:
+            self._forms.add(written.encode(), known.encode())
         return known
 
     def bytes_without_secrets(self, data: bytes) -> bytes:
         """`data` with every secret replaced."""
         for match in _KEY_IN_URL.finditer(data):
             self.register_key(match.group().decode(errors="replace"))
-        if not self._forms:
-            return data
-        if self._pattern is None:
-            longest_first = sorted(self._forms, key=len, reverse=True)
-            self._pattern = re.compile(b"|".join(map(re.escape, longest_first)))
-        return self._pattern.sub(lambda match: self._forms[match.group()], data)
+        return self._forms.replaced(data)
 
     def text_without_secrets(self, text: str) -> str:
         """`text` with every secret replaced."""
         return self.bytes_without_secrets(text.encode(errors="surrogatepass")).decode(errors="replace")
+
+
+class _Forms:
+    """Many byte strings that stand for secrets, found in a text in a time that does not grow with their number.
+
+    A run draws hundreds of keys, each in a dozen forms: one regular expression of all of them was the dearest thing in a whole run. Nearly
+    all forms are words of the base64 and URL alphabets, so only the words of a text are looked at, by their first bytes.
+    """
+
+    _WORD = re.compile(rb"[A-Za-z0-9_+/=%.~-]{6,}")
+    _PREFIX_BYTES = 6
+
+    def __init__(self) -> None:
+        self._labels: dict[bytes, bytes] = {}
+        self._by_prefix: dict[bytes, list[bytes]] = {}
+        self._odd: list[bytes] = []  # no words: short ones, and secrets with other characters
+
+    def add(self, form: bytes, label: bytes) -> None:
+        """Makes `label` stand for `form`; the first label of a form stays."""
+        if form in self._labels:
+            return
+        self._labels[form] = label
+        known = self._by_prefix.setdefault(form[: self._PREFIX_BYTES], []) if self._WORD.fullmatch(form) else self._odd
+        known.append(form)
+        known.sort(key=len, reverse=True)
+
+    def replaced(self, data: bytes) -> bytes:
+        """`data` with every form replaced, the longest first where several fit."""
+        for form in self._odd:
+            data = data.replace(form, self._labels[form])
+        return self._WORD.sub(self._replaced_word, data) if self._by_prefix else data
+
+    def _replaced_word(self, match: re.Match[bytes]) -> bytes:
+        word = match.group()
+        at, kept_from, pieces = 0, 0, []
+        while at <= len(word) - self._PREFIX_BYTES:
+            candidates = self._by_prefix.get(word[at : at + self._PREFIX_BYTES], ())
+            form = next((candidate for candidate in candidates if word.startswith(candidate, at)), None)
+            if form is None:
+                at += 1
+                continue
+            pieces += [word[kept_from:at], self._labels[form]]
+            at = kept_from = at + len(form)
+        return b"".join([*pieces, word[kept_from:]]) if pieces else word
 
 
 def _forms_of(secret: str) -> set[bytes]:
