@@ -53,7 +53,7 @@ class SendPacket:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Puts a file into the platform's storage. Outcome: `StoredFile`.
+    """Puts a file into the platform's storage, and says so on the record (`stored`). Outcome: `StoredFile`.
 
     `content` is given, or random bytes of `size_bytes`, or (where the device file names images) the next real one.
     """
@@ -82,7 +82,7 @@ class Interfere:
 
 @dataclass(frozen=True, slots=True)
 class SpoilDownload:
-    """Every next download of the device goes wrong in this way, `times` times. Outcome: None.
+    """Every next download of the device goes wrong in this way, `times` times; on the record (`download spoilt`). Outcome: None.
 
     `kind` and `options` are those of the platform's download faults (cut, stall, trickle, corrupt, chunked, short, long, redirect, error).
     """
@@ -93,13 +93,55 @@ class SpoilDownload:
 
 
 @dataclass(frozen=True, slots=True)
+class AlterOffer:
+    """The next download command says something else than the platform meant. Outcome: None.
+
+    `query` is appended to the URL as it stands; `expires_in_s` replaces the time from now to `expires_at` (negative: the past). The key is
+    the platform's, and is accepted.
+    """
+
+    query: str = ""
+    expires_in_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectElsewhere:
+    """Every next download of the device is answered by a redirect to another host, `times` times; what arrives there is recorded.
+
+    Outcome: None.
+    """
+
+    status: int = 302
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """Asks the observer of that name in `[device.observe]`, where there is one. Outcome: what it printed, or None."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class UntilConnected:
+    """Waits until the device is connected. Outcome: whether it was in time."""
+
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class CutConnection:
-    """Ends the device's MQTT connection without a word. Outcome: whether there was one."""
+    """Ends the device's MQTT connection without a word; on the record (`connection lost`). Outcome: whether there was one.
+
+    `before_refusals`: how many connects a fault plan will refuse afterwards.
+    """
+
+    before_refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RestartBroker:
-    """Takes the broker away for `down_s` and brings it back with its sessions. Outcome: None."""
+    """Takes the broker away for `down_s`; it comes back without any session. Outcome: None."""
 
     down_s: float = 0.5
 

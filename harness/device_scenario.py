@@ -16,6 +16,12 @@ class DeviceNeeds:
     qos: int | None = None
     download: str | None = None
     power: bool = False  # the harness can cut the device's power
+    image_seen: bool = False  # the hash of an installed image shows somewhere
+    invalid_images: bool = False
+    keep_alive: bool = False
+    console: bool = False
+    other_host: bool = False  # the device can reach a second host of ours (the bench knows)
+    configuration_seen: bool = False  # by a result or an observer
 
     def rule_out(self, device: Device) -> str | None:
         """The line of the device file that rules the scenario out, or None."""
@@ -35,6 +41,21 @@ class DeviceNeeds:
             return f'[device.declares] download = "{declares.download}"'
         if self.power and device.run.attach:
             return "[device.run] attach = true: the harness cannot cut the device's power"
+        if self.console and device.run.attach:
+            return "[device.run] attach = true: its console is not seen"
+        if self.keep_alive and not declares.keep_alive_s:
+            return "[device.declares] keep_alive_s = 0"
+        return self._rule_out_by_observation(device)
+
+    def _rule_out_by_observation(self, device: Device) -> str | None:
+        """What nothing declared could show."""
+        declares, observe = device.declares, device.observe
+        if self.image_seen and not observe.image_sha256 and (declares.results == "none" or not declares.image_sha256_pointer):
+            return "nothing shows an installed image: [device.declares] results and image_sha256_pointer, or [device.observe] image_sha256"
+        if self.configuration_seen and not observe.configuration and declares.results == "none":
+            return '[device.declares] results = "none", and no [device.observe] configuration'
+        if self.invalid_images and all(image.valid for image in device.images):
+            return "[[device.images]] names no image with valid = false"
         return None
 
 

@@ -27,6 +27,8 @@ _LOSES_STATE = "the session's state (ids received, ids released) must outlive th
 def device_completes_every_exchange(history: History) -> Iterator[Observation]:
     """The device answers each command with PUBREC and PUBCOMP."""
     for message in commands_received(history):
+        if message.first.fact.qos != 2:
+            continue  # What the device should have asked for is another row's business (DEV-02).
         if message.completed is not None and message.pubrecs:
             yield kept(message.first, message.pubrecs[0], message.completed)
         elif not message.lost_connection and not message.cut_short:
@@ -39,7 +41,7 @@ def repeated_publish_has_one_effect(history: History) -> Iterator[Observation]:
     """A PUBLISH repeated with DUP before PUBREL has one effect in total, and gets its PUBREC each time."""
     for message in commands_received(history):
         copies = message.copies_before_release
-        if not copies or message.lost_connection:
+        if not copies or message.lost_connection or message.first.fact.qos != 2:
             continue
         if len(message.pubrecs) < 1 + len(copies):
             detail = f"{message.command!r} was sent {1 + len(copies)} times and got {len(message.pubrecs)} PUBREC"

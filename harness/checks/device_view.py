@@ -149,8 +149,8 @@ def results(history: History, device_id: str | None = None) -> list[Result]:
 
 
 def commands_received(history: History) -> list[ReceivedMessage]:
-    """The messages on control topics that came with QoS 2."""
-    return [message for message in received_messages(history) if message.command and message.first.fact.qos == 2]
+    """The messages on control topics that are acknowledged: those of QoS 1 and 2."""
+    return [message for message in received_messages(history) if message.command]
 
 
 def result_after(history: History, message: ReceivedMessage) -> Result | None:

@@ -1,25 +1,24 @@
-"""The family DEV: how a device takes commands, acknowledges them, and what it does with a download. Effects count, not packets."""
+"""The family DEV: how a device takes commands and reports its configuration. Its other rows stand in the modules named `device_…`.
+
+Effects count, not packets. Importing this module registers the whole family.
+"""
 
 from collections.abc import Iterator
-from typing import Any
-from urllib.parse import urlsplit
 
-from harness.checks import device_exchange, device_states
+from harness.checks import device_connection, device_downloads, device_exchange, device_states
 from harness.checks.device_view import (
     ReceivedMessage,
     Result,
     commands_received,
     declares,
-    downloads_with,
-    is_download,
     pointed_at,
     results,
 )
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import History
-from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION, parse_download_offer
+from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION
 
-__all__ = ["device_exchange", "device_states"]  # importing this module registers the whole family
+__all__ = ["device_connection", "device_downloads", "device_exchange", "device_states"]
 
 
 @check("DEV-01", unseen="the device did not subscribe")
@@ -87,45 +86,3 @@ def _last_configuration(history: History, asked: ReceivedMessage) -> ReceivedMes
     ]
     relevant = [message for message in earlier if message.command in (CONFIGURATION, "reset") and isinstance(message.payload_json, dict)]
     return relevant[-1] if relevant and relevant[-1].command == CONFIGURATION else None
-
-
-@check("DEV-11", unseen="the device did not try to download")
-def download_uses_the_url_and_the_raw_token(history: History) -> Iterator[Observation]:
-    """A download uses the URL verbatim with the raw token, with one GET where the device declares `single`."""
-    single = declares(history).get("download", "single") == "single"
-    for message in commands_received(history):
-        if not is_download(message):
-            continue
-        offer = parse_download_offer((message.first.fact.payload or "").encode())
-        attempts = downloads_with(history, message)
-        if offer is None or not attempts:
-            continue
-        wanted = urlsplit(offer.url)
-        for attempt in attempts:
-            problem = _request_problem(attempt.request.url, wanted.path + "?" + wanted.query, dict(attempt.request.headers), message)
-            yield broken(problem, message.first, attempt) if problem else kept(message.first, attempt)
-        if single and (odd := _odd_request(attempts)):
-            yield broken(f"it declares single and sends {odd}, allowed: one GET", message.first, *attempts)
-
-
-def _request_problem(url: str, wanted: str, headers: dict[str, str], message: ReceivedMessage) -> str:
-    parts = urlsplit(url)
-    asked = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    if asked != wanted:
-        return f"it asks for {asked!r}, allowed: {wanted!r} verbatim"
-    authorization = next((value for name, value in headers.items() if name.lower() == "authorization"), None)
-    allowed = f"Basic <token:{message.device_id}>"
-    if authorization != allowed:
-        return f"Authorization is {authorization!r}, allowed: {allowed!r}, the raw token"
-    return ""
-
-
-def _odd_request(attempts: list[Any]) -> str:
-    """What a downloader that declares `single` may not send."""
-    for attempt in attempts:
-        if attempt.request.method != "GET":
-            return str(attempt.request.method)
-        if any(name.lower() == "range" for name, _ in attempt.request.headers):
-            return "a Range"
-    whole = [attempt for attempt in attempts if attempt.is_delivered_whole]
-    return "another GET after a whole delivery" if whole and attempts[-1].asked.line > whole[0].asked.line else ""

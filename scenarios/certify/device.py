@@ -15,7 +15,7 @@ from harness.scenario import all_scenarios
 from scenarios.certify.conduct import run_parts
 from scenarios.certify.options import CommonOptions
 from simulators.counterpart.bench import DeviceBench
-from simulators.counterpart.power import AttachedDevice, BuiltInDevice, Credentials, ExecDevice, PoweredDevice
+from simulators.counterpart.power import AttachedDevice, BuiltInDevice, Credentials, ExecDevice, PoweredDevice, ScopeOf, working_directory
 from simulators.counterpart.station import MakeDevice, state_directory_of
 
 INSTANCES = 4  # of a device that can be started several times
@@ -27,7 +27,7 @@ async def certify_device(path: Path, run: RunOptions, options: CommonOptions) ->
     subject = Subject("device", file.device.name, file.device.hardening, declaration=declaration_facts(file))
     certification = Certification(run, subject, SystemClock())
     with tempfile.TemporaryDirectory(prefix="hil-device-") as directory:
-        make_device = device_maker(file, Path(directory), certification.recorder)
+        make_device = device_maker(file, path, Path(directory), certification.recorder)
         many = file.device.run.exec is not None and file.device.identity is None
         bench = DeviceBench(file, make_device, certification.recorder, SeededEntropy(run.seed), instances=INSTANCES if many else 1)
         async with bench:
@@ -44,24 +44,26 @@ def declaration_facts(file: DeviceFile) -> dict[str, Any]:
     return file.device.model_dump(mode="json", exclude_none=True, exclude={"identity": {"token"}})
 
 
-def device_maker(file: DeviceFile, state: Path, recorder: Recorder) -> MakeDevice:
-    """How an instance of the declared device is made, once its credentials are known."""
+def device_maker(file: DeviceFile, path: Path, state: Path, recorder: Recorder) -> MakeDevice:
+    """How an instance of the device declared in the file `path` is made, once its credentials are known."""
     run = file.device.run
     if run.exec is not None:
-        return partial(_exec_device, run.exec, state, recorder)
+        return partial(_exec_device, run.exec, working_directory(run.exec, path), state, recorder)
     if run.attach:
-        return lambda credentials: AttachedDevice()
+        return lambda credentials, scope_of: AttachedDevice()
     raise ResourceMissing("[device.run.serial]: boards are not served by this version")
 
 
-def _exec_device(command: str, state: Path, recorder: Recorder, credentials: Credentials) -> PoweredDevice:
-    return ExecDevice(credentials, command, state_directory_of(state, credentials.device_id), recorder)
+def _exec_device(
+    command: str, directory: Path, state: Path, recorder: Recorder, credentials: Credentials, scope_of: ScopeOf
+) -> PoweredDevice:
+    return ExecDevice(credentials, command, state_directory_of(state, credentials.device_id), recorder, scope_of, directory=directory)
 
 
 def built_in_maker(seed: int, recorder: Recorder) -> MakeDevice:
     """The virtual device of this product, in our own process."""
 
-    def make(credentials: Credentials) -> PoweredDevice:
-        return BuiltInDevice(credentials, SeededEntropy(f"{seed}/{credentials.device_id}"), recorder)
+    def make(credentials: Credentials, scope_of: ScopeOf) -> PoweredDevice:
+        return BuiltInDevice(credentials, SeededEntropy(f"{seed}/{credentials.device_id}"), recorder, scope_of)
 
     return make

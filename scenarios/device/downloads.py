@@ -1,40 +1,106 @@
-"""Questions about downloads: the request, and what becomes of the file."""
+"""Questions about downloads that the platform does not spoil: the request, the file, the URL, the clock."""
 
-from harness.device_operations import Boot, Store, StoredFile, Tell, Until
+from harness.device_operations import AlterOffer, Boot, Settle, SpoilDownload, Store, StoredFile, Tell
 from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.scenario import Workload, scenario
 from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOAD_LOGO
 from harness.wire.files import FileType
-from scenarios.device.steps import download_ended, outcome_of
+from scenarios.device.steps import download
 
-_DOWNLOAD_S = 30.0
+FIRMWARE = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,))
+FIRMWARE_SEEN = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), image_seen=True)
+_LOGO_SEEN = DeviceNeeds(commands=(DOWNLOAD_LOGO,), image_seen=True)
+
+# Escapes of unreserved and reserved characters, in both cases, and a plus sign: all of which a tidy URL library would touch.
+ODD_QUERY = "&hil=%7Ea%2fb%2Fc+d%2B"
+_FILLER_BYTES = 120
+_OFFER_BYTES = 200  # about what a download command takes without our additions
+_CLOCK_BEHIND_S = 30 * 86_400.0
 
 
-def _download(command: str, file_type: FileType, cast: DeviceCast) -> Workload:
-    yield Boot()
-    stored: StoredFile = yield Store(file_type)
-    yield Tell(command, {"file_name": stored.name})
-    yield Until(download_ended, _DOWNLOAD_S)
-    yield from outcome_of(cast, command)
-
-
-@scenario(
-    "download_uses_the_url_and_the_raw_token",
-    subject="device",
-    needs=DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,)),
-    duration_s=3.0,
-)
+@scenario("download_uses_the_url_and_the_raw_token", subject="device", needs=FIRMWARE, duration_s=3.0)
 def download_a_firmware(cast: DeviceCast) -> Workload:
     """The device is told to download a firmware."""
-    yield from _download(DOWNLOAD_FIRMWARE, FileType.FIRMWARE, cast)
+    yield Boot()
+    yield from download(cast)
+
+
+@scenario("download_uses_the_url_and_the_raw_token", subject="device", needs=DeviceNeeds(commands=(DOWNLOAD_LOGO,)), duration_s=3.0)
+def download_a_logo(cast: DeviceCast) -> Workload:
+    """The device is told to download a logo."""
+    yield Boot()
+    yield from download(cast, DOWNLOAD_LOGO)
+
+
+@scenario("download_uses_the_url_and_the_raw_token", subject="device", needs=FIRMWARE, duration_s=4.0)
+def download_with_an_odd_url(cast: DeviceCast) -> Workload:
+    """The URL has escapes and further parameters, and is long."""
+    yield Boot()
+    yield AlterOffer(query=ODD_QUERY)
+    yield from download(cast)
+    if cast.declares.max_payload_bytes >= _OFFER_BYTES + _FILLER_BYTES:
+        yield AlterOffer(query="&filler=" + "x" * _FILLER_BYTES)
+        yield from download(cast)
+
+
+@scenario("stored_file_is_installed_byte_for_byte", subject="device", needs=FIRMWARE_SEEN, duration_s=6.0)
+def firmwares_of_several_sizes(cast: DeviceCast) -> Workload:
+    """Firmwares of one byte, of a buffer and one byte more, and of 200 kB."""
+    yield Boot()
+    for size_bytes in (20_000, 4_097, 200_000):
+        yield from download(cast, size_bytes=size_bytes)
+
+
+@scenario("stored_file_is_installed_byte_for_byte", subject="device", needs=_LOGO_SEEN, duration_s=3.0)
+def logos_one_after_the_other(cast: DeviceCast) -> Workload:
+    """Two logos, the second in place of the first."""
+    yield Boot()
+    yield from download(cast, DOWNLOAD_LOGO, size_bytes=1_024)
+    yield from download(cast, DOWNLOAD_LOGO, size_bytes=3_000)
 
 
 @scenario(
-    "download_uses_the_url_and_the_raw_token",
+    "invalid_image_is_refused",
     subject="device",
-    needs=DeviceNeeds(commands=(DOWNLOAD_LOGO,)),
-    duration_s=3.0,
+    needs=DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), image_seen=True, invalid_images=True),
+    duration_s=4.0,
 )
-def download_a_logo(cast: DeviceCast) -> Workload:
-    """The device is told to download a logo."""
-    yield from _download(DOWNLOAD_LOGO, FileType.LOGO, cast)
+def invalid_firmware(cast: DeviceCast) -> Workload:
+    """An image that the device file calls invalid."""
+    yield Boot()
+    yield from download(cast, valid=False)
+
+
+@scenario("fresh_key_is_used_whatever_the_clock_says", subject="device", needs=FIRMWARE, duration_s=3.0)
+def key_that_expires_far_ahead(cast: DeviceCast) -> Workload:
+    """The command's expires_at is what it would be if the device's clock were a month behind."""
+    yield Boot()
+    yield AlterOffer(expires_in_s=_CLOCK_BEHIND_S)
+    yield from download(cast)
+
+
+@scenario("stale_download_is_tried_once_at_most", subject="device", needs=FIRMWARE, duration_s=6.0)
+def command_that_expired(cast: DeviceCast) -> Workload:
+    """The command's expires_at has passed by an hour, and the platform answers 401."""
+    yield Boot()
+    yield AlterOffer(expires_in_s=-3_600.0)
+    body = b'{"success":false,"message":"The download key has expired","action":"download file"}'
+    yield SpoilDownload("error", {"status": 401, "body": body}, times=100)
+    yield from download(cast)
+    yield Settle(2.0)
+
+
+@scenario("second_download_leaves_one_image", subject="device", needs=FIRMWARE_SEEN, duration_s=8.0)
+def download_during_a_download(cast: DeviceCast) -> Workload:
+    """A second download command comes while the first file is still under way."""
+    yield Boot()
+    first: StoredFile = yield Store(FileType.FIRMWARE, size_bytes=20_000)
+    yield SpoilDownload("trickle", {"bytes_per_s": first.size_bytes / _UNDER_WAY_S})
+    yield Tell(DOWNLOAD_FIRMWARE, {"file_name": first.name})
+    yield Settle(_UNDER_WAY_S / 3)
+    second: StoredFile = yield Store(FileType.FIRMWARE, size_bytes=10_000)
+    yield Tell(DOWNLOAD_FIRMWARE, {"file_name": second.name})
+    yield Settle(_UNDER_WAY_S * 2 / 3 + min(cast.declares.result_s, 5.0))
+
+
+_UNDER_WAY_S = 3.0

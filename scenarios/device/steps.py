@@ -3,9 +3,10 @@
 from collections.abc import Callable, Generator
 from typing import Any, TypeAlias, TypeVar
 
-from harness.device_operations import Boot, Settle, Tell, Until
+from harness.device_operations import Boot, Observe, Settle, Store, StoredFile, Tell, Until
 from harness.device_scenario import DeviceCast
 from harness.history.events import Event, Fact, HttpEnded, MqttPacket
+from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOADS
 from harness.wire.topics import result_topic
 
 T = TypeVar("T")
@@ -14,6 +15,8 @@ Matches: TypeAlias = Callable[[Fact], bool]
 
 # Besides its declared time for a result, a device may need this long for what the bench itself adds.
 GRACE_S = 1.0
+# A download that nothing slows down may take this long besides.
+DOWNLOAD_GRACE_S = 5.0
 
 
 def listening(fact: Fact) -> bool:
@@ -39,9 +42,29 @@ def result_of(cast: DeviceCast, command: str) -> Matches:
     return lambda fact: isinstance(fact, MqttPacket) and fact.sent_by == "client" and fact.topic == topic
 
 
-def download_ended(fact: Fact) -> bool:
+def download(cast: DeviceCast, command: str = DOWNLOAD_FIRMWARE, *, size_bytes: int = 20_000, valid: bool = True) -> Step[list[Event]]:
+    """Stores a file, tells the device to download it, and waits for what comes of it."""
+    stored: StoredFile = yield Store(DOWNLOADS[command], size_bytes=size_bytes, valid=valid)
+    yield Tell(command, {"file_name": stored.name})
+    return (yield from download_result(cast, command))
+
+
+def download_result(cast: DeviceCast, command: str, *, transfer_s: float = 0.0) -> Step[list[Event]]:
+    """Waits for a download's result, or where results are not required, for its end; then asks the declared observer."""
+    declares = cast.declares
+    within_s = transfer_s + declares.result_s + DOWNLOAD_GRACE_S
+    if declares.results == "none":
+        events: list[Event] = yield Until(exchange_ended, within_s)
+        yield Settle(declares.result_s)
+    else:
+        events = yield Until(result_of(cast, command), within_s)
+    yield Observe("image_sha256")
+    return events
+
+
+def exchange_ended(fact: Fact) -> bool:
     """A download is over, whichever way."""
-    return isinstance(fact, HttpEnded) and fact.problem == ""
+    return isinstance(fact, HttpEnded)
 
 
 def tell(cast: DeviceCast, command: str, data: dict[str, Any] | None = None) -> Step[list[Event]]:
@@ -53,7 +76,7 @@ def tell(cast: DeviceCast, command: str, data: dict[str, Any] | None = None) -> 
 def outcome_of(cast: DeviceCast, command: str) -> Step[list[Event]]:
     """Waits for a command's result; for the end of its exchange where results are not required."""
     declares = cast.declares
-    if declares.results == "required":
+    if declares.results != "none":
         events: list[Event] = yield Until(result_of(cast, command), declares.result_s + GRACE_S)
         return events
     ended: list[Event] = yield Until(acknowledged, declares.result_s + GRACE_S)

@@ -11,11 +11,14 @@ from typing import Any, Self
 
 from harness.bench.device_file import Device, DeviceFile
 from harness.device_operations import (
+    AlterOffer,
     Boot,
     CutConnection,
     Inject,
     Interfere,
+    Observe,
     PowerCut,
+    RedirectElsewhere,
     RestartBroker,
     SendPacket,
     Settle,
@@ -24,21 +27,29 @@ from harness.device_operations import (
     StoredFile,
     Tell,
     Until,
+    UntilConnected,
 )
 from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.entropy import Entropy
 from harness.errors import BenchError, ScenarioError
-from harness.history.events import Event, MqttPacket, Stimulus
+from harness.history.events import Event, HookRun, HttpRequest, MqttPacket, Observed, Stimulus
 from harness.history.recorder import Recorder
 from harness.operations import Announce, Call
 from harness.scenario import Scenario
 from harness.wire.responses import command_path
+from simulators.counterpart.observers import run_observer
+from simulators.counterpart.offers import OfferChange
 from simulators.counterpart.station import MakeDevice, Station
 from simulators.counterpart.watch import Watch
 from simulators.platform.download_faults import DownloadFault, DownloadFaultKind
 
 # What the device's own claims do not bound: how long a device may take to settle before it is asked something new.
 _QUIET_S = 0.2
+# How long a device may take to end what the last scenario left under way, before it gets a power cycle instead.
+_DRAIN_S = 1.0
+# A connected device that is between two connections (after a reboot, say) comes back by itself within this time, or gets a power cycle.
+_BETWEEN_CONNECTIONS_S = 4.0
+_POLL_S = 0.05
 
 
 @dataclass
@@ -50,6 +61,7 @@ class _Place:
     is_free: bool = True
     retained: tuple[str, ...] = ()
     images: int = 0
+    has_been_on: bool = False
 
 
 class _Stage:
@@ -57,12 +69,21 @@ class _Stage:
 
     def __init__(self) -> None:
         self.places: list[_Place] = []
+        self._own: set[int] = set()
 
     def write(self, event: Event) -> None:
+        if self._is_our_own_call(event.fact):
+            return
         device_id = getattr(event.fact, "device_id", None)
         for place in self.places:
-            if device_id == place.station.device_id or (device_id is None and event.scope and event.scope == place.station.scope):
+            if device_id == place.station.device_id or (not device_id and event.scope and event.scope == place.station.scope):
                 place.watch.write(event)
+
+    def _is_our_own_call(self, fact: Any) -> bool:
+        """Whether a fact belongs to a call of our own API: that is not the device's doing."""
+        if isinstance(fact, HttpRequest) and fact.endpoint == "command":
+            self._own.add(fact.exchange)
+        return getattr(fact, "exchange", None) in self._own
 
 
 class DeviceBench:
@@ -85,6 +106,10 @@ class DeviceBench:
             Store: self._store,
             Interfere: self._interfere,
             SpoilDownload: self._spoil,
+            AlterOffer: self._alter_offer,
+            RedirectElsewhere: self._redirect_elsewhere,
+            Observe: self._observe,
+            UntilConnected: self._until_connected,
             CutConnection: self._cut_connection,
             RestartBroker: self._restart_broker,
             PowerCut: self._power_cut,
@@ -111,6 +136,8 @@ class DeviceBench:
 
     def rule_out(self, scenario: Scenario) -> str | None:
         needs: DeviceNeeds = scenario.needs
+        if needs.other_host and any(place.station.trap is None for place in self._stage.places):
+            return "the device does not reach us over loopback ([bench] bind, advertise): there is no second host"
         return needs.rule_out(self.device)
 
     def cast(self, scenario: Scenario) -> DeviceCast | None:
@@ -134,14 +161,17 @@ class DeviceBench:
         return {"device": cast.device_id}
 
     async def dismiss(self, cast: DeviceCast) -> None:
-        """Ends all faults, takes retained messages away, and gives the place free."""
+        """Ends all faults, takes retained messages away, lets the device end what it does, and gives the place free."""
         place = self._place(cast.device_id)
-        place.station.broker.set_faults(None)
-        place.station.spoilage.times = 0
+        station = place.station
+        station.broker.set_faults(None)
+        station.broker.change = None
+        station.spoilage.times = 0
         for topic in place.retained:
-            await place.station.broker.publish(topic, b"", qos=1, retain=True)
+            await station.broker.publish(topic, b"", qos=1, retain=True)
         place.retained = ()
-        place.station.scope = ""
+        station.is_dirty = not await _comes_true(lambda: station.is_quiet, _DRAIN_S)
+        station.scope = ""
         place.is_free = True
 
     async def perform(self, cast: DeviceCast, operation: Any) -> Any:
@@ -160,10 +190,23 @@ class DeviceBench:
     # --- operations -----------------------------------------------------------------------------------------------------------------
 
     async def _boot(self, place: _Place, operation: Boot) -> None:
-        connect_s = self.device.declares.connect_s
-        if place.station.is_connected:
+        """The entry state. Where a device is not in it, or in the middle of something, it gets a power cycle if we can give it one."""
+        station, can_cycle = place.station, not self.device.run.attach
+        if station.is_dirty and can_cycle:
+            await station.renew()
+        elif station.is_connected:
             return
-        await place.station.power.on()
+        elif place.has_been_on and can_cycle:
+            if await _comes_true(lambda: station.is_connected, _BETWEEN_CONNECTIONS_S):
+                return
+            await station.renew()
+        else:
+            await station.power.on()
+        place.has_been_on = True
+        await self._arrival(place)
+
+    async def _arrival(self, place: _Place) -> None:
+        connect_s = self.device.declares.connect_s
         found = await place.watch.until(_is_listening, count=1, within_s=connect_s)
         if not found and not place.station.is_connected:
             raise BenchError(f"no connection from the device within connect_s = {connect_s:g} s")
@@ -200,7 +243,13 @@ class DeviceBench:
         if content is None:
             content = self._image(place, operation)
         name = place.station.store(operation.file_type, content)
-        return StoredFile(name, len(content), hashlib.sha256(content).hexdigest())
+        stored = StoredFile(name, len(content), hashlib.sha256(content).hexdigest())
+        facts = {"name": stored.name, "size_bytes": stored.size_bytes, "sha256": stored.sha256, "is_valid": operation.valid}
+        self._announce_for(place, "stored", facts)
+        return stored
+
+    def _announce_for(self, place: _Place, name: str, facts: dict[str, Any]) -> None:
+        self._recorder.record(Stimulus(name, {"device_id": place.station.device_id, **facts}))
 
     def _image(self, place: _Place, operation: Store) -> bytes:
         """The declared images in turn, so that each is another one than the last; random bytes where none is declared."""
@@ -216,11 +265,41 @@ class DeviceBench:
     async def _spoil(self, place: _Place, operation: SpoilDownload) -> None:
         place.station.spoilage.fault = DownloadFault(DownloadFaultKind(operation.kind), **operation.options)
         place.station.spoilage.times = operation.times
+        shown = {name: value for name, value in operation.options.items() if not isinstance(value, bytes)}
+        if operation.times:
+            self._announce_for(place, "download spoilt", {"kind": operation.kind, **shown})
+
+    async def _alter_offer(self, place: _Place, operation: AlterOffer) -> None:
+        place.station.broker.change = OfferChange(operation.query, operation.expires_in_s)
+        self._announce_for(place, "offer altered", {"query": operation.query, "expires_in_s": operation.expires_in_s})
+
+    async def _redirect_elsewhere(self, place: _Place, operation: RedirectElsewhere) -> None:
+        if place.station.trap is None:
+            raise BenchError("there is no second host")
+        options = {"status": operation.status, "location": place.station.trap.url}
+        await self._spoil(place, SpoilDownload("redirect", options, operation.times))
+
+    async def _observe(self, place: _Place, operation: Observe) -> str | None:
+        command = getattr(self.device.observe, operation.name)
+        if command is None:
+            return None
+        status, output = await run_observer(command, place.station.credentials)
+        self._recorder.record(HookRun(operation.name, command, status, output))
+        if status:
+            raise BenchError(f"[device.observe] {operation.name} ended with status {status}: {output[:200]}")
+        self._recorder.record(Observed(place.station.device_id, operation.name, output))
+        return output
+
+    async def _until_connected(self, place: _Place, operation: UntilConnected) -> bool:
+        return await _comes_true(lambda: place.station.is_connected, operation.within_s)
 
     async def _cut_connection(self, place: _Place, operation: CutConnection) -> bool:
+        how = f"{operation.before_refusals} refused connects" if operation.before_refusals else "a lost network connection"
+        self._announce_for(place, "connection lost", {"how": how, "is_refused": bool(operation.before_refusals)})
         return await place.station.broker.disconnect(place.station.device_id)
 
     async def _restart_broker(self, place: _Place, operation: RestartBroker) -> None:
+        self._announce_for(place, "connection lost", {"how": "a restart of the broker"})
         await place.station.broker.stop()
         await asyncio.sleep(operation.down_s)
         await place.station.broker.start()
@@ -234,6 +313,17 @@ class DeviceBench:
 
     async def _settle(self, place: _Place, operation: Settle) -> None:
         await asyncio.sleep(max(operation.duration_s, _QUIET_S))
+
+
+async def _comes_true(condition: Callable[[], bool], within_s: float) -> bool:
+    """Whether a condition holds now or soon."""
+    loop = asyncio.get_running_loop()
+    ends_at_s = loop.time() + within_s
+    while not condition():
+        if loop.time() >= ends_at_s:
+            return False
+        await asyncio.sleep(_POLL_S)
+    return True
 
 
 def _is_listening(fact: Any) -> bool:

@@ -1,15 +1,19 @@
 """The device under test as something that can be switched on and off, whatever it is."""
 
 import asyncio
+import contextlib
 import os
+import shlex
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from harness.entropy import Entropy
 from harness.errors import ResourceMissing
-from harness.history.events import DeviceExited, DeviceStarted, SerialLine
+from harness.history.events import DeviceExited, DeviceStarted, Fact, SerialLine
 from harness.history.recorder import Recorder
 from simulators.device.asyncio_device import AsyncioDevice, Ending
 from simulators.device.flash import MemoryStorage
@@ -17,6 +21,12 @@ from simulators.device.personality import REFERENCE, Personality
 from simulators.device.settings import DeviceSettings
 
 _STOP_WITHIN_S = 5.0
+_RESTART_S = 0.2
+_RESTART_S_MAX = 5.0  # a program that ends at once, again and again, must not eat the machine
+_CONSOLE_LINE_BYTES_MAX = 64 * 1024
+_LAST_WORDS_S = 0.5  # for what a child of the program still prints after its end
+
+ScopeOf = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +42,7 @@ class Credentials:
 
 
 class PoweredDevice(Protocol):
-    """One instance of the device under test."""
+    """One instance of the device under test. Starts, ends and console lines are recorded for the scenario that `ScopeOf` names."""
 
     async def on(self) -> None:
         """Gives it power; harmless when it has it."""
@@ -45,6 +55,11 @@ class PoweredDevice(Protocol):
     async def off(self) -> None:
         """Ends it for good."""
         ...
+
+
+def _record_for(recorder: Recorder, scope_of: ScopeOf, device_id: str, fact: Fact) -> None:
+    """A device lives longer than the scenario that switched it on: what it does belongs to the one that is at work now."""
+    recorder.record(fact, in_scope=scope_of(device_id))
 
 
 class AttachedDevice:
@@ -63,9 +78,11 @@ class AttachedDevice:
 class BuiltInDevice:
     """The virtual device of this product, in our own process."""
 
-    def __init__(self, credentials: Credentials, entropy: Entropy, recorder: Recorder, *, personality: Personality = REFERENCE) -> None:
+    def __init__(
+        self, credentials: Credentials, entropy: Entropy, recorder: Recorder, scope_of: ScopeOf, *, personality: Personality = REFERENCE
+    ) -> None:
         self._device_id = credentials.device_id
-        self._recorder = recorder
+        self._record = partial(_record_for, recorder, scope_of, credentials.device_id)
         self._entropy = entropy
         self._personality = personality
         self._storage = MemoryStorage()
@@ -86,7 +103,7 @@ class BuiltInDevice:
     async def _live(self) -> None:
         while True:
             self._boots += 1
-            self._recorder.record(DeviceStarted(self._device_id, self._boots))
+            self._record(DeviceStarted(self._device_id, self._boots))
             self._device = AsyncioDevice(
                 self._settings,
                 entropy=self._entropy,
@@ -98,14 +115,16 @@ class BuiltInDevice:
             ending = await self._device.run()
             if ending is Ending.STOPPED:
                 return
-            self._recorder.record(DeviceExited(self._device_id, 0 if ending is Ending.REBOOT else 70, by_us=False))
+            self._record(DeviceExited(self._device_id, 0 if ending is Ending.REBOOT else 70, by_us=False))
             await asyncio.sleep(self._device.settings.reboot_s)
 
     def _print(self, line: str) -> None:
-        self._recorder.record(SerialLine(self._device_id, "board", line))
+        self._record(SerialLine(self._device_id, "board", line))
 
     async def cut(self) -> None:
         """The storage stays; the task dies in the middle of what it does."""
+        if self._task is not None:
+            self._record(DeviceExited(self._device_id, 0, by_us=True))
         await self._end()
 
     async def off(self) -> None:
@@ -125,21 +144,14 @@ class ExecDevice:
     """A program of the user's, started in a shell, and started again when it exits: that is a power cycle."""
 
     def __init__(
-        self, credentials: Credentials, command: str, state_directory: Path, recorder: Recorder, *, restart_s: float = 0.2
+        self, credentials: Credentials, command: str, state_directory: Path, recorder: Recorder, scope_of: ScopeOf, *, directory: Path
     ) -> None:
+        """`directory` is where the program is started."""
         self._device_id = credentials.device_id
         self._command = command
-        self._recorder = recorder
-        self._restart_s = restart_s
-        self._environment = os.environ | {
-            "HIL_MQTT_URL": credentials.mqtt_url,
-            "HIL_API_URL": credentials.api_url,
-            "HIL_DEVICE_ID": credentials.device_id,
-            "HIL_DEVICE_TOKEN": credentials.token,
-            "HIL_KEEP_ALIVE_S": f"{credentials.keep_alive_s:g}",
-            "HIL_CA_FILE": str(credentials.ca_file or ""),
-            "HIL_STATE_DIR": str(state_directory),
-        }
+        self._directory = directory
+        self._record = partial(_record_for, recorder, scope_of, credentials.device_id)
+        self._environment = os.environ | environment_of(credentials) | {"HIL_STATE_DIR": str(state_directory)}
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._boots = 0
@@ -149,25 +161,55 @@ class ExecDevice:
             self._task = asyncio.create_task(self._live())
 
     async def _live(self) -> None:
+        crashes = 0
         while True:
             self._boots += 1
-            self._process = await asyncio.create_subprocess_shell(
-                self._command,
-                env=self._environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,  # A shell's children must die with it.
-            )
-            self._recorder.record(DeviceStarted(self._device_id, self._boots))
-            await self._read_console(self._process)
-            self._recorder.record(DeviceExited(self._device_id, await self._process.wait(), by_us=False))
-            await asyncio.sleep(self._restart_s)
+            process = self._process = await self._started()
+            self._record(DeviceStarted(self._device_id, self._boots))
+            status = await self._ended(process)
+            self._record(DeviceExited(self._device_id, status, by_us=False))
+            crashes = crashes + 1 if status else 0
+            await asyncio.sleep(min(_RESTART_S * 2.0**crashes, _RESTART_S_MAX))
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_shell(
+            self._command,
+            env=self._environment,
+            cwd=self._directory,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # A shell's children must die with it.
+        )
+
+    async def _ended(self, process: asyncio.subprocess.Process) -> int:
+        """The exit status, once all of the console was read; what a program leaves running dies with it."""
+        console = asyncio.create_task(self._read_console(process))
+        try:
+            status = await process.wait()
+            await asyncio.wait({console}, timeout=_LAST_WORDS_S)
+            return status
+        finally:
+            if process.returncode is not None:
+                _signal_group(process, signal.SIGKILL)
+            console.cancel()
+            await asyncio.gather(console, return_exceptions=True)
 
     async def _read_console(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
-        while line := await process.stdout.readline():
-            self._recorder.record(SerialLine(self._device_id, "board", line.decode(errors="replace").rstrip()))
+        unfinished = b""
+        while data := await process.stdout.read(_CONSOLE_LINE_BYTES_MAX):
+            *lines, unfinished = (unfinished + data).split(b"\n")
+            for line in lines:
+                self._print(line)
+            if len(unfinished) > _CONSOLE_LINE_BYTES_MAX:
+                self._print(unfinished)
+                unfinished = b""
+        if unfinished:
+            self._print(unfinished)
+
+    def _print(self, line: bytes) -> None:
+        self._record(SerialLine(self._device_id, "board", line.decode(errors="replace").rstrip()))
 
     async def cut(self) -> None:
         await self._end(signal.SIGKILL)
@@ -183,17 +225,43 @@ class ExecDevice:
             await asyncio.gather(task, return_exceptions=True)
         if process is None or process.returncode is not None:
             return
-        self._signal(process, how)
+        await self._stop(process, how)
+        _signal_group(process, signal.SIGKILL)
+        self._record(DeviceExited(self._device_id, process.returncode or 0, by_us=True))
+
+    async def _stop(self, process: asyncio.subprocess.Process, how: signal.Signals) -> None:
+        _signal_group(process, how)
         try:
             async with asyncio.timeout(_STOP_WITHIN_S):
                 await process.wait()
         except TimeoutError:
-            self._signal(process, signal.SIGKILL)
+            _signal_group(process, signal.SIGKILL)
             await process.wait()
-        self._recorder.record(DeviceExited(self._device_id, process.returncode or 0, by_us=True))
 
-    def _signal(self, process: asyncio.subprocess.Process, how: signal.Signals) -> None:
-        try:
-            os.killpg(process.pid, how)
-        except ProcessLookupError:
-            return  # It ended by itself meanwhile.
+
+def environment_of(credentials: Credentials) -> dict[str, str]:
+    """What a device is told, as environment variables. Source: interfaces.md, `[device.run]`."""
+    return {
+        "HIL_MQTT_URL": credentials.mqtt_url,
+        "HIL_API_URL": credentials.api_url,
+        "HIL_DEVICE_ID": credentials.device_id,
+        "HIL_DEVICE_TOKEN": credentials.token,
+        "HIL_KEEP_ALIVE_S": f"{credentials.keep_alive_s:g}",
+        "HIL_CA_FILE": str(credentials.ca_file or ""),
+    }
+
+
+def working_directory(command: str, device_file: Path) -> Path:
+    """Where a program is started: beside the device file if the command names a file that is there, else where `hil` was started."""
+    here = device_file.absolute().parent
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return Path.cwd()
+    return here if any((here / word).is_file() for word in words if not word.startswith(("/", "-"))) else Path.cwd()
+
+
+def _signal_group(process: asyncio.subprocess.Process, how: signal.Signals) -> None:
+    """Signals the program and all its children that are still there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, how)

@@ -3,7 +3,6 @@
 Connections and requests are served outside the scenarios' tasks; whose they are follows from the device that they come from.
 """
 
-from collections.abc import Callable
 from typing import Any, cast
 
 from harness.bench.packet_record import packet_fact
@@ -22,9 +21,9 @@ from harness.history.events import (
 from harness.history.recorder import Recorder
 from harness.mqtt.packets import Connect, Packet
 from simulators.broker.port import ClosedBy, Direction
+from simulators.counterpart.power import ScopeOf
 from simulators.platform.observation import HeaderFields, SeenRequest
 
-ScopeOf = Callable[[str], str]
 _BODY_RECORDED_BYTES_MAX = 16 * 1024
 
 

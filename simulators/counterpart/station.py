@@ -4,6 +4,7 @@ Each instance of the device has its own platform and broker, so a fault plan, a 
 else.
 """
 
+import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,21 +16,26 @@ from harness.bench.device_file import BenchAddress, Device
 from harness.bench.http_driver import HttpDriver
 from harness.bench.target import ApiKeys, Platform
 from harness.entropy import Entropy, draw_uuid
+from harness.errors import BenchError
 from harness.history.recorder import Recorder
 from harness.wire.commands import DeviceKind
 from harness.wire.files import EXTENSIONS, FileType
-from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory
-from simulators.counterpart.power import Credentials, PoweredDevice
+from simulators.counterpart.offers import OfferAlteringBroker
+from simulators.counterpart.power import Credentials, PoweredDevice, ScopeOf
 from simulators.counterpart.recording import HttpRecorder, PacketRecorder
+from simulators.counterpart.trap import TrapServer
 from simulators.platform.access import Device as PlatformDevice
 from simulators.platform.access import secret_digest
 from simulators.platform.download_faults import DownloadFault, FaultedDownload
 from simulators.platform.platform import PlatformSettings, ReferencePlatform
 from simulators.platform.provisioning import inventory
+from simulators.platform.rules import REFERENCE, Rules, with_reading
 
-MakeDevice = Callable[[Credentials], PoweredDevice]
+MakeDevice = Callable[[Credentials, ScopeOf], PoweredDevice]
 _TOKEN_BYTES = 24
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -49,7 +55,8 @@ class Spoilage:
 class Station:
     """Platform, broker and device, started together. Use as an async context manager.
 
-    `scope` names the scenario that is at work here; the platform's side records into it.
+    `scope` names the scenario that is at work here; the platform's side records into it. `is_dirty`: the device was left in a state in
+    which nobody else may be asked of it.
     """
 
     def __init__(self, device: Device, address: BenchAddress, entropy: Entropy, recorder: Recorder, make_device: MakeDevice) -> None:
@@ -61,12 +68,14 @@ class Station:
         self._seed = entropy.integer(1, 2**31)
         self._stored = 0
         self.scope = ""
+        self.is_dirty = False
         self.spoilage = Spoilage()
         identity = device.identity
         self.device_id = identity.id if identity is not None else draw_uuid(entropy)
         self.token = identity.token if identity is not None else entropy.random_bytes(_TOKEN_BYTES).hex()
         self.project_id = inventory(self._seed).projects[0].id
-        self.broker: EmbeddedBroker
+        self.broker: OfferAlteringBroker
+        self.trap: TrapServer | None = None
 
     async def __aenter__(self) -> Self:
         self._recorder.redactor.register(self.token, label=f"<token:{self.device_id}>", what="token")
@@ -77,6 +86,7 @@ class Station:
             seed=self._seed,
             name="counterpart",
             shutdown_timeout_s=0.1,
+            rules=rules_for(self._device),
         )
         self.platform = ReferencePlatform(
             settings, self._embedded, observer=HttpRecorder(self._recorder, self._scope_of), faults=self.spoilage.next
@@ -84,16 +94,27 @@ class Station:
         await self._stack.enter_async_context(self.platform)
         self._admit_device()
         self.http = await self._stack.enter_async_context(HttpDriver(self.api(), self._recorder))
-        self.power = self._make_device(self._credentials())
+        if offers_other_host(self._address):
+            self.trap = await self._set_trap()
+        self.credentials = self._credentials()
+        self.power = self._make_device(self.credentials, self._scope_of)
         self._stack.push_async_callback(self.power.off)
         return self
+
+    async def _set_trap(self) -> TrapServer | None:
+        trap = TrapServer(self._recorder, self.device_id, self._scope_of)
+        try:
+            return await self._stack.enter_async_context(trap)
+        except BenchError as error:
+            _log.warning("%s", error)
+            return None
 
     async def __aexit__(self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         await self._stack.aclose()
 
     def _embedded(self, directory: DeviceDirectory) -> BrokerPort:
         settings = BrokerSettings(bind=self._address.bind, port=self._address.mqtt_port, public_host=self._address.advertise or "")
-        self.broker = EmbeddedBroker(settings, directory, observer=PacketRecorder(self._recorder, self._scope_of))
+        self.broker = OfferAlteringBroker(settings, directory, observer=PacketRecorder(self._recorder, self._scope_of))
         return self.broker
 
     def _scope_of(self, device_id: str) -> str:
@@ -130,6 +151,30 @@ class Station:
     @property
     def is_connected(self) -> bool:
         return self.device_id in self.broker.connected_clients()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is under way between the device and us: no unfinished message, no download."""
+        session = self.broker.core.session_of(self.device_id)
+        return session is not None and not session.waiting and not session.inflight and not self.platform.api.open_downloads
+
+    async def renew(self) -> None:
+        """Brings the device back to where it can be asked anything: power cycle, and no session that remembers the past."""
+        await self.power.cut()
+        await self.broker.stop()
+        await self.broker.start()
+        self.is_dirty = False
+        await self.power.on()
+
+
+def rules_for(device: Device) -> Rules:
+    """The platform's rules: a device that fetches parts can only be served where a part does not use the key up (KEY-08)."""
+    return with_reading(REFERENCE, "KEY-08", "complete-delivery") if device.declares.download == "range" else REFERENCE
+
+
+def offers_other_host(address: BenchAddress) -> bool:
+    """Whether the device reaches us over loopback, where every address of 127.0.0.0/8 is another host (RFC 1122, 3.2.1.3)."""
+    return address.bind.startswith("127.") and address.advertise is None
 
 
 def state_directory_of(root: Path, device_id: str) -> Path:

@@ -1,0 +1,223 @@
+"""DEV-01, DEV-02, DEV-15, DEV-16, DEV-20: the device's connection: logging in, staying, coming back."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from harness.checks.device_fetches import Fetch, requires_results, spoilt_fetches
+from harness.checks.device_view import (
+    commands_received,
+    declares,
+    downloads_with,
+    is_download,
+    reboots,
+    received_messages,
+    result_after,
+)
+from harness.checks.registry import Observation, broken, check, kept
+from harness.history.events import MqttClosed, MqttPacket, Stimulus
+from harness.history.timeline import Exchange, History, Seen
+from harness.wire.commands import REBOOT
+
+KEEP_ALIVE_GRACE_S = 1.5  # common clients look at their timers once a second
+_CONNECT_GRACE_S = 2.0
+_LONG_WAIT_S = 10.0  # who waits so long hammers nobody, growth or not
+_GROWTH_MIN = 1.5
+_JITTER_MIN = 0.02
+
+_BLOCKED = (
+    "the download runs inside the MQTT loop or callback, so nothing is sent meanwhile (PubSubClient, umqtt, Paho embedded C: pings leave "
+    "only where the application yields)"
+)
+_CLEAN = "clean_session = 1 is the default of esp-mqtt, umqtt and PubSubClient: what is sent while the device is away is lost"
+
+
+@check("DEV-01", unseen="the device did not try to log in")
+def device_logs_in_with_its_token(history: History) -> Iterator[Observation]:
+    """The device logs in with its id as client id and user name, and its token as password."""
+    for seen in history.packets("CONNECT"):
+        packet, device_id = seen.fact, seen.fact.device_id
+        if packet.username != device_id:
+            yield broken(f"the user name is {packet.username!r}, allowed: the device id {device_id!r}", seen)
+        elif packet.password != f"<token:{device_id}>":
+            yield broken("the password is not the device token", seen)
+        else:
+            yield kept(seen)
+
+
+@check("DEV-02", unseen="no QoS 1 command was repeated, or no effect of it can be seen")
+def repeated_qos_1_command_has_one_effect(history: History) -> Iterator[Observation]:
+    """Under the declared profile qos1, a command that is repeated with DUP has one effect."""
+    for message in received_messages(history):
+        if message.first.fact.qos != 1 or not message.copies:
+            continue
+        if is_download(message):
+            effects = [exchange.asked.line for exchange in downloads_with(history, message) if exchange.request.method == "GET"]
+        elif message.command == REBOOT:
+            effects = [line for line in reboots(history, message.device_id) if line > message.first.line]
+        else:
+            continue
+        if len(effects) > 1:
+            detail = f"{message.command!r}, repeated with DUP, had {len(effects)} effects (lines {effects}), allowed: 1"
+            yield broken(detail, message.first, *message.copies, hint="QoS 1 repeats: remember what was executed last")
+        elif effects:
+            yield kept(message.first, *message.copies)
+
+
+@check("DEV-15", unseen="no slow download ran for longer than a keep-alive interval", hint=_BLOCKED)
+def slow_download_keeps_the_connection(history: History) -> Iterator[Observation]:
+    """A slow download does not cost the MQTT connection, or the device comes back by itself."""
+    declared_s = float(declares(history).get("keep_alive_s", 30))
+    for fetch, exchange in _slow(history):
+        device_id = fetch.message.device_id
+        connects = [seen for seen in history.packets("CONNECT", device_id=device_id) if seen.line < exchange.asked.line]
+        keep_alive_s = float(connects[-1].fact.keep_alive_s or 0) if connects else declared_s
+        if connects and keep_alive_s != declared_s:
+            yield broken(f"its CONNECT says keep-alive {keep_alive_s:g} s, declared: {declared_s:g} s", connects[-1])
+        if not keep_alive_s or _lasted_s(exchange) < keep_alive_s:
+            continue
+        silence_s, evidence = _longest_silence(history, device_id, exchange)
+        lost = [seen for seen in history.of(MqttClosed) if seen.fact.device_id == device_id and _is_during(seen.line, exchange)]
+        if lost and not _came_back(history, device_id, lost[-1].line):
+            yield broken(f"the download cost the connection ({lost[-1].fact.reason}), and it did not come back", *fetch.evidence, lost[-1])
+        elif not lost and silence_s > keep_alive_s + KEEP_ALIVE_GRACE_S:
+            detail = f"{silence_s:.1f} s without a packet during a download, allowed: {keep_alive_s:g} s"
+            yield broken(detail, *fetch.evidence, *evidence)
+        else:
+            yield kept(*fetch.evidence, *lost)
+
+
+def _slow(history: History) -> Iterator[tuple[Fetch, Exchange]]:
+    for fetch in spoilt_fetches(history, "trickle"):
+        for exchange in fetch.attempts:
+            if exchange.ended is not None and exchange.request.method == "GET":
+                yield fetch, exchange
+
+
+def _lasted_s(exchange: Exchange) -> float:
+    return exchange.ended.at_s - exchange.asked.at_s if exchange.ended else 0.0
+
+
+def _is_during(line: int, exchange: Exchange) -> bool:
+    return exchange.ended is not None and exchange.asked.line < line < exchange.ended.line
+
+
+def _longest_silence(history: History, device_id: str, exchange: Exchange) -> tuple[float, tuple[Seen[MqttPacket], ...]]:
+    """The longest time without a packet of the device that overlaps the download, and the packets around it."""
+    sent = [seen for seen in history.of(MqttPacket) if seen.fact.device_id == device_id and seen.fact.sent_by == "client"]
+    longest_s = 0.0
+    around: tuple[Seen[MqttPacket], ...] = ()
+    for before, after in pairwise(sent):
+        overlaps = exchange.ended is not None and after.line > exchange.asked.line and before.line < exchange.ended.line
+        if overlaps and after.at_s - before.at_s > longest_s:
+            longest_s, around = after.at_s - before.at_s, (before, after)
+    return longest_s, around
+
+
+def _came_back(history: History, device_id: str, line: int) -> bool:
+    return _listening_after(history, device_id, line) is not None
+
+
+def _listening_after(history: History, device_id: str, line: int) -> Seen[MqttPacket] | None:
+    """The first sign after a line that the device's subscriptions stand: a SUBACK, or a CONNACK with its session present."""
+    for seen in history.of(MqttPacket):
+        packet = seen.fact
+        if seen.line <= line or packet.device_id != device_id or packet.sent_by != "server":
+            continue
+        if packet.type == "SUBACK" or (packet.type == "CONNACK" and packet.session_present and not any(packet.return_codes or ())):
+            return seen
+    return None
+
+
+@check("DEV-16", unseen="no command came while a slow download ran", hint=_BLOCKED)
+def commands_are_answered_during_a_download(history: History) -> Iterator[Observation]:
+    """Other commands are answered while a slow download runs."""
+    for fetch, exchange in _slow(history):
+        for message in commands_received(history):
+            if is_download(message) or message.device_id != fetch.message.device_id or not _is_during(message.first.line, exchange):
+                continue
+            assert exchange.ended is not None
+            answer = result_after(history, message)
+            last = answer.line if answer is not None else message.completed.line if message.completed else None
+            is_answered = last is not None and last < exchange.ended.line and (answer is not None or not requires_results(history))
+            waited_s = exchange.ended.at_s - message.first.at_s
+            if is_answered:
+                yield kept(message.first)
+            elif waited_s > float(declares(history).get("result_s", 5)):
+                detail = f"{message.command!r} waited for {waited_s:.1f} s, until the download was over, and had no answer by then"
+                yield broken(detail, *fetch.evidence, message.first)
+
+
+@check("DEV-20a", unseen="the connection was not lost")
+def device_comes_back(history: History) -> Iterator[Observation]:
+    """After a broker restart or a network loss the device reconnects, hears commands, and answers them."""
+    for lost, until_line in _losses(history):
+        device_id, how = lost.fact.facts["device_id"], lost.fact.facts["how"]
+        back = _listening_after(history, device_id, lost.line)
+        if back is None or back.line > until_line:
+            connects = [seen for seen in history.packets("CONNECT", device_id=device_id) if lost.line < seen.line < until_line]
+            what = "reconnected, but did not subscribe again" if connects else "did not come back"
+            yield broken(f"after {how} the device {what}", lost, *connects[:1])
+            continue
+        asked = next((m for m in commands_received(history) if m.device_id == device_id and back.line < m.first.line < until_line), None)
+        if asked is None or asked.completed is None:
+            yield broken(f"after {how} the device came back and acknowledged no command", lost, back)
+        else:
+            yield kept(lost, back, asked.completed)
+
+
+def _losses(history: History) -> Iterator[tuple[Seen[Stimulus], int]]:
+    """Every announced loss of a connection, with the line of the same device's next one."""
+    losses = list(history.stimuli("connection lost"))
+    for lost in losses:
+        later = [other.line for other in losses if other.line > lost.line and other.fact.facts["device_id"] == lost.fact.facts["device_id"]]
+        yield lost, min(later, default=history.events[-1].line + 1)
+
+
+@check("DEV-20a", unseen="the device did not connect", hint=_CLEAN)
+def declared_session_is_kept(history: History) -> Iterator[Observation]:
+    """A device that declares a persistent session connects without clean session."""
+    for seen in history.packets("CONNECT"):
+        if seen.fact.clean_session:
+            yield broken("its CONNECT asks for a clean session, declared: persistent_session = true", seen)
+        else:
+            yield kept(seen)
+
+
+@check("DEV-20b", unseen="no connection was refused several times in a row")
+def reconnects_back_off(history: History) -> Iterator[Observation]:
+    """Reconnects back off: the waits between them grow."""
+    for connects in _refused_rounds(history):
+        waits_s = _waits_s(connects)
+        shown = ", ".join(f"{wait_s:.2f}" for wait_s in waits_s)
+        if min(waits_s) >= _LONG_WAIT_S or waits_s[-1] >= _GROWTH_MIN * waits_s[0]:
+            yield kept(*connects)
+        else:
+            yield broken(f"the waits between refused connects do not grow: {shown} s", *connects)
+
+
+@check("DEV-20b", unseen="no two rounds of refused connects were seen")
+def reconnects_are_scattered(history: History) -> Iterator[Observation]:
+    """Reconnects are scattered: the waits of one round differ from those of another."""
+    rounds = list(_refused_rounds(history))
+    for before, after in pairwise(rounds):
+        pairs = list(zip(_waits_s(before), _waits_s(after), strict=False))
+        if any(abs(one - other) > max(0.05, _JITTER_MIN * one) for one, other in pairs):
+            yield kept(*before, *after)
+        else:
+            shown = "; ".join(f"{one:.2f} and {other:.2f}" for one, other in pairs)
+            yield broken(f"the waits of two rounds are the same ({shown} s): a fleet would come back all at once", *before, *after)
+
+
+def _refused_rounds(history: History) -> Iterator[list[Seen[MqttPacket]]]:
+    """The CONNECTs of each round in which connections were refused: at least three."""
+    for lost, until_line in _losses(history):
+        if not lost.fact.facts.get("is_refused"):
+            continue
+        device_id = lost.fact.facts["device_id"]
+        connects = [seen for seen in history.packets("CONNECT", device_id=device_id) if lost.line < seen.line < until_line]
+        if len(connects) >= 3:
+            yield connects
+
+
+def _waits_s(connects: list[Seen[MqttPacket]]) -> list[float]:
+    return [after.at_s - before.at_s for before, after in pairwise(connects)]

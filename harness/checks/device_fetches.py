@@ -1,0 +1,147 @@
+"""What a device under test made of each download command, read off a history: the requests, the result, the image that is in use."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from harness.checks.device_view import (
+    ReceivedMessage,
+    Result,
+    commands_received,
+    declares,
+    downloads_with,
+    is_download,
+    pointed_at,
+    results_of,
+)
+from harness.history.events import Observed, Stimulus
+from harness.history.timeline import Exchange, History, Seen
+
+IMAGE_OBSERVER = "image_sha256"
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """One download command with what became of it. `stored` says which file it offers, `spoilt` how the platform spoils it (None: not)."""
+
+    message: ReceivedMessage
+    stored: Seen[Stimulus] | None
+    spoilt: Seen[Stimulus] | None
+    altered: Seen[Stimulus] | None
+    attempts: tuple[Exchange, ...]
+    result: Result | None
+    installed_sha256: str | None  # as the result, or an observer afterwards, shows it
+    seen_before: str | None  # the image in use before, where an observer shows it
+    seen_after: str | None
+
+    @property
+    def wanted_sha256(self) -> str:
+        return str(self.stored.fact.facts["sha256"]) if self.stored else ""
+
+    @property
+    def kind(self) -> str:
+        """How the download was spoilt; "" where it was not."""
+        return str(self.spoilt.fact.facts["kind"]) if self.spoilt else ""
+
+    @property
+    def is_success(self) -> bool:
+        return self.result is not None and self.result.is_success
+
+    @property
+    def is_failure(self) -> bool:
+        return self.result is not None and not self.result.is_success
+
+    @property
+    def was_delivered_whole(self) -> bool:
+        return any(attempt.is_delivered_whole for attempt in self.attempts)
+
+    @property
+    def sent_bytes(self) -> int:
+        """The longest body that went out."""
+        return max((attempt.ended.fact.received_bytes for attempt in self.attempts if attempt.ended), default=0)
+
+    @property
+    def has_changed_the_image(self) -> bool:
+        return self.seen_before is not None and self.seen_after is not None and self.seen_before != self.seen_after
+
+    @property
+    def evidence(self) -> tuple[Any, ...]:
+        answer = (self.result.seen,) if self.result else ()
+        announced = tuple(seen for seen in (self.stored, self.spoilt, self.altered) if seen is not None)
+        return (*announced, self.message.first, *self.attempts, *answer)
+
+
+def fetches(history: History) -> list[Fetch]:
+    """Every download command that reached the device, in order."""
+    messages = [message for message in commands_received(history) if is_download(message)]
+    return [_fetch(history, message, messages) for message in messages]
+
+
+def _fetch(history: History, message: ReceivedMessage, messages: list[ReceivedMessage]) -> Fetch:
+    end_line = history.events[-1].line + 1
+    # A scenario tells of a download before its command: the file, how it is spoilt, what else it says.
+    earlier = [other.first.line for other in messages if message.is_after(other) and other.first.event.scope == message.first.event.scope]
+    from_line = max(earlier, default=0)
+    next_same = [other.first.line for other in messages if other.is_after(message) and other.command == message.command]
+    until_line = min(next_same, default=end_line)
+    found = results_of(history, message, until_line)
+    attempts = tuple(downloads_with(history, message)) or _attempts_without_key(history, message, messages)
+    result = found[0] if found else None
+    before, after = _observed(history, message, until_line)
+    return Fetch(
+        message=message,
+        stored=_last(history, "stored", message, from_line),
+        spoilt=_last(history, "download spoilt", message, from_line),
+        altered=_last(history, "offer altered", message, from_line),
+        attempts=attempts,
+        result=result,
+        installed_sha256=after if after is not None else _reported_sha256(history, result),
+        seen_before=before,
+        seen_after=after,
+    )
+
+
+def _last(history: History, name: str, message: ReceivedMessage, from_line: int) -> Seen[Stimulus] | None:
+    """The last announcement of that name about the device, before its message."""
+    found = [
+        seen
+        for seen in history.stimuli(name)
+        if seen.fact.facts.get("device_id") == message.device_id and from_line <= seen.line < message.first.line
+    ]
+    return found[-1] if found else None
+
+
+def _attempts_without_key(history: History, message: ReceivedMessage, messages: list[ReceivedMessage]) -> tuple[Exchange, ...]:
+    """Requests that came for a command but without its key: whoever mangles the URL, mangles the key."""
+    later = [other.first.line for other in messages if other.is_after(message)]
+    until_line = min(later, default=history.events[-1].line + 1)
+    scope = message.first.event.scope
+    return tuple(
+        exchange for exchange in history.downloads() if exchange.scope == scope and message.first.line < exchange.asked.line < until_line
+    )
+
+
+def _observed(history: History, message: ReceivedMessage, until_line: int) -> tuple[str | None, str | None]:
+    """What the declared observer showed last before a message, and last after it."""
+    seen = [o for o in history.of(Observed) if o.fact.device_id == message.device_id and o.fact.name == IMAGE_OBSERVER]
+    before = [o.fact.value.lower() for o in seen if o.line < message.first.line]
+    after = [o.fact.value.lower() for o in seen if message.first.line < o.line < until_line]
+    return (before[-1] if before else None), (after[-1] if after else None)
+
+
+def _reported_sha256(history: History, result: Result | None) -> str | None:
+    pointer = str(declares(history).get("image_sha256_pointer", "/sha256"))
+    if result is None or not pointer or not result.is_success:
+        return None
+    value = pointed_at(result.body, pointer)
+    return value.lower() if isinstance(value, str) and value else None
+
+
+def spoilt_fetches(history: History, *kinds: str) -> Iterator[Fetch]:
+    """The download commands that the platform spoilt in one of these ways."""
+    return (fetch for fetch in fetches(history) if fetch.kind in kinds)
+
+
+def requires_results(history: History) -> bool:
+    """Whether the declaration promises a result for each command."""
+    return bool(declares(history).get("results", "required") == "required")

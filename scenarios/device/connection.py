@@ -1,0 +1,165 @@
+"""Questions about the connection: login, loss, restart of the broker, refusals, and the console of a device that boots."""
+
+from harness.device_operations import (
+    Boot,
+    CutConnection,
+    Interfere,
+    PowerCut,
+    RestartBroker,
+    Settle,
+    Store,
+    StoredFile,
+    Tell,
+    Until,
+    UntilConnected,
+)
+from harness.device_scenario import DeviceCast, DeviceNeeds
+from harness.faults import Cut, Duplicate, FaultPlan, PacketEvent, PacketFault, Rewrite
+from harness.history.events import Fact, MqttPacket
+from harness.scenario import Workload, scenario
+from harness.wire.commands import CONFIGURATION, DOWNLOAD_FIRMWARE, REBOOT
+from harness.wire.files import FileType
+from scenarios.device.steps import listening, settle_s, tell
+
+_ANY = DeviceNeeds(commands=(CONFIGURATION,))
+_REFUSALS = 3
+_REFUSALS_FULL = 5
+_ROUND_S_MAX = 60.0
+_SERVER_UNAVAILABLE = 3
+_OUTAGE_S = 60.0
+# After an outage a device may be in the middle of a wait of its back-off.
+_BACK_OFF_S = 20.0
+
+
+@scenario(
+    "device_logs_in_with_its_token",
+    "declared_session_is_kept",
+    subject="device",
+    needs=DeviceNeeds(persistent_session=True),
+    duration_s=2.0,
+)
+def login_with_a_session(cast: DeviceCast) -> Workload:
+    """The device connects."""
+    yield from _log_in(cast)
+
+
+@scenario("device_logs_in_with_its_token", subject="device", needs=DeviceNeeds(), duration_s=2.0)
+def login(cast: DeviceCast) -> Workload:
+    """The device connects again after its connection was lost."""
+    yield from _log_in(cast)
+
+
+def _log_in(cast: DeviceCast) -> Workload:
+    yield Boot()
+    yield CutConnection()
+    yield UntilConnected(cast.declares.connect_s)
+
+
+def _serves_again(cast: DeviceCast, within_s: float) -> Workload:
+    """Waits until the device listens again, and gives it a command."""
+    yield Until(listening, within_s)
+    yield Settle(settle_s(cast))
+    yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
+
+
+@scenario("device_comes_back", subject="device", needs=_ANY, duration_s=5.0)
+def network_is_lost(cast: DeviceCast) -> Workload:
+    """The network connection is lost, twice."""
+    yield Boot()
+    for _ in range(2):
+        yield CutConnection()
+        yield from _serves_again(cast, cast.declares.connect_s)
+
+
+@scenario("device_comes_back", subject="device", needs=_ANY, duration_s=6.0)
+def broker_restarts(cast: DeviceCast) -> Workload:
+    """The broker is restarted and has lost its sessions."""
+    yield Boot()
+    yield RestartBroker(down_s=1.0)
+    yield from _serves_again(cast, cast.declares.connect_s)
+
+
+@scenario("device_comes_back", subject="device", needs=_ANY, duration_s=_OUTAGE_S + 20.0, full_only=True)
+def broker_is_away_for_a_minute(cast: DeviceCast) -> Workload:
+    """The broker is away for a minute."""
+    yield Boot()
+    yield RestartBroker(down_s=_OUTAGE_S)
+    yield from _serves_again(cast, cast.declares.connect_s + _BACK_OFF_S)
+
+
+def _refused(cast: DeviceCast, refusals: int) -> Workload:
+    """The connection is lost, and the next connects are refused with 'server unavailable'."""
+    answer = PacketEvent(packet="CONNACK", sent_by="server", times=refusals)
+    yield Interfere(
+        FaultPlan(
+            packets=(
+                PacketFault(name="CONNACK 3", at=answer, action=Rewrite(session_present=False, return_code=_SERVER_UNAVAILABLE)),
+                PacketFault(name="connection closed", at=answer, action=Cut(when="after")),
+            )
+        )
+    )
+    yield CutConnection(before_refusals=refusals)
+    yield Until(_accepted, _ROUND_S_MAX)
+
+
+def _accepted(fact: Fact) -> bool:
+    return isinstance(fact, MqttPacket) and fact.type == "CONNACK" and not any(fact.return_codes or ())
+
+
+@scenario("reconnects_back_off", subject="device", needs=DeviceNeeds(), duration_s=8.0)
+def connects_are_refused(cast: DeviceCast) -> Workload:
+    """Connects are refused several times in a row."""
+    yield Boot()
+    yield from _refused(cast, _REFUSALS)
+
+
+@scenario("reconnects_back_off", "reconnects_are_scattered", subject="device", needs=DeviceNeeds(), duration_s=60.0, full_only=True)
+def connects_are_refused_in_two_rounds(cast: DeviceCast) -> Workload:
+    """Connects are refused ten times, in two rounds."""
+    yield Boot()
+    for _ in range(2):
+        yield from _refused(cast, _REFUSALS_FULL)
+        yield Settle(settle_s(cast))
+
+
+@scenario("token_is_not_on_the_console", subject="device", needs=DeviceNeeds(console=True, power=True), duration_s=3.0)
+def boot_with_an_eye_on_the_console(cast: DeviceCast) -> Workload:
+    """The device's power is cut; it boots and connects."""
+    yield Boot()
+    yield PowerCut()
+    yield Until(listening, cast.declares.connect_s)
+    yield Settle(settle_s(cast))
+
+
+_QOS_1 = PacketEvent(packet="PUBLISH", sent_by="server", qos=1, topic="+/control/+")
+
+
+@scenario(
+    "repeated_qos_1_command_has_one_effect",
+    subject="device",
+    needs=DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), qos=1),
+    duration_s=4.0,
+)
+def qos_1_download_repeated(cast: DeviceCast) -> Workload:
+    """A download command is repeated with DUP before its PUBACK."""
+    yield Boot()
+    stored: StoredFile = yield Store(FileType.FIRMWARE)
+    yield Interfere(FaultPlan(packets=(PacketFault(name="PUBLISH repeated", at=_QOS_1, action=Duplicate(copies=1, dup=True)),)))
+    yield Tell(DOWNLOAD_FIRMWARE, {"file_name": stored.name})
+    yield Settle(cast.declares.result_s)
+
+
+@scenario(
+    "repeated_qos_1_command_has_one_effect",
+    subject="device",
+    needs=DeviceNeeds(commands=(REBOOT,), qos=1, persistent_session=True),
+    duration_s=10.0,
+)
+def qos_1_reboot_delivered_again(cast: DeviceCast) -> Workload:
+    """The connection is lost before a reboot's PUBACK arrives: the resumed session delivers the command again."""
+    yield Boot()
+    receipt = PacketEvent(packet="PUBACK", sent_by="client")
+    yield Interfere(FaultPlan(packets=(PacketFault(name="cut before PUBACK", at=receipt, action=Cut(when="before")),)))
+    yield Tell(REBOOT)
+    yield Until(listening, cast.declares.reboot_s)
+    yield Settle(cast.declares.reboot_s)

@@ -1,0 +1,147 @@
+"""Questions about downloads that go wrong on the way: cut, stalled, spoilt, refused, redirected, slow."""
+
+from harness.device_operations import Boot, RedirectElsewhere, Settle, SpoilDownload, Store, StoredFile, Tell, UntilConnected
+from harness.device_scenario import DeviceCast, DeviceNeeds
+from harness.scenario import Workload, scenario
+from harness.wire.commands import DOWNLOAD_FIRMWARE, SEND_CONFIGURATION
+from harness.wire.files import FileType
+from scenarios.device.downloads import FIRMWARE, FIRMWARE_SEEN
+from scenarios.device.steps import download, download_result, tell
+
+_SIZE_BYTES = 20_000
+_STALL_S = 10.0
+_LONG_STALL_S = 120.0
+_SLOW_S_MAX = 90.0
+_REAL_SLOW_S = 14.5 * 60.0
+# A platform that cuts off a slow board must be given time to be noticed: boards look at their sockets every now and then.
+_FAILURE = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), results=True)
+
+_JSON = b'{"success":false,"message":"No","action":"download file"}'
+_BINARY = bytes(range(256)) * 8
+
+
+def _spoilt(cast: DeviceCast, kind: str, *, transfer_s: float = 0.0, **options: object) -> Workload:
+    """One download that is spoilt in a way; an image of the vendor's has the size that it has."""
+    stored: StoredFile = yield Store(FileType.FIRMWARE, size_bytes=_SIZE_BYTES)
+    if "fraction" in options:
+        options = {"at_byte": int(stored.size_bytes * float(str(options["fraction"])))}
+    yield SpoilDownload(kind, dict(options), times=3)
+    yield Tell(DOWNLOAD_FIRMWARE, {"file_name": stored.name})
+    yield from download_result(cast, DOWNLOAD_FIRMWARE, transfer_s=transfer_s)
+    yield SpoilDownload(kind, times=0)
+
+
+@scenario("broken_off_download_is_not_installed", subject="device", needs=FIRMWARE_SEEN, duration_s=8.0)
+def connection_cut_in_the_body(cast: DeviceCast) -> Workload:
+    """The connection is cut before the body, in it, one byte before its end, and after it."""
+    yield Boot()
+    for fraction in (0.0, 0.5, 0.99, 1.0):
+        yield from _spoilt(cast, "cut", fraction=fraction)
+    yield from _spoilt(cast, "cut", at_byte=1)
+
+
+@scenario("broken_off_download_is_not_installed", subject="device", needs=FIRMWARE_SEEN, duration_s=6.0)
+def body_of_another_length(cast: DeviceCast) -> Workload:
+    """The body is shorter than announced by one byte and by half, longer, or comes in chunks."""
+    yield Boot()
+    yield from _spoilt(cast, "short", amount_bytes=1)
+    yield from _spoilt(cast, "short", amount_bytes=10_000)
+    yield from _spoilt(cast, "long", amount_bytes=512)
+    yield from _spoilt(cast, "chunked")
+
+
+@scenario("broken_off_download_is_not_installed", subject="device", needs=FIRMWARE_SEEN, duration_s=_STALL_S + 3.0)
+def body_that_stalls(cast: DeviceCast) -> Workload:
+    """Nothing comes for ten seconds in the middle of the body."""
+    yield Boot()
+    yield from _spoilt(cast, "stall", at_byte=_SIZE_BYTES // 10, pause_s=_STALL_S, transfer_s=_STALL_S)
+
+
+@scenario("broken_off_download_is_not_installed", subject="device", needs=FIRMWARE_SEEN, duration_s=_LONG_STALL_S + 3.0, full_only=True)
+def body_that_stalls_for_two_minutes(cast: DeviceCast) -> Workload:
+    """Nothing comes for two minutes in the middle of the body."""
+    yield Boot()
+    yield from _spoilt(cast, "stall", at_byte=_SIZE_BYTES // 10, pause_s=_LONG_STALL_S, transfer_s=_LONG_STALL_S)
+
+
+@scenario("error_body_is_not_installed", subject="device", needs=FIRMWARE_SEEN, duration_s=8.0)
+def errors_with_bodies(cast: DeviceCast) -> Workload:
+    """403, 404, 500 and 503, with JSON and with bytes that look like a file."""
+    yield Boot()
+    for status, body, content_type in (
+        (404, _JSON, "application/json"),
+        (403, _BINARY, "application/octet-stream"),
+        (500, _BINARY, "application/octet-stream"),
+        (503, b"", "text/html"),
+        (401, _BINARY, "application/octet-stream"),
+    ):
+        yield from _spoilt(cast, "error", status=status, body=body, content_type=content_type)
+
+
+@scenario("refused_download_is_not_hammered", subject="device", needs=FIRMWARE, duration_s=8.0)
+def download_refused_for_good(cast: DeviceCast) -> Workload:
+    """The platform answers 401, whatever is asked and however often."""
+    yield Boot()
+    stored: StoredFile = yield Store(FileType.FIRMWARE)
+    yield SpoilDownload("error", {"status": 401, "body": _JSON, "content_type": "application/octet-stream"}, times=1_000)
+    yield Tell(DOWNLOAD_FIRMWARE, {"file_name": stored.name})
+    yield from download_result(cast, DOWNLOAD_FIRMWARE)
+    # Who hammers goes on after its result as well.
+    yield Settle(3.0)
+
+
+@scenario("token_stays_with_its_host", subject="device", needs=DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), other_host=True), duration_s=5.0)
+def redirect_to_another_host(cast: DeviceCast) -> Workload:
+    """The download is redirected to another host, which asks for credentials."""
+    yield Boot()
+    for status in (302, 307):
+        stored: StoredFile = yield Store(FileType.FIRMWARE)
+        yield RedirectElsewhere(status)
+        yield Tell(DOWNLOAD_FIRMWARE, {"file_name": stored.name})
+        yield from download_result(cast, DOWNLOAD_FIRMWARE)
+
+
+def _slow_download(cast: DeviceCast, duration_s: float) -> Workload:
+    """A download at the speed of a slow link; shortly after its start the device is asked something."""
+    stored: StoredFile = yield Store(FileType.FIRMWARE, size_bytes=_SIZE_BYTES)
+    yield SpoilDownload("trickle", {"bytes_per_s": stored.size_bytes / duration_s})
+    yield Tell(DOWNLOAD_FIRMWARE, {"file_name": stored.name})
+    yield Settle(1.0)
+    if SEND_CONFIGURATION in cast.declares.commands:
+        yield from tell(cast, SEND_CONFIGURATION)
+    yield from download_result(cast, DOWNLOAD_FIRMWARE, transfer_s=duration_s)
+    yield UntilConnected(cast.declares.connect_s)
+
+
+_SLOW = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), keep_alive=True)
+
+
+@scenario("slow_download_keeps_the_connection", "commands_are_answered_during_a_download", subject="device", needs=_SLOW, duration_s=20.0)
+def slow_download(cast: DeviceCast) -> Workload:
+    """A download that takes three keep-alive intervals (90 s at most)."""
+    yield Boot()
+    yield from _slow_download(cast, min(3 * cast.declares.keep_alive_s, _SLOW_S_MAX))
+
+
+@scenario(
+    "slow_download_keeps_the_connection",
+    "commands_are_answered_during_a_download",
+    subject="device",
+    needs=_SLOW,
+    duration_s=_REAL_SLOW_S + 10.0,
+    full_only=True,
+)
+def download_of_a_quarter_of_an_hour(cast: DeviceCast) -> Workload:
+    """A download that takes nearly the 15 minutes that the platform allows."""
+    yield Boot()
+    yield from _slow_download(cast, _REAL_SLOW_S)
+
+
+@scenario(
+    "broken_off_download_is_not_installed", "download_uses_the_url_and_the_raw_token", subject="device", needs=_FAILURE, duration_s=5.0
+)
+def download_after_a_failure(cast: DeviceCast) -> Workload:
+    """A download fails, and the next one is as good as the first."""
+    yield Boot()
+    yield from _spoilt(cast, "cut", fraction=0.3)
+    yield from download(cast)

@@ -1,0 +1,44 @@
+"""A broker that may alter the download command on its way: what a stale, a clumsy or a wordy platform would have sent.
+
+The key stays the platform's own, so that the device's request is answered as usual.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from harness.wire.commands import DOWNLOADS
+from harness.wire.topics import parse_control_topic
+from simulators.broker.embedded import EmbeddedBroker
+
+
+@dataclass(frozen=True, slots=True)
+class OfferChange:
+    """`query` is appended to the URL; `expires_in_s` replaces the time until `expires_at`, negative for the past."""
+
+    query: str = ""
+    expires_in_s: float | None = None
+    lifetime_s: float = 30 * 60.0
+
+    def apply(self, payload: bytes) -> bytes:
+        """The payload of a download command, changed."""
+        body = json.loads(payload)
+        body["url"] += self.query
+        if self.expires_in_s is not None:
+            issued_at = datetime.fromisoformat(body["expires_at"]) - timedelta(seconds=self.lifetime_s)
+            expires_at = issued_at + timedelta(seconds=self.expires_in_s)
+            body["expires_at"] = expires_at.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+        return json.dumps(body, separators=(",", ":")).encode()
+
+
+class OfferAlteringBroker(EmbeddedBroker):
+    """The embedded broker; `change` concerns the next download command."""
+
+    change: OfferChange | None = None
+
+    async def publish(self, topic: str, payload: bytes, *, qos: int = 2, retain: bool = False) -> None:
+        parsed = parse_control_topic(topic)
+        if self.change is not None and parsed is not None and parsed.command in DOWNLOADS:
+            change, self.change = self.change, None
+            payload = change.apply(payload)
+        await super().publish(topic, payload, qos=qos, retain=retain)
