@@ -15,7 +15,8 @@ class Call:
     """Sends one HTTP request to the API. Outcome: `Answer`.
 
     `path` is what stands in the request line, query included, and is not touched. `credential` labels whose secret the headers carry.
-    `read_bytes_per_s` reads the body slowly, with so small a window that the target cannot have sent much more than was read; `abort_after_bytes` closes the connection after so many bytes of the body.
+    `read_bytes_per_s` reads the body slowly, with so small a window that the target cannot have sent much more than was read;
+    `abort_after_bytes` closes the connection after so many bytes of the body.
     `within_s` bounds the whole exchange.
     """
 
