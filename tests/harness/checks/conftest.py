@@ -141,7 +141,9 @@ class Story:
         content_type="application/json",
     ):
         """A request with its answer; status None is no answer."""
-        number = self.ask(endpoint, method, path, credential=credential, headers=headers, body=body, project_id=project_id, device_id=device_id)
+        number = self.ask(
+            endpoint, method, path, credential=credential, headers=headers, body=body, project_id=project_id, device_id=device_id
+        )
         self.answer(
             number, status, answer, answer_headers, received_bytes, complete, sha256, closed_by, takes_s=takes_s, content_type=content_type
         )
@@ -171,22 +173,24 @@ class Story:
             self.add(HttpResponse(number, status, (("content-type", content_type), *headers)), takes_s=takes_s)
         self.add(HttpEnded(number, received_bytes or len(text), complete, sha256, text, "" if complete else "cut", closed_by), takes_s=0.01)
 
-    def command(self, command="configuration", data=None, status=200, *, device=DEV, project=PROJECT, credential="api-key:full", raw=None, **more):
+    def command(
+        self, command="configuration", data=None, status=200, *, device=DEV, project=PROJECT, credential="api-key:full", raw=None, **more
+    ):
         """A command request; `raw` is the whole body."""
         data = ({"a": 1} if command == "configuration" else {}) if data is None else data
         body = json.dumps({"command": command, "data": data}) if raw is None else raw
         more.setdefault("answer", SUCCESS if status == 200 else ERROR)
         path = f"/v2/projects/{project}/devices/{device}/communication/command"
-        self.exchange(
-            "command", "POST", path, status, credential=credential, body=body, project_id=project, device_id=device, **more
-        )
+        self.exchange("command", "POST", path, status, credential=credential, body=body, project_id=project, device_id=device, **more)
 
     def ask_command(self, data, *, command="configuration"):
         """A command request whose answer is still to come."""
         body = json.dumps({"command": command, "data": data})
         return self.ask("command", "POST", "/v2/…", credential="api-key:full", body=body, project_id=PROJECT, device_id=DEV)
 
-    def list(self, file_type="firmware", status=200, *, project=PROJECT, credential="api-key:full", names=None, files=None, query=None, **more):
+    def list(
+        self, file_type="firmware", status=200, *, project=PROJECT, credential="api-key:full", names=None, files=None, query=None, **more
+    ):
         """A file list; `names` makes ordinary entries."""
         path = f"/v2/projects/{project}/files" if project else "/v2/files"
         entries = [{"name": name, "time": "2023-11-14T22:13:20Z", "size": 100} for name in names or ()] if files is None else files
@@ -194,7 +198,20 @@ class Story:
         query = f"?type={file_type}" if query is None else query
         self.exchange("files", "GET", path + query, status, credential=credential, project_id=project, **more)
 
-    def fetch(self, key=1, status=200, *, device=DEV, method="GET", credential=None, authorization=None, extra=(), query=None, name="fw.bin", **more):
+    def fetch(
+        self,
+        key=1,
+        status=200,
+        *,
+        device=DEV,
+        method="GET",
+        credential=None,
+        authorization=None,
+        extra=(),
+        query=None,
+        name="fw.bin",
+        **more,
+    ):
         """A download; a 200 comes whole and proper unless it says otherwise."""
         credential = f"token:{device}" if credential is None else credential
         value = f"Basic <{credential}>" if authorization is None else authorization
@@ -210,7 +227,9 @@ class Story:
             more.setdefault("answer", "" if method == "HEAD" else ERROR)
             more.setdefault("content_type", "application/octet-stream")
             more.setdefault("answer_headers", (("WWW-Authenticate", "Basic"),) if status == 401 else ())
-        self.exchange("download", method, "/v2/device/download" + query, status, credential=credential, headers=headers, device_id=device, **more)
+        self.exchange(
+            "download", method, "/v2/device/download" + query, status, credential=credential, headers=headers, device_id=device, **more
+        )
 
     # --- MQTT ---
 

@@ -143,7 +143,7 @@ def named(disposition):
 
 GOLDEN = [
     ("download_delivers_the_file", "pass", fetched()),
-    ("download_delivers_the_file", "pass", disposed('Attachment; FileName="fw.bin"; filename*=UTF-8\'\'fw.bin')),
+    ("download_delivers_the_file", "pass", disposed("Attachment; FileName=\"fw.bin\"; filename*=UTF-8''fw.bin")),
     ("download_delivers_the_file", "fail", disposed("inline; filename=fw.bin")),
     ("download_delivers_the_file", "fail", disposed("attachment; filename=other.bin")),
     ("download_delivers_the_file", "fail", disposed("attachment; filename=fw.bin.old")),

@@ -1,5 +1,7 @@
 """Golden stories of what a download command tells the device."""
 
+import json
+
 OFFER = "https://api.example.test/v2/device/download?key=<key:1>"
 EXPIRES = "2023-11-14T22:43:21Z"  # the story's first command is sent at 22:13:21
 
@@ -59,7 +61,7 @@ def one_key_twice(story):
 def publish_of(size):
     def happens(story):
         story.offer(1)
-        text = '{"url": "%s", "expires_at": "2023-11-14T22:43:22Z"}' % OFFER
+        text = json.dumps({"url": OFFER, "expires_at": "2023-11-14T22:43:22Z"})
         topic = f"{story.dev}/control/download_firmware"
         story.packet("PUBLISH", size=size, topic=topic, payload=text, qos=2)
         story.publishes(topic, "{}")

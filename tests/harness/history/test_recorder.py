@@ -1,0 +1,156 @@
+"""The recorder stamps facts in the one order in which they were seen."""
+
+import asyncio
+
+import pytest
+
+from harness.clock import ManualClock
+from harness.errors import JournalError
+from harness.history.events import ClockAdvanced, HttpEnded, HttpRequest, HttpResponse, MqttDelivered, MqttPacket, RunEnded, Stimulus
+from harness.history.recorder import Recorder, scope
+from harness.history.timeline import History
+
+OFFER = '{"url":"https://h/v2/device/download?key=<key:1>","expires_at":"2024-01-15T11:00:00Z"}'
+
+
+class Sink:
+    def __init__(self):
+        self.events = []
+
+    def write(self, event):
+        self.events.append(event)
+
+
+def test_events_are_numbered_and_stamped_by_both_clocks():
+    clock = ManualClock(monotonic_s=10.0, utc_s=1_000.0)
+    recorder = Recorder(clock)
+    recorder.record(RunEnded())
+    clock.advance(2.5)
+    event = recorder.record(RunEnded())
+    assert (event.line, event.at_s, event.utc_s, event.scope) == (2, 12.5, 1_002.5, "")
+
+
+def test_sinks_get_every_event_from_when_they_were_added():
+    early, late = Sink(), Sink()
+    recorder = Recorder(ManualClock(), sinks=(early,))
+    recorder.record(RunEnded())
+    recorder.add_sink(late)
+    recorder.record(RunEnded())
+    assert ([event.line for event in early.events], [event.line for event in late.events]) == ([1, 2], [2])
+
+
+def test_numbers_are_unique_in_a_run():
+    recorder = Recorder(ManualClock())
+    assert [recorder.next_number() for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_fact_without_secrets_is_kept_as_it_is():
+    recorder = Recorder(ManualClock())
+    fact = Stimulus("x", {})
+    assert recorder.record(fact).fact is fact
+
+
+def test_the_scope_travels_with_the_task_and_the_tasks_that_it_starts():
+    recorder = Recorder(ManualClock())
+
+    async def speaks(name):
+        with scope(name):
+            await asyncio.create_task(listens())
+        recorder.record(Stimulus("after", {}))
+
+    async def listens():
+        await asyncio.sleep(0)
+        recorder.record(Stimulus("inside", {}))
+
+    async def run():
+        await asyncio.gather(speaks("a"), speaks("b"))
+
+    asyncio.run(run())
+    assert [event.scope for event in recorder.history().events] == ["a", "b", "", ""]
+
+
+def test_a_port_outside_of_the_scenarios_task_may_name_the_scope():
+    recorder = Recorder(ManualClock())
+    assert recorder.record(RunEnded(), in_scope="theirs").scope == "theirs"
+
+
+def recorded(*facts):
+    recorder = Recorder(ManualClock())
+    for fact in facts:
+        recorder.record(fact)
+    return recorder.history()
+
+
+def test_an_exchange_is_put_together_from_its_events():
+    history = recorded(
+        HttpRequest(1, "command", "POST", "https://h/c", "api-key:full", (), '{"command": "reboot"}'),
+        HttpRequest(2, "files", "GET", "https://h/f", "none", ()),
+        HttpResponse(1, 200, (("Content-Type", "a"), ("content-type", "b"))),
+        HttpEnded(1, 2, True, body="{}"),
+    )
+    first, second = history.exchanges
+    assert (first.status, first.lines, first.header("CONTENT-TYPE"), first.body_json, first.command) == (
+        200,
+        (1, 3, 4),
+        "a, b",
+        {},
+        "reboot",
+    )
+    assert (second.status, second.header("x"), second.body, second.body_json, second.command, second.is_delivered_whole) == (
+        None,
+        None,
+        "",
+        None,
+        None,
+        False,
+    )
+    assert (list(history.commands()), list(history.lists()), list(history.downloads())) == ([first], [second], [])
+    assert first.header("x") is None
+
+
+def test_a_head_delivers_nothing():
+    history = recorded(
+        HttpRequest(1, "download", "HEAD", "https://h/d?key=<key:1>", "none", ()), HttpResponse(1, 200, ()), HttpEnded(1, 0, True)
+    )
+    (head,) = history.downloads()
+    assert (head.is_delivered_whole, head.key) == (False, "<key:1>")
+
+
+def test_a_delivery_knows_its_topic_and_its_offer():
+    (delivery,) = recorded(MqttDelivered(1, "d", "d/control/download_logo", OFFER, 2, False, False)).deliveries
+    assert (delivery.topic.command, delivery.offer.expires_at, delivery.payload_json["expires_at"], delivery.line) == (
+        "download_logo",
+        "2024-01-15T11:00:00Z",
+        "2024-01-15T11:00:00Z",
+        1,
+    )
+
+
+def test_packets_are_found_by_type_and_device():
+    history = recorded(
+        MqttPacket(1, "a", "client", "PUBLISH", 9, topic="t", payload="p"),
+        MqttPacket(2, "b", "server", "PUBLISH", 9, topic="t", payload="q"),
+    )
+    assert [seen.fact.device_id for seen in history.packets("PUBLISH", device_id="b")] == ["b"]
+    assert history.published_by_clients == {("t", "p")}
+
+
+def test_views_are_limited_to_a_scenario_or_leave_one_out():
+    recorder = Recorder(ManualClock())
+    for name in ("", "a", "b"):
+        recorder.record(Stimulus(name, {}), in_scope=name)
+    history = recorder.history()
+    assert [event.scope for event in history.within("a").events] == ["", "a"]
+    assert [event.scope for event in history.without({"a"}).events] == ["", "b"]
+    assert [seen.at_s for seen in history.of(Stimulus, scope="b")] == [history.events[2].at_s]
+    assert [seen.fact.name for seen in history.stimuli("a")] == ["a"]
+
+
+def test_moves_of_the_test_clock_are_summed_between_two_lines():
+    history = recorded(ClockAdvanced(1.0, ""), ClockAdvanced(2.0, ""), ClockAdvanced(4.0, ""))
+    assert (history.advanced_s(1, 3), history.advanced_s(0, 4)) == (2.0, 7.0)
+
+
+def test_a_history_without_its_first_event_says_so():
+    with pytest.raises(JournalError, match="run started"):
+        _ = History(()).start
