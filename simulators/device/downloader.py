@@ -126,7 +126,7 @@ def verbatim(url: str) -> str:
 
 def same_origin(first_url: str, url: str) -> bool:
     """Whether the token may go to `url`: scheme, host and port are those of the command's URL. Source: DEV-18."""
-    return _origin(first_url) == _origin(url)
+    return first_url == url or _origin(first_url) == _origin(url)
 
 
 def promises_the_file(status: int) -> bool:
@@ -281,15 +281,24 @@ class Download:
         if response.status not in _REDIRECTS or not location:
             return None
         self._redirects += 1
-        target = urljoin(self._url, location)
         if self._redirects > self._rules.redirects_max:
             return self._fail(f"more than {self._rules.redirects_max} redirects")
-        if urlsplit(target).scheme != "https" and urlsplit(self._url).scheme != "http":
-            return self._fail("a redirect leaves https")
-        if urlsplit(target).scheme not in ("http", "https"):
-            return self._fail("a redirect leaves HTTP")
+        problem = self._move_to(location)
+        return self._fail(problem) if problem else [self._request("HEAD" if self.phase is Phase.SIZING else "GET")]
+
+    def _move_to(self, location: str) -> str | None:
+        """Makes `location` the place to ask; returns why not, where it cannot be."""
+        try:
+            target = urljoin(self._url, location)
+            scheme, host, _ = _origin(target)
+        except ValueError:
+            return "a redirect to no address"
+        if scheme not in ("http", "https") or not host:
+            return "a redirect leaves HTTP"
+        if scheme == "http" and urlsplit(self._url).scheme == "https":
+            return "a redirect leaves https"
         self._url = target
-        return [self._request("HEAD" if self.phase is Phase.SIZING else "GET")]
+        return None
 
     def _refused(self, status: int) -> list[Action]:
         if status != 401 or self._refusals >= len(self._rules.refusal_waits_s):
@@ -300,6 +309,8 @@ class Download:
 
     def _part_problem(self, headers: Mapping[str, str]) -> str | None:
         """Why a 206 is not the part that was asked for; notes the total where it is."""
+        if self._rules.style is not Style.RANGE:
+            return "a part where the whole file was asked for"
         found = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
         if found is None or int(found[1]) != self._size_bytes:
             return f"a part with Content-Range {headers.get('content-range')!r} where byte {self._size_bytes} was asked for"
@@ -321,6 +332,8 @@ class Download:
     def _succeed(self) -> list[Action]:
         if not self._size_bytes:
             return self._fail("the file is empty")
+        if self._total is not None and self._size_bytes != self._total:
+            return self._fail(f"{self._size_bytes} bytes of a file of {self._total}")
         self.phase = Phase.DONE
         return [Finish("downloaded", Image(self._file_name, self._size_bytes, self._digest.hexdigest()))]
 
@@ -366,9 +379,6 @@ def _content_length(headers: Mapping[str, str]) -> int | None:
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port. Raises ValueError where `url` has none."""
     parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    return parts.scheme, parts.hostname, port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

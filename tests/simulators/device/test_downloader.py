@@ -145,6 +145,33 @@ def test_a_redirect_never_leaves_https(location):
     assert outcome(actions).image is None
 
 
+@pytest.mark.parametrize("location", ["http://[::1", "http://h:port/x", "mailto:x"])
+def test_a_redirect_to_no_address_is_a_failure(location):
+    assert outcome(run([Begin(), Response(302, {"location": location})])).image is None
+
+
+@pytest.mark.parametrize("url", ["http://[::1/x", "http://h:port/x", "http://"])
+def test_an_url_that_is_no_address_is_tried_and_fails_in_the_skin(url):
+    (request,) = requests(run([Begin()], url=url))
+    assert request.url == url
+
+
+def test_a_part_is_no_file():
+    part_of_it = Response(206, {"content-length": "100", "content-range": f"bytes 0-99/{SIZE}"})
+    assert outcome(run([Begin(), part_of_it])).image is None
+
+
+def test_a_file_that_is_not_as_long_as_head_said_is_no_image():
+    rules = DownloadRules(style=Style.HEAD_GET)
+    assert outcome(run([Begin(), ok(SIZE + 1), ok(), Body(IMAGE), BodyEnd()], rules)).image is None
+
+
+def test_parts_that_are_longer_than_the_file_are_no_image():
+    rules = DownloadRules(style=Style.RANGE, range_bytes=500)
+    longer = Response(206, {"content-length": "500", "content-range": "bytes 0-499/300"})
+    assert outcome(run([Begin(), longer, Body(IMAGE[:500]), BodyEnd()], rules)).image is None
+
+
 def test_head_get_asks_for_the_size_first():
     rules = DownloadRules(style=Style.HEAD_GET)
     actions = run([Begin(), ok(), ok(), Body(IMAGE), BodyEnd()], rules)
