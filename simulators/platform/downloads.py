@@ -199,6 +199,7 @@ class Transfer:
             left -= len(data)
             if not await self._send(data):
                 return
+            del data  # thousands may wait below, each with what it still refers to
             if passage is not None and left > held_back:
                 await self._pass_in_kernel(passage, left - held_back)
                 left = held_back

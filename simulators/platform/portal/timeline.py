@@ -21,6 +21,7 @@ from simulators.platform.store import AuditEntry
 WATCHER_LINES_MAX = 2_000  # lines that one watcher may leave unread; then it is let go and has to come again
 PROGRESS_STEP = 0.02  # of a download's size
 PAYLOAD_CHARACTERS_MAX = 400
+SAID = ("command", "complete")  # facts that a line's text or colour tells already
 
 Lane = Literal["command", "mqtt", "download", "result", "link"]
 
@@ -164,7 +165,7 @@ def line_of(entry: AuditEntry) -> Line:
     """A line of the audit trail as one of the timeline."""
     at, facts = rfc3339(entry.at_s, fraction_digits=3), entry.facts
     lane: Lane = "command" if entry.kind.startswith(("command", "allowed")) else "download"
-    shown = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if value not in ("", None))
+    shown = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if name not in SAID and value not in ("", None))
     is_bad = "refused" in entry.kind or "expired" in entry.kind or facts.get("complete") is False
     text = f"{entry.kind}: {facts['command']}" if "command" in facts else entry.kind
     progress = 1.0 if facts.get("complete") else None
