@@ -56,13 +56,13 @@ def search(kind, *, examples):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["key-race-2ms", "key-consumed-before-403", "pubrec-lost", "slot-marked-before-written"])
+@pytest.mark.parametrize("name", ["key-race-2ms", "key-race-no-delay", "key-consumed-before-403", "pubrec-lost"])
 def test_hypothesis_shrinks_a_planted_race_to_at_most_two_faults(name):
-    plan = search(PLANTED[name], examples=300)
+    plan = search(PLANTED[name], examples=200)
     assert plan is not None
     assert len(plan.faults) <= 2
 
 
 @pytest.mark.slow
 def test_hypothesis_finds_nothing_against_the_reference():
-    assert search(REFERENCE, examples=60) is None
+    assert search(REFERENCE, examples=40) is None
