@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from harness.checks import transfers
 from harness.checks.admission import TargetView
 from harness.checks.command_calls import REFUSALS, answered_or_hung_up, shown_status
-from harness.checks.key_life import FIRST_USE, KeyLife, key_lives, may_have_used, use_policy
+from harness.checks.key_life import FIRST_USE, KeyLife, key_lives, may_have_used, moved_bounds_s, use_policy
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import Exchange, History
 from harness.wire.commands import DOWNLOADS, KEY_LIFETIME_S
@@ -22,7 +22,7 @@ def _first_uses(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
         for attempt in life.own_attempts()[:1]:
             is_cut = attempt.ended is not None and attempt.ended.fact.closed_by in ("us", "fault")
             is_alone = not life.before(attempt) and not life.is_beside_others(attempt)
-            is_moved = attempt.ended is not None and history.advanced_s(attempt.asked.line, attempt.ended.line) > 0
+            is_moved = attempt.ended is not None and moved_bounds_s(history, attempt.asked.line, attempt.ended.line)[1] > 0
             if (
                 is_alone
                 and not is_moved

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from harness.checks.deliveries import matched
+from harness.history.events import ClockAdvanced
 from harness.history.timeline import Delivery, Exchange, History
 from harness.wire.commands import DOWNLOADS, download_key
 
@@ -70,6 +71,20 @@ def _overlap(one: Exchange, other: Exchange) -> bool:
 
 def _last_line(attempt: Exchange) -> int:
     return attempt.ended.line if attempt.ended else attempt.asked.line + 1
+
+
+def moved_bounds_s(history: History, from_line: int, to_line: int) -> tuple[float, float]:
+    """By how many seconds at least and at most the target's test clock was moved between two lines of the timeline.
+
+    A move is recorded when it is answered; what it caused may have been seen before. So moves are announced, too.
+    """
+    least_s = history.advanced_s(from_line, to_line)
+    unanswered_s = 0.0
+    for seen in history.stimuli("moving the clock"):
+        done = next((move.line for move in history.of(ClockAdvanced) if move.line > seen.line), None)
+        if seen.line < to_line and (done is None or done > to_line):
+            unanswered_s += float(seen.fact.facts["seconds"])
+    return least_s, least_s + unanswered_s
 
 
 def may_have_used(attempt: Exchange) -> bool:

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from harness.checks.key_life import KeyLife, key_lives
+from harness.checks.key_life import KeyLife, key_lives, moved_bounds_s
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.events import Stimulus
 from harness.history.timeline import Exchange, History, Seen
 from harness.wire.commands import KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
 
 _TIME_TOLERANCE_S = 5.0
+_NEAR_LINES = 3  # so soon after its announcement the request stands on the timeline
 # A fast download beside slow ones may take this much longer than alone, and this many times as long.
 _SLOWER_S_MAX = 2.0
 _SLOWER_FACTOR_MAX = 10.0
@@ -20,63 +21,61 @@ _GROWTH_FREE_BYTES = 32 * 1024 * 1024
 _GROWTH_PER_DOWNLOAD_BYTES = 2 * 1024 * 1024
 
 
-def _span_s(history: History, attempt: Exchange) -> float:
-    """How long a transfer took by the target's clock: from the response's start to its end, in seconds."""
+def _span_bounds_s(history: History, attempt: Exchange) -> tuple[float, float]:
+    """How long a transfer took by the target's clock, at least and at most: from the response's start to its end, in seconds."""
     assert attempt.answered is not None
     assert attempt.ended is not None
-    moved_s = history.advanced_s(attempt.answered.line, attempt.ended.line)
-    return attempt.ended.at_s - attempt.answered.at_s + moved_s
+    real_s = attempt.ended.at_s - attempt.answered.at_s
+    least_s, greatest_s = moved_bounds_s(history, attempt.answered.line, attempt.ended.line)
+    return real_s + least_s, real_s + greatest_s
 
 
-def _stretched(history: History) -> Iterator[tuple[KeyLife, Exchange, float]]:
-    """Transfers that a scenario stretched over minutes of the target's clock, and that we did not end."""
+def _stretched(history: History) -> Iterator[tuple[KeyLife, Exchange, float, float]]:
+    """Transfers that a scenario stretched over minutes of the target's clock, and that we did not end; with the bounds of their time."""
     lines = {seen.line for seen in history.stimuli("stretching a transfer")}
     for life in key_lives(history):
         for attempt in life.own_attempts():
             if attempt.ended is None or attempt.status != 200 or attempt.ended.fact.closed_by in ("us", "fault"):
                 continue
             if any(line < attempt.asked.line < line + _NEAR_LINES for line in lines):
-                yield life, attempt, _span_s(history, attempt)
-
-
-_NEAR_LINES = 3
+                yield life, attempt, *_span_bounds_s(history, attempt)
 
 
 @check("DLD-05a", unseen="no transfer was stretched to just under fifteen minutes")
 def slow_transfer_completes_within_fifteen_minutes(history: History) -> Iterator[Observation]:
     """A transfer that a slow device stretches to just under fifteen minutes completes."""
-    for _, attempt, span_s in _stretched(history):
+    for _, attempt, least_s, greatest_s in _stretched(history):
         assert attempt.ended is not None
-        if attempt.is_delivered_whole and span_s < TRANSFER_TIME_S_MAX:
+        if attempt.is_delivered_whole and least_s < TRANSFER_TIME_S_MAX:
             yield kept(attempt)
-        elif span_s < TRANSFER_TIME_S_MAX - _TIME_TOLERANCE_S:
+        elif not attempt.is_delivered_whole and greatest_s < TRANSFER_TIME_S_MAX - _TIME_TOLERANCE_S:
             ended = attempt.ended.fact
-            detail = f"a transfer was cut after {span_s:.0f} s and {ended.received_bytes} bytes, allowed: 900 s"
+            detail = f"a transfer was cut after {greatest_s:.0f} s and {ended.received_bytes} bytes, allowed: 900 s"
             yield broken(detail, attempt, hint="a write or idle time-out of the server or of a proxy in front of it")
 
 
 @check("DLD-05b", unseen="no transfer was stretched beyond fifteen minutes")
 def slow_transfer_is_cut_after_fifteen_minutes(history: History) -> Iterator[Observation]:
     """A transfer is cut when fifteen minutes have passed since the response's start."""
-    for _, attempt, span_s in _stretched(history):
-        if attempt.is_delivered_whole and span_s > TRANSFER_TIME_S_MAX + _TIME_TOLERANCE_S:
-            yield broken(f"a transfer of {span_s:.0f} s was completed, our reading: cut at 900 s", attempt)
-        elif not attempt.is_delivered_whole and span_s > TRANSFER_TIME_S_MAX - _TIME_TOLERANCE_S:
+    for _, attempt, least_s, greatest_s in _stretched(history):
+        if attempt.is_delivered_whole and least_s > TRANSFER_TIME_S_MAX + _TIME_TOLERANCE_S:
+            yield broken(f"a transfer of {least_s:.0f} s was completed, our reading: cut at 900 s", attempt)
+        elif not attempt.is_delivered_whole and greatest_s > TRANSFER_TIME_S_MAX - _TIME_TOLERANCE_S:
             yield kept(attempt)
 
 
 @check("KEY-09", unseen="no transfer went on beyond its key's thirty minutes")
 def transfer_may_outlive_its_key(history: History) -> Iterator[Observation]:
     """Expiry is judged when a transfer starts: one that starts before it may run on."""
-    for life, attempt, span_s in _stretched(history):
+    for life, attempt, _, greatest_s in _stretched(history):
         began_s, _ = life.age_bounds_s(history, attempt)
-        outlived = began_s < KEY_LIFETIME_S < began_s + span_s and span_s < TRANSFER_TIME_S_MAX - _TIME_TOLERANCE_S
+        outlived = began_s < KEY_LIFETIME_S < began_s + greatest_s and greatest_s < TRANSFER_TIME_S_MAX - _TIME_TOLERANCE_S
         if not outlived:
             continue
         if attempt.is_delivered_whole:
             yield kept(attempt)
         else:
-            detail = f"a transfer that began with a key of {began_s:.0f} s was cut {span_s:.0f} s later, our reading: it runs on"
+            detail = f"a transfer that began with a key of {began_s:.0f} s was cut within {greatest_s:.0f} s, our reading: it runs on"
             yield broken(detail, attempt)
 
 

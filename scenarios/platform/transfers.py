@@ -23,7 +23,7 @@ def _stretched(platform: Platform, device: TargetDevice, url: str, file: TargetF
     yield Together(
         (
             fetch_call(url, device, read_bytes_per_s=_slow_rate(file), within_s=60.0),
-            InOrder((Wait(_MOVED_AFTER_S), AdvanceClock(by_s))),
+            InOrder((Wait(_MOVED_AFTER_S), Announce("moving the clock", {"seconds": by_s}), AdvanceClock(by_s))),
         )
     )
 

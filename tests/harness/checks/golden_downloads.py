@@ -99,7 +99,7 @@ def base64_works_and_raw_does_not(story):
     story.fetch(2, status=401)
 
 
-def stretched(by_s, *, complete=True, key_age_s=0, closed_by="", status=200):
+def stretched(by_s, *, complete=True, key_age_s=0, closed_by="", status=200, is_answered=True):
     """A transfer during which the target's clock is moved."""
 
     def happens(story):
@@ -113,8 +113,12 @@ def stretched(by_s, *, complete=True, key_age_s=0, closed_by="", status=200):
 
         if status is not None:
             story.add(HttpResponse(number, status, (("content-length", "100"),)))
-        story.move_clock(by_s)
+        story.says("moving the clock", seconds=by_s)
+        if is_answered:
+            story.move_clock(by_s)
         story.add(HttpEnded(number, 100 if complete else 40, complete, story.sha, "", "" if complete else "cut", closed_by))
+        if not is_answered:
+            story.move_clock(by_s)
 
     return happens
 
@@ -215,6 +219,9 @@ GOLDEN = [
     ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", stretched(880, status=None)),
     ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", fetched()),
     ("slow_transfer_is_cut_after_fifteen_minutes", "pass", stretched(910, complete=False)),
+    ("slow_transfer_is_cut_after_fifteen_minutes", "pass", stretched(910, complete=False, is_answered=False)),
+    ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", stretched(910, complete=False, is_answered=False)),
+    ("download_delivers_the_file", "inconclusive", stretched(910, complete=False, is_answered=False)),
     ("slow_transfer_is_cut_after_fifteen_minutes", "deviation", stretched(910)),
     ("slow_transfer_is_cut_after_fifteen_minutes", "inconclusive", stretched(880)),
     ("transfer_may_outlive_its_key", "pass", stretched(30, key_age_s=1_785)),
