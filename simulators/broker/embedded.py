@@ -369,7 +369,9 @@ class EmbeddedBroker:
             packet = cast(Packet, order)
             data = encode(packet)
             if self._faults is not None:
-                self._faults.outgoing(link, packet, data)
+                # An earlier packet of the same turn may have met a cut: what stands behind it has no connection any more.
+                if link in self._connections:
+                    self._faults.outgoing(link, packet, data)
                 continue
             self._observe_outgoing(link, packet, len(data))
             if not link.unsent:
