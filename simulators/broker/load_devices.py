@@ -19,6 +19,9 @@ from harness.mqtt.packets import Connect, Publish, Subscribe
 
 CONNECTING_MAX = 200
 PACE_S = 0.005
+UNFINISHED_MAX = 20
+"""Commands of the publisher under way: after a stall of the machine it must not flood the broker, some of which then drop messages."""
+
 PAYLOAD = b'{"correlation":"0123456789abcdef","sampling_rate":60}'
 
 
@@ -95,6 +98,7 @@ class Load:
         self._sent_at_s: dict[bytes, list[float]] = {}
         self._latencies_s: list[float] = []
         self._left = 0
+        self._completed_count = 0
         self._done = asyncio.Event()
         self._entropy = SeededEntropy(1)
 
@@ -126,11 +130,12 @@ class Load:
         """Publishes QoS 2 commands to devices drawn at random, `per_s` a second, until each has arrived and is completed."""
         self._latencies_s = []
         self._left = 2 * commands
+        self._completed_count = 0
         self._done.clear()
         cpu_before_s, began_s = _cpu_s(), self._clock.monotonic_s()
         sent = 0
         while sent < commands:
-            due = min(commands, int((self._clock.monotonic_s() - began_s) * per_s) + 1)
+            due = min(commands, int((self._clock.monotonic_s() - began_s) * per_s) + 1, self._completed_count + UNFINISHED_MAX)
             if due > sent:
                 self._send(range(sent, due))
                 sent = due
@@ -161,6 +166,7 @@ class Load:
         self._count_down()
 
     def _completed(self) -> None:
+        self._completed_count += 1
         self._count_down()
 
     def _count_down(self) -> None:
