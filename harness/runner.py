@@ -154,6 +154,9 @@ async def _run_one(scenario: Scenario, cast: Any, bench: Bench, recorder: Record
         recorder.record(ScenarioStarted(scenario.name, scenario.subject, scenario.serves, bench.roles(cast)))
         try:
             await _drive(scenario, cast, bench)
+        except asyncio.CancelledError:
+            problem = "the run was aborted"
+            raise
         except BenchError as error:
             problem = str(error)
         except Exception as error:

@@ -49,15 +49,17 @@ def _result(history: History, check: Check, planned: PlannedCheck, problems: Map
 def _questioned_with(history: History, check: Check) -> History:
     """What a check may look at.
 
-    A platform check sees all that was asked of the platform: a promise is a promise, whoever asks. A device check sees its own scenarios
-    only: under another scenario's faults the same packets mean something else.
+    A scenario that was ended early shows things missing that nobody owes: it is left out as a whole. A platform check sees all that was
+    asked of the platform: a promise is a promise, whoever asks. A device check sees its own scenarios only: under another scenario's
+    faults the same packets mean something else.
     """
     subjects = {seen.fact.subject for seen in _scenarios_serving(history, check)}
     if "device" in subjects:
         others = {seen.fact.name for seen in history.of(ScenarioStarted) if check.id not in seen.fact.serves}
     else:
         others = {seen.fact.name for seen in history.of(ScenarioStarted) if seen.fact.subject not in subjects}
-    return history.without(others) if subjects and others else history
+    left_out = others | set(history.problems) if subjects else set(history.problems)
+    return history.without(left_out) if left_out else history
 
 
 def _scenarios_serving(history: History, check: Check) -> Iterable[Seen[ScenarioStarted]]:

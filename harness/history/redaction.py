@@ -8,14 +8,15 @@ inside a longer text such as the user-and-password pair of HTTP Basic.
 import base64
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import takewhile
 from typing import Literal
 from urllib.parse import quote, unquote
 
 from harness.history.events import SecretSeen
 
-# Shorter than this, a secret without its last character may well be a common word.
-_NEAR_MISS_LENGTH_MIN = 16
+# Probes send secrets cut short and in the other case; shorter than this, such a piece may well be a common word.
+_BEGINNING_LENGTH_MIN = 8
 
 SecretKind = Literal["api key", "token", "download key"]
 
@@ -48,9 +49,9 @@ class Redactor:
             return known
         self._labels[secret] = label
         for form in _forms_of(secret):
-            self._forms.add(form, label.encode())
-        for form, near_label in _near_misses(secret, label).items():
-            self._forms.add(form, near_label)
+            self._forms.add(form, label.encode(), told_by_half=form == secret.encode())
+        if len(secret) >= _BEGINNING_LENGTH_MIN:
+            self._forms.add(secret.swapcase().encode(), f"{label[:-1]}-case-changed>".encode())
         self._on_new(facts_of(secret, label=label, what=what))
         return label
 
@@ -90,12 +91,15 @@ class _Forms:
         self._labels: dict[bytes, bytes] = {}
         self._by_prefix: dict[bytes, list[bytes]] = {}
         self._odd: list[bytes] = []  # no words: short ones, and secrets with other characters
+        self._told_by_half: set[bytes] = set()
 
-    def add(self, form: bytes, label: bytes) -> None:
-        """Makes `label` stand for `form`; the first label of a form stays."""
+    def add(self, form: bytes, label: bytes, *, told_by_half: bool = False) -> None:
+        """Makes `label` stand for `form`; the first label of a form stays. `told_by_half`: the first half of it is hidden too."""
         if form in self._labels:
             return
         self._labels[form] = label
+        if told_by_half:
+            self._told_by_half.add(form)
         known = self._by_prefix.setdefault(form[: self._PREFIX_BYTES], []) if self._WORD.fullmatch(form) else self._odd
         known.append(form)
         known.sort(key=len, reverse=True)
@@ -112,12 +116,21 @@ class _Forms:
         while at <= len(word) - self._PREFIX_BYTES:
             candidates = self._by_prefix.get(word[at : at + self._PREFIX_BYTES], ())
             form = next((candidate for candidate in candidates if word.startswith(candidate, at)), None)
-            if form is None:
+            length, label = (len(form), self._labels[form]) if form is not None else self._beginning(word[at:], candidates)
+            if not length:
                 at += 1
                 continue
-            pieces += [word[kept_from:at], self._labels[form]]
-            at = kept_from = at + len(form)
+            pieces += [word[kept_from:at], label]
+            at = kept_from = at + length
         return b"".join([*pieces, word[kept_from:]]) if pieces else word
+
+    def _beginning(self, text: bytes, candidates: Iterable[bytes]) -> tuple[int, bytes]:
+        """How many bytes of `text` begin a secret, and the label for them; 0 where they are too few to give it away."""
+        for candidate in candidates:
+            length = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(text, candidate, strict=False)))
+            if candidate in self._told_by_half and length >= max(_BEGINNING_LENGTH_MIN, len(candidate) // 2):
+                return length, self._labels[candidate][:-1] + b"-cut>"
+        return 0, b""
 
 
 def _forms_of(secret: str) -> set[bytes]:
@@ -127,16 +140,6 @@ def _forms_of(secret: str) -> set[bytes]:
     for table in (base64.b64encode, base64.urlsafe_b64encode):
         forms |= {table(raw), table(raw).rstrip(b"="), *(_inside_base64(raw, before, table) for before in range(3))}
     return {form for form in forms if len(form) >= _FORM_LENGTH_MIN}
-
-
-def _near_misses(secret: str, label: str) -> dict[bytes, bytes]:
-    """Wrong forms that probes send and that would give the secret away all the same: the last character cut off, the case changed."""
-    if len(secret) < _NEAR_MISS_LENGTH_MIN:
-        return {}
-    return {
-        secret[:-1].encode(): f"{label[:-1]}-cut>".encode(),
-        secret.swapcase().encode(): f"{label[:-1]}-case-changed>".encode(),
-    }
 
 
 def _inside_base64(raw: bytes, before: int, table: Callable[[bytes], bytes]) -> bytes:

@@ -175,10 +175,14 @@ class History:
         return self._within[scope]
 
     def without(self, scopes: Set[str]) -> "History":
-        """What happened outside these scenarios. The same part is the same object, so that its views are computed once."""
+        """What happened outside these scenarios. The same part is the same object, so that its views are computed once.
+
+        A step of the target's clock stays: time has passed for everyone.
+        """
         left_out = frozenset(scopes)
         if left_out not in self._without:
-            self._without[left_out] = History(tuple(event for event in self.events if event.scope not in left_out))
+            kept = (event for event in self.events if event.scope not in left_out or isinstance(event.fact, ClockAdvanced))
+            self._without[left_out] = History(tuple(kept))
         return self._without[left_out]
 
     @cached_property
