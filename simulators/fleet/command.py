@@ -96,6 +96,8 @@ async def run_watched(run: FleetRun, console: Console, metrics_port: int | None)
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(signal_number, run.stop)
     metrics = await serve_metrics(run, metrics_port) if metrics_port is not None else None
+    if metrics is not None:
+        console.print(f"metrics: http://127.0.0.1:{metrics.addresses[0][1]}/metrics", highlight=False, soft_wrap=True)
     watching = asyncio.create_task(watch(run, console))
     try:
         return await run.run()

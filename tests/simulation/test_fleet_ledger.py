@@ -80,7 +80,7 @@ def both_ledgers(seed, faults, commands):
 
 @pytest.mark.slow
 @given(seed=st.integers(0, 1000), faults=FAULTS, commands=st.integers(1, 12))
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=60, deadline=None)
 def test_the_ledger_equals_the_one_recomputed_from_the_history(seed, faults, commands):
     own, recomputed = both_ledgers(seed, faults, commands)
     assert [getattr(own, column) for column in COLUMNS] == [getattr(recomputed, column) for column in COLUMNS]

@@ -1,0 +1,109 @@
+"""`hil fleet` against the reference platform in a process of its own: REST, keys and downloads in the ledger; mistakes of the user."""
+
+import json
+import signal
+import subprocess
+import sys
+from urllib.request import urlopen
+
+import pytest
+
+from harness.cli import run
+from harness.errors import ResourceMissing
+from simulators.fleet.capacity import ensure_open_files, resident_bytes
+from simulators.fleet.ledger import Answer, Ledger
+from simulators.platform.process import PlatformProcess
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory):
+    with PlatformProcess(tmp_path_factory.mktemp("platform"), "--provision", "30", "--seed", "1") as running:
+        yield running.target_path
+
+
+def hil_fleet(capsys, *arguments):
+    """Exit status and JSON of a run."""
+    status = run(["fleet", "--json", *map(str, arguments)])
+    out = capsys.readouterr().out
+    return status, json.loads(out) if out else None
+
+
+@pytest.mark.slow
+def test_commands_and_downloads_over_rest_end_in_a_green_ledger(target, tmp_path, capsys):
+    arguments = ("--target", target, "--devices", 20, "--commands", 60, "--mix", "firmware=1,steady=1", "--seed", 3, "--out", tmp_path)
+    status, figures = hil_fleet(capsys, *arguments)
+    assert status == 0
+    assert figures["connected"] == figures["devices"] == 20
+    assert figures["ledger"]["sent"] == figures["ledger"]["delivered_once"] == 60
+    assert figures["downloads"]["done"] == figures["ledger"]["keys"]["used"] > 0
+    assert figures["downloads"]["wrong_images"] == 0
+    written = Ledger.from_json(json.loads((tmp_path / "ledger.json").read_text()))
+    assert written.totals().delivered_once == 60
+
+
+@pytest.mark.slow
+def test_two_shards_are_disjoint_and_their_ledgers_merge(target, tmp_path, capsys):
+    for index in (1, 2):
+        arguments = ("--target", target, "--devices", 10, "--commands", 10, "--shard", f"{index}/2", "--seed", 1)
+        status, _ = hil_fleet(capsys, *arguments, "--out", tmp_path / str(index))
+        assert status == 0
+    assert run(["fleet", "--merge", str(tmp_path / "1" / "ledger.json"), "--merge", str(tmp_path / "2" / "ledger.json")]) == 0
+    assert json.loads(capsys.readouterr().out)["delivered_once"] == 20
+
+
+def test_a_red_ledger_ends_with_status_1(tmp_path, capsys):
+    ledger = Ledger()
+    ledger.sent("a", device_id="d", command="reboot", at_s=0.0)
+    ledger.answered("a", Answer.ACCEPTED)
+    (tmp_path / "ledger.json").write_text(json.dumps(ledger.to_json()))
+    assert run(["fleet", "--merge", str(tmp_path / "ledger.json")]) == 1
+    assert json.loads(capsys.readouterr().out)["named"]["lost"] == ["a (reboot to d)"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_ledger_and_metrics_tell_meanwhile(target, tmp_path):
+    command = [sys.executable, "-m", "harness.cli", "fleet", "--target", str(target), "--devices", "10", "--commands", "10"]
+    options = ["--hold", "600", "--metrics-port", "0", "--out", str(tmp_path)]
+    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+    try:
+        line = next(line for line in process.stderr if line.startswith("metrics: "))
+        url = line.removeprefix("metrics: ").strip()
+        while True:
+            with urlopen(url, timeout=5) as response:
+                if b"hil_fleet_results_acknowledged 10.0" in response.read():
+                    break
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    totals = Ledger.from_json(json.loads((tmp_path / "ledger.json").read_text())).totals()
+    assert (totals.delivered_once, totals.is_green) == (10, True)
+    assert process.returncode == 3  # cut short: not a complete run
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--target", "/nowhere.toml"),
+        ("--target", "x", "--via", "pigeon"),
+        ("--target", "x", "--mix", "nonsense"),
+        ("--target", "x", "--link", "nonsense"),
+        ("--target", "x", "--shard", "3/2"),
+        ("--devices", "0"),
+        ("--merge", "/nowhere.json"),
+    ],
+)
+def test_mistakes_end_with_status_2_and_one_line(arguments, capsys):
+    assert run(["fleet", *arguments]) == 2
+    assert "fleet" in (err := capsys.readouterr().err) or ":" in err
+
+
+def test_more_devices_than_open_files_name_the_command_that_helps():
+    with pytest.raises(ResourceMissing, match="ulimit -Hn"):
+        ensure_open_files(10**10)
+
+
+def test_few_devices_need_no_more_open_files():
+    ensure_open_files(10)
+    assert resident_bytes() > 0
