@@ -4,7 +4,8 @@ found something.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from simulators.world.judgement import LIVENESS_S_MAX, Finding, judge, unexecuted
@@ -23,6 +24,7 @@ _CONNECT_S_MAX = 300.0
 _QUIET_POLL_S = 5.0
 _RUN_S_MAX = 4 * 3600.0  # beside the plan's own minutes
 _KEPT_TRACE_LINES = 200
+_LOGGERS = ("simulators", "harness", "aiohttp", "asyncio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,7 @@ def simulate(plan: Plan, kind: SystemKind = REFERENCE) -> Outcome:
     provisioned_state(plan.devices)
     record = Record()
     world = World(plan.seed, timing=NetworkTiming(tick_s=plan.tick_s), keep_trace_lines=_KEPT_TRACE_LINES)
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    with world:
+    with _errors_noted(world, record), world:
         try:
             world.run(SERVER, _phases(world, plan, kind, record), within_s=plan.minutes * 60 + _RUN_S_MAX)
         except WorldStopped as error:
@@ -58,6 +59,35 @@ def simulate(plan: Plan, kind: SystemKind = REFERENCE) -> Outcome:
         record.unhandled += [str(item) for item in world.unhandled]
     digest = world.trace.digest()
     return Outcome(plan, digest, tuple(judge(record)), record, tuple(world.trace.last_lines()), virtual_s, steps, world.late_imports)
+
+
+class _ErrorLog(logging.Handler):
+    """Error lines of the programs: what they log instead of failing is a failure too."""
+
+    def __init__(self, world: World, record: Record) -> None:
+        super().__init__(logging.ERROR)
+        self._world = world
+        self._record = record
+
+    def emit(self, line: logging.LogRecord) -> None:
+        error = line.exc_info[1] if line.exc_info else None
+        self._record.unhandled.append(f"at {self._world.now_s:.3f} s {line.name} logged: {line.getMessage()}: {error!r}")
+
+
+@contextmanager
+def _errors_noted(world: World, record: Record) -> Iterator[None]:
+    """While inside, error lines go into the record and nowhere else."""
+    handler = _ErrorLog(world, record)
+    loggers = [(logger, logger.propagate) for logger in map(logging.getLogger, _LOGGERS)]
+    for logger, _ in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, propagates in loggers:
+            logger.removeHandler(handler)
+            logger.propagate = propagates
 
 
 async def _phases(world: World, plan: Plan, kind: SystemKind, record: Record) -> None:
