@@ -44,6 +44,7 @@ class PlatformBench:
         self._http = HttpDriver(platform, recorder)
         self._mqtt = MqttDriver(platform, recorder)
         self._stack = AsyncExitStack()
+        self._clock_trouble = ""
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._http)
@@ -76,6 +77,8 @@ class PlatformBench:
 
     async def perform(self, cast: Cast, operation: Any) -> Any:
         """Does one operation of `harness.operations`."""
+        if self._clock_trouble:
+            raise BenchError(self._clock_trouble)
         match operation:
             case Call():
                 return await self._http.call(operation)
@@ -117,7 +120,12 @@ class PlatformBench:
     async def _advance(self, seconds: float) -> None:
         if self._platform.clock is None:
             raise ScenarioError("a scenario moves the clock of a target that has no test clock")
-        await advance_test_clock(self._platform.clock.advance_url, seconds, self._platform.tls, self._recorder)
+        try:
+            await advance_test_clock(self._platform.clock.advance_url, seconds, self._platform.tls, self._recorder)
+        except BenchError as error:
+            # It may have moved all the same: what is asked from here on has no time that we know.
+            self._clock_trouble = str(error)
+            raise
 
     def _device(self, device_id: str) -> TargetDevice:
         if device_id not in self._devices:

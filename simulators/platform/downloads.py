@@ -6,6 +6,7 @@ there the last write is the end.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import socket
@@ -59,8 +60,10 @@ class Bound:
         self.on_strike: Callable[[], None] | None = None
 
     def look(self) -> None:
-        """Strikes if it is time, and else looks again when it will be."""
+        """Strikes once, if it is time, and else looks again when it will be."""
         self.cancel()
+        if self.is_over:
+            return
         left_s = self._at_s - self._clock.monotonic_s()
         if left_s <= 0:
             self.is_over = True
@@ -80,7 +83,9 @@ def reset(transport: asyncio.Transport) -> None:
     """Ends the connection so that the peer sees a reset, and what waits in buffers never arrives."""
     connection: socket.socket | None = transport.get_extra_info("socket")
     if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # The peer may have closed it a moment ago; then there is nothing left to reset.
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
 
 
