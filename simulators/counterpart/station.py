@@ -30,7 +30,8 @@ from simulators.platform.access import secret_digest
 from simulators.platform.download_faults import DownloadFault, FaultedDownload
 from simulators.platform.platform import PlatformSettings, ReferencePlatform
 from simulators.platform.provisioning import inventory
-from simulators.platform.rules import REFERENCE, Rules, with_reading
+from simulators.platform.readings import with_reading
+from simulators.platform.rules import REFERENCE, Rules
 
 MakeDevice = Callable[[Credentials, ScopeOf], PoweredDevice]
 _TOKEN_BYTES = 24

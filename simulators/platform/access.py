@@ -99,6 +99,7 @@ class AccessRules:
     device_token_of: Callable[[Sequence[str]], str | None] = device_token_of
     is_enabled: Callable[[Organisation], bool] = is_enabled
     may_send: Callable[[frozenset[str]], bool] = lambda scopes: SEND_COMMANDS in scopes
+    may_list: Callable[[frozenset[str]], bool] = lambda scopes: True  # LST-11
 
 
 def refuse_stranger(caller: Caller | None) -> Refusal | None:

@@ -21,7 +21,8 @@ from simulators.broker.external import ExternalBroker
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, PacketObserver, TlsFiles
 from simulators.platform.logs import JsonLines
 from simulators.platform.platform import PlatformSettings, ReferencePlatform, port_of
-from simulators.platform.rules import REFERENCE, Rules, with_reading
+from simulators.platform.readings import with_reading
+from simulators.platform.rules import REFERENCE, Rules
 from simulators.platform.shaping import parse_rate
 
 app = typer.Typer()

@@ -93,6 +93,8 @@ def refuse_list(caller: Caller | None, file_type: FileType | None, access: Acces
         return refuse_stranger(caller)
     if refusal := refuse_without_feature(caller.organisation, access):
         return refusal
+    if not access.may_list(caller.scopes):
+        return Refusal(403, "missing_scope", "API key may not list files")
     if file_type is None:
         return Refusal(400, "invalid_type", "type must be 'firmware' or 'logo'")
     return None

@@ -10,7 +10,7 @@ import logging
 import os
 import ssl
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from harness.clock import AdvanceableClock, Clock, SystemClock
 from harness.entropy import Entropy, SystemEntropy
@@ -114,7 +115,11 @@ class ReferencePlatform:
         entropy: Entropy | None = None,
         observer: HttpObserver | None = None,
         faults: DownloadFaultPlan | None = None,
+        service_type: type[Service] = Service,
+        middlewares: Sequence[Middleware] = (),
     ) -> None:
+        self._service_type = service_type  # these two are for platforms that are wrong on purpose (personality.py)
+        self._middlewares = middlewares
         self.settings = settings
         self.clock = clock if isinstance(clock, AdvanceableClock) else AdvanceableClock(clock or SystemClock())
         self._entropy = entropy or SystemEntropy()
@@ -165,7 +170,7 @@ class ReferencePlatform:
         client_id = f"{PLATFORM_LOGIN}-{self._entropy.stream('broker client').random_bytes(4).hex()}"
         self.broker = self._make_broker(Directory(self.store, self.secrets, self.trail, client_id))
         contents = Contents(directory, is_durable=self.settings.state_directory is not None)
-        self.service = Service(self.store, contents, self.broker, self.clock, self._entropy, self.settings.rules, self.trail)
+        self.service = self._service_type(self.store, contents, self.broker, self.clock, self._entropy, self.settings.rules, self.trail)
         self._contents = contents
         self._fill()
         self._tls = self._certificates()
@@ -227,7 +232,7 @@ class ReferencePlatform:
         )
         limit = self.settings.failed_logins_per_min
         edge = Edge(self.clock, metrics, LoginLimit(limit) if limit is not None else None)
-        app = web.Application(middlewares=[edge.middleware()])
+        app = web.Application(middlewares=[edge.middleware(), *self._middlewares])
         self.api.add_routes(app)
         portal = Portal(self.service, self.store, self.broker, self.timeline, self._entropy.stream("sessions"))
         portal.add_routes(app)

@@ -11,7 +11,8 @@ import pytest
 
 from harness.wire.files import FileType
 from simulators.platform.download_faults import DownloadFault, DownloadFaultKind
-from simulators.platform.rules import REFERENCE, with_reading
+from simulators.platform.readings import with_reading
+from simulators.platform.rules import REFERENCE
 
 COMPLETE_DELIVERY = with_reading(REFERENCE, "KEY-08", "complete-delivery")
 
