@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,7 +37,8 @@ class Pace:
     per_s: float
 
 
-PACES = {"embedded": Pace(4_000, 1_000), "mosquitto": Pace(4_000, 1_000), "amqtt": Pace(120, 30)}
+PACES = {"embedded": Pace(2_000, 1_000), "mosquitto": Pace(2_000, 1_000), "amqtt": Pace(60, 30)}
+ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,13 @@ async def measure(broker: str, device_counts: Iterable[int], *, commands: int | 
             connected = await order({"connect": devices})
             memory = memory_bytes(process_id) - empty_bytes
             await order({"commands": min(WARM_UP_COMMANDS, pace.commands), "per_s": pace.per_s})
-            before_s = cpu_s(process_id)
-            took = await order({"commands": pace.commands, "per_s": pace.per_s})
-            cost_us = (cpu_s(process_id) - before_s) / pace.commands * 1e6
+            rounds = []
+            for _ in range(ROUNDS):
+                before_s = cpu_s(process_id)
+                took = await order({"commands": pace.commands, "per_s": pace.per_s})
+                rounds.append(((cpu_s(process_id) - before_s) / pace.commands * 1e6, took))
+            # Neighbours on the machine only add to a figure, by the caches that they empty: the best round is the closest to the truth.
+            cost_us, took = min(rounds, key=itemgetter(0))
             figures.append(
                 Figures(
                     broker,
@@ -91,7 +97,7 @@ async def measure(broker: str, device_counts: Iterable[int], *, commands: int | 
                     took["latency_p99_ms"],
                     connected["connects_per_s"],
                     memory / devices,
-                    took["generator_load"],
+                    max(one["generator_load"] for _, one in rounds),
                 )
             )
     return figures

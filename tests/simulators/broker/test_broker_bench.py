@@ -66,7 +66,7 @@ def test_broker_keeps_its_promises_beside_its_peers():
     measured = asyncio.run(measure("embedded", DEVICE_COUNTS))
     measured += asyncio.run(measure("mosquitto", DEVICE_COUNTS))
     measured += asyncio.run(measure("amqtt", [devices for devices in DEVICE_COUNTS if devices <= AMQTT_DEVICES_MAX]))
-    console = Console()
+    console = Console(width=120)
     console.print(table(measured))
     for ratio in ratios(measured):
         sign = "≤" if ratio.at_most else "≥"
