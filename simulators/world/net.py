@@ -132,7 +132,6 @@ class SimulatedNetwork:
     def __init__(self, entropy: SeededEntropy, trace: Trace, timing: NetworkTiming) -> None:
         self.trace = trace
         self.timing = timing
-        self.delivered_bytes = 0
         self.has_obstacles = False
         self.connections: dict[int, Connection] = {}
         self._entropy = entropy

@@ -40,7 +40,8 @@ _AMOUNTS_S: dict[FaultKind, tuple[float, float]] = {
     FaultKind.CLOCK_STEP: (-3_600.0, 3_600.0),
     FaultKind.PLATFORM_RESTART: (0.0, 0.0),
 }
-_FAULTS_PER_KIND_MAX = 3
+_FAULTS_PER_KIND_MAX = 3  # in small worlds; in large ones as many as there are devices, but for what strikes all of them
+_OF_ALL = frozenset({FaultKind.CLOCK_STEP, FaultKind.PLATFORM_RESTART})
 # Half of the faults that strike a device wait for one of its first moments and come within so many seconds of it: the windows in which
 # an exchange, a save or a download is half done are too short to be met by chance.
 _STRIKES_AT_MOMENTS = frozenset({FaultKind.RESET, FaultKind.SEVER, FaultKind.PARTITION, FaultKind.POWER_CUT, FaultKind.CLOCK_STEP})
@@ -80,14 +81,15 @@ class Plan:
 
 
 def draw_plan(seed: int, *, devices: int = 3, minutes: float = 2.0, kinds: Iterable[FaultKind] = tuple(FaultKind)) -> Plan:
-    """The plan of a seed: each of `kinds` is on in half of all seeds, then with one to three faults."""
+    """The plan of a seed: each of `kinds` is on in half of all seeds, then with one to three faults (more in large worlds)."""
     entropy = SeededEntropy(f"plan/{seed}")
     tick_s = entropy.stream("tick").choice((0.0, 0.01, 0.05))
     faults: list[Fault] = []
     for kind in kinds:
         own = entropy.stream(kind.value)
         if own.integer(0, 1):
-            faults += [_draw_fault(kind, own, devices, minutes * 60) for _ in range(own.integer(1, _FAULTS_PER_KIND_MAX))]
+            most = _FAULTS_PER_KIND_MAX if kind in _OF_ALL else max(_FAULTS_PER_KIND_MAX, devices)
+            faults += [_draw_fault(kind, own, devices, minutes * 60) for _ in range(own.integer(1, most))]
     return Plan(seed, devices, minutes, tick_s, tuple(sorted(faults, key=lambda fault: (fault.moment, fault.at_s))))
 
 

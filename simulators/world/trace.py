@@ -14,13 +14,12 @@ _BATCH_LINES = 512
 class Trace:
     """Collects lines and hashes them. Keeps the last `keep_lines` of them for reading (0: none)."""
 
-    __slots__ = ("_batch", "_hash", "_kept", "lines_total")
+    __slots__ = ("_batch", "_hash", "_kept")
 
     def __init__(self, *, keep_lines: int = 0) -> None:
         self._hash = hashlib.sha256()
         self._batch: list[str] = []
         self._kept: deque[str] = deque(maxlen=keep_lines)
-        self.lines_total = 0
 
     def add(self, line: str) -> None:
         """Appends a line (without its end)."""
@@ -43,6 +42,5 @@ class Trace:
         if not self._batch:
             return
         self._hash.update(("\n".join(self._batch) + "\n").encode())
-        self.lines_total += len(self._batch)
         self._kept.extend(self._batch)
         self._batch.clear()

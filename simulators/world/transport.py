@@ -300,7 +300,6 @@ class SimulatedTransport(asyncio.Transport):
                 self.close()
             return
         network.trace.add(f"{now_s:.9f} {self.connection}{self.side} {len(chunk)} {crc32(chunk[:_CHECKSUM_BYTES]):08x}")
-        network.delivered_bytes += len(chunk)
         if self.closing:
             return
         try:

@@ -25,7 +25,8 @@ from simulators.world.world import World
 OPERATOR = "operator"
 RIVAL = "rival"
 _ANSWER_S_MAX = 30.0
-_GAP_S = (1.0, 25.0)  # between two commands to one device
+_GAP_S = (1.0, 25.0)  # between two commands to one device,
+_STRETCHED_FROM_S = 600.0  # and longer in runs that last longer than this: some fifty commands in all
 _RIVAL_LEAD_S = 0.25  # a rival may try so long after the offer has reached the device
 
 # Drawn from, so with the weight of their number.
@@ -70,8 +71,9 @@ def draw_operations(entropy: SeededEntropy, within_s: float) -> list[Operation]:
     """What one device is told in a run."""
     operations: list[Operation] = []
     at_s = 0.0
+    stretch = max(1.0, within_s / _STRETCHED_FROM_S)
     while True:
-        wait_s = entropy.uniform(*_GAP_S)
+        wait_s = entropy.uniform(*_GAP_S) * stretch
         at_s += wait_s
         if at_s > within_s and operations:
             return operations
