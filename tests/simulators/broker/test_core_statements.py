@@ -8,6 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from harness.errors import RemoteWireError
+from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Connack, Connect, Pingreq, Pingresp, Publish, Pubrel, Subscribe, Unsubscribe, Will
 from simulators.broker.port import Login, LoginTable
@@ -45,6 +47,30 @@ def test_every_statement_names_a_test_that_exists():
 def test_no_statement_stands_twice():
     ids = [statement.id for statement in STATEMENTS]
     assert len(ids) == len(set(ids)) > 115
+
+
+@pytest.mark.parametrize(
+    ("packet", "text"),
+    [
+        (Connect("dev-\u00e9"), "\u00e9"),
+        (Connect("dev-1", will=Will("\u00e9", b"")), "\u00e9"),
+        (Connect("dev-1", username="\u00e9"), "\u00e9"),
+        (Subscribe(1, (("\u00e9", 0),)), "\u00e9"),
+        (Unsubscribe(1, ("\u00e9",)), "\u00e9"),
+    ],
+)
+def test_text_that_is_no_utf_8_ends_the_connection(packet, text):
+    with pytest.raises(RemoteWireError, match=r"MQTT-1\.5\.3-1"):
+        Decoder().feed(encode(packet).replace(text.encode(), b"\xff\xfe"))
+
+
+@pytest.mark.parametrize("flags", [0x02, 0x06])
+def test_will_flag_and_will_fields_must_agree(flags):
+    with_will, without_will = encode(Connect("d", will=Will("w", b"m"))), encode(Connect("d"))
+    raw = bytearray(with_will if flags == 0x02 else without_will)
+    raw[9] = flags
+    with pytest.raises(RemoteWireError):
+        Decoder().feed(bytes(raw))
 
 
 def test_a_topic_keeps_every_character(bench):
@@ -154,8 +180,8 @@ def test_frames_may_cut_packets_anywhere(embedded):
 
 def test_the_websocket_port_tells_plain_http_what_it_is(embedded):
     async def run():
-        async with embedded(websocket_port=0) as broker, aiohttp.ClientSession(broker.ws_url.replace("ws://", "http://")) as session:
-            response = await session.get("/mqtt")
+        async with embedded(websocket_port=0) as broker, aiohttp.ClientSession() as session:
+            response = await session.get(broker.ws_url.replace("ws://", "http://"))
             assert response.status == 426
 
     asyncio.run(run())
