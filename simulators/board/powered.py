@@ -19,7 +19,7 @@ from harness.errors import BenchError, ResourceMissing
 from harness.history.events import DeviceExited, DeviceStarted, SerialLine
 from harness.history.recorder import Recorder
 from simulators.board.gateway import BoardGateway, GatewayLogin
-from simulators.counterpart.power import Credentials
+from simulators.counterpart.power import Credentials, ScopeOf
 
 QEMU_HOST = "10.0.2.2"  # this machine, as a board on QEMU's user network sees it
 BOOT_EVENT = "boot"
@@ -39,7 +39,7 @@ class BoardDevice:
         recorder: Recorder,
         lease_wait_s: float = 0.0,
         boot_pattern: str | None = None,
-        scope_of: Callable[[str], str] | None = None,
+        scope_of: ScopeOf | None = None,
     ) -> None:
         """`scope_of` names the scenario that is at work with a device: a board speaks outside of any scenario's task."""
         self._credentials, self._entry, self._state = credentials, entry, state
@@ -195,13 +195,15 @@ class BoardDevice:
 
 def board_maker(
     entry: BoardEntry, *, state: Path, clock: Clock, entropy: Entropy, recorder: Recorder, boot_pattern: str | None = None
-) -> Callable[[Credentials], BoardDevice]:
+) -> Callable[[Credentials, ScopeOf], BoardDevice]:
     """How a station makes its board once the credentials are known (`simulators.counterpart.station.MakeDevice`).
 
     `entry` is `read_board(device_file, file.device.run.serial, name=…)`, or one of an inventory.
     """
 
-    def make(credentials: Credentials) -> BoardDevice:
-        return BoardDevice(credentials, entry, state=state, clock=clock, entropy=entropy, recorder=recorder, boot_pattern=boot_pattern)
+    def make(credentials: Credentials, scope_of: ScopeOf) -> BoardDevice:
+        return BoardDevice(
+            credentials, entry, state=state, clock=clock, entropy=entropy, recorder=recorder, boot_pattern=boot_pattern, scope_of=scope_of
+        )
 
     return make

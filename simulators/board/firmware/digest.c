@@ -56,9 +56,9 @@ void sha256_hex(struct sha256 *sha, char hex[65]) {
     do {
         sha256_add(sha, &end, 1);
         end = 0;
-    } while (sha->size % 64 != 60);
-    for (int shift = 24; shift >= 0; shift -= 8) {
-        uint8_t byte = (uint8_t)(bits >> shift);
+    } while (sha->size % 64 != 56);
+    for (int shift = 56; shift >= 0; shift -= 8) {
+        uint8_t byte = shift < 32 ? (uint8_t)(bits >> shift) : 0;
         sha256_add(sha, &byte, 1);
     }
     for (int i = 0; i < 64; i++)

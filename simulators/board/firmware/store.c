@@ -24,9 +24,13 @@ static uint32_t padded(uint32_t size) { return (size + 3) & ~3u; }
 
 static uint32_t crc_of(uint32_t kind, const void *data, uint32_t size) { return crc32(crc32(crc32(0, &kind, 4), &size, 4), data, size); }
 
-static void scan(void) {
+static void forget(void) {
     for (int kind = 0; kind < RECORD_KINDS; kind++)
         found[kind] = 0;
+}
+
+static void scan(void) {
+    forget();
     for (used = sizeof(struct head); used + sizeof(struct record) <= STORE_SIZE;) {
         const struct record *record = (const struct record *)flash_at(area + used);
         if (record->magic == 0xFFFFFFFFu && record->kind == 0xFFFFFFFFu)
@@ -68,6 +72,7 @@ static int move(uint32_t kind, const void *data, uint32_t size) {
 void store_open(void) {
     uint32_t a = generation_of(STORE_A), b = generation_of(STORE_B);
     area = b > a ? STORE_B : STORE_A;
+    forget();
     if (a || b)
         scan();
     else
