@@ -65,7 +65,7 @@ def _is_plain(history: History, call: Exchange) -> bool:
     """Whether only CMD-01 speaks of this command: a standard one without a file, to an unrestricted MQTT device, read strictly."""
     device = _device(history, call)
     is_standard = call.command in STANDARD_COMMANDS and call.command not in DOWNLOADS
-    is_unrestricted = device["kind"] == DeviceKind.MQTT.value and not command_names(_allowed(history, call))
+    is_unrestricted = device["kind"] == DeviceKind.MQTT.value and not _allowed(history, call)
     return is_standard and is_unrestricted and not is_read_liberally(call)
 
 
@@ -181,7 +181,8 @@ def permitted_command_is_accepted(history: History) -> Iterator[Observation]:
             yield kept(call)
         else:
             exact = _allowed(history, call).split(";")
-            requirement = "CMD-15a" if not names or call.command in exact else "CMD-15b"
+            is_plain = not _allowed(history, call) or call.command in exact
+            requirement = "CMD-15a" if is_plain else "CMD-15b"
             yield broken(f"{described(call)} was answered {shown_status(call)}, allowed: 200", call, requirement=requirement)
 
 
@@ -251,7 +252,7 @@ def every_commandable_kind_takes_commands(history: History) -> Iterator[Observat
     for call in _well_formed(history):
         device = _device(history, call)
         is_plain = call.command in STANDARD_COMMANDS and call.command not in DOWNLOADS and not is_read_liberally(call)
-        if not is_plain or command_names(_allowed(history, call)):
+        if not is_plain or _allowed(history, call):
             continue
         if call.status == 200:
             yield kept(call)

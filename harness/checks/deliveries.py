@@ -1,8 +1,9 @@
 """Which delivery belongs to which command: messages carry no id, so they are matched by device, name, data and order.
 
-A delivery is the first of the oldest earlier send with the same data, else a copy of one that has come already, else (the data changed on
-its way) of the oldest open send of that name, else nothing explains it. Retained messages are left out: their sender is no longer known,
-and CMD-04 judges them.
+First every delivery goes to the oldest open send before it whose data it carries, in its own scenario if there is one; failing that it is
+a copy of what such a send has got already. What is left then carries no data of any send: it goes to an open send of that name (its data
+was changed on its way), or is a copy of such a message, or nothing explains it. Retained messages are left out: their sender is no longer
+known, and CMD-04 judges them.
 
 Blind spot: of two sends with the same name and data, a loss of one can hide a duplicate of the other.
 """
@@ -70,41 +71,51 @@ def same_json(left: Any, right: Any) -> bool:
 @lru_cache(maxsize=8)
 def matched(history: History) -> Matched:
     """Explains each delivery of a history by a command, as far as one explains it."""
-    timeline: list[tuple[int, Exchange | Delivery]] = [
-        *((call.asked.line, call) for call in history.commands() if call.status in (None, 200)),
-        *((found.line, found) for found in history.deliveries if is_from_the_platform(history, found)),
-    ]
     by_topic: dict[str, list[Sent]] = defaultdict(list)
-    strays: list[Delivery] = []
-    for _, entry in sorted(timeline, key=lambda place: place[0]):
-        if isinstance(entry, Exchange):
-            for sent in _sent(entry):
-                by_topic[sent.topic].append(sent)
-        elif not _explain(entry, by_topic[entry.message.topic]):
-            strays.append(entry)
+    for call in history.commands():
+        for sent in _sent(call):
+            by_topic[sent.topic].append(sent)
+    found = [delivery for delivery in history.deliveries if is_from_the_platform(history, delivery)]
+    left = [delivery for delivery in found if not _place_by_data(delivery, _before(by_topic[delivery.message.topic], delivery))]
+    strays = [delivery for delivery in left if not _place_by_name(delivery, _before(by_topic[delivery.message.topic], delivery))]
     return Matched(tuple(sent for sends in by_topic.values() for sent in sends), tuple(strays))
 
 
 def _sent(call: Exchange) -> Iterator[Sent]:
     body = call.sent_json
-    if isinstance(body, dict) and isinstance(body.get("command"), str):
+    if call.status in (None, 200) and isinstance(body, dict) and isinstance(body.get("command"), str):
         yield Sent(call, body["command"], body.get("data", {}))
 
 
-def _explain(delivery: Delivery, candidates: list[Sent]) -> bool:
-    """Gives a delivery its place among the sends to its topic; False where it has none."""
-    fitting = [entry for entry in candidates if entry.fits(delivery)]
-    copied = next((entry for entry in candidates if entry.first and entry.first.message.payload == delivery.message.payload), None)
-    is_download = bool(fitting) and fitting[0].command in DOWNLOADS
-    open_fitting = next((entry for entry in fitting if entry.first is None), None)
-    # Every download command has its own URL, so an equal payload is a copy even where a later command waits (but CMD-08 may say otherwise).
-    if copied is not None and (open_fitting is None or (is_download and open_fitting.call.status != 200)):
-        copied.copies.append(delivery)
+def _before(sends: list[Sent], delivery: Delivery) -> list[Sent]:
+    """The sends before a delivery: those of its scenario first, the oldest first."""
+    earlier = [sent for sent in sends if sent.call.asked.line < delivery.line]
+    return sorted(earlier, key=lambda sent: sent.call.scope != delivery.seen.event.scope)
+
+
+def _place_by_data(delivery: Delivery, candidates: list[Sent]) -> bool:
+    """Gives a delivery to a send whose data it carries; False where there is none."""
+    fitting = [sent for sent in candidates if sent.fits(delivery)]
+    return bool(fitting) and _place(delivery, fitting)
+
+
+def _place_by_name(delivery: Delivery, candidates: list[Sent]) -> bool:
+    """Gives a delivery to an open send of its name, or to one whose message it repeats; False where there is none."""
+    repeated = [sent for sent in candidates if sent.first and sent.first.message.payload == delivery.message.payload]
+    open_ones = [sent for sent in candidates if sent.first is None]
+    return bool(open_ones or repeated) and _place(delivery, open_ones or repeated)
+
+
+def _place(delivery: Delivery, candidates: list[Sent]) -> bool:
+    """The first of an open send, or else a copy: of the same message if there was one."""
+    place = next((sent for sent in candidates if sent.first is None), None)
+    if place is not None:
+        place.first = delivery
         return True
-    place = open_fitting or next((entry for entry in candidates if entry.first is None), None)
-    if place is None:
-        return False
-    place.first = delivery
+    same = [sent for sent in candidates if sent.first and sent.first.message.payload == delivery.message.payload]
+    if not same and candidates[0].command in DOWNLOADS:
+        return False  # Another key than any that was asked for.
+    (same or candidates)[0].copies.append(delivery)
     return True
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from harness.checks import transfers
 from harness.checks.admission import TargetView
 from harness.checks.command_calls import REFUSALS, answered_or_hung_up, shown_status
-from harness.checks.key_life import FIRST_USE, KeyLife, key_lives, may_have_used, moved_bounds_s, use_policy
+from harness.checks.key_life import FIRST_USE, KeyLife, key_lives, moved_bounds_s, use_policy
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import Exchange, History
 from harness.wire.commands import DOWNLOADS, KEY_LIFETIME_S
@@ -171,7 +171,7 @@ def head_and_range_follow_the_reading(history: History) -> Iterator[Observation]
     for life in key_lives(history):
         for attempt in life.attempts:
             is_own = attempt.request.credential == life.owner_credential and attempt.status is not None
-            is_usable = not any(may_have_used(other) for other in life.before(attempt)) and not life.is_beside_others(attempt)
+            is_usable = not life.before(attempt) and not life.is_beside_others(attempt)
             if not is_own or not is_usable or life.age_bounds_s(history, attempt)[1] > KEY_LIFETIME_S:
                 continue
             if attempt.request.method == "HEAD":

@@ -96,6 +96,8 @@ def key_is_bound_to_its_device(history: History) -> Iterator[Observation]:
     for life, attempt in _foreign_attempts(history):
         if not _is_unspent(life, attempt) or not _is_surely_alive(life, history, attempt):
             continue
+        if attempt.status not in (200, 403) and life.before(attempt):
+            continue  # What came before may have used the key up: that is KEY-05's question.
         if attempt.status == 403:
             yield kept(attempt)
         else:

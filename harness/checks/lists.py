@@ -226,12 +226,12 @@ def foreign_files_are_not_listed(history: History) -> Iterator[Observation]:
 
 def _of_foreign_project(exchange: Exchange) -> Observation:
     shown = [str(file.get("name")) for file in _files(exchange)]
-    whose = "unknown" if exchange.request.credential == "api-key:full" else "foreign"
+    whose = "an unknown" if exchange.request.credential == "api-key:full" else "a foreign"
     if shown:
-        return broken(f"the list of an {whose} project names {', '.join(shown[:3])}", exchange, requirement="LST-02b")
+        return broken(f"the list of {whose} project names {', '.join(shown[:3])}", exchange, requirement="LST-02b")
     if exchange.status in (200, 404):
         return kept(exchange)
-    detail = f"the list of an {whose} project was answered {shown_status(exchange)}, our reading: 404 or an empty list"
+    detail = f"the list of {whose} project was answered {shown_status(exchange)}, our reading: 404 or an empty list"
     return broken(detail, exchange, requirement="LST-10")
 
 

@@ -58,7 +58,7 @@ def lists_without_valid_key(cast: Cast) -> Workload:
         yield _list_call(project_files_path(device.project_id), "?type=logo", credential, headers, device.project_id)
 
 
-@scenario("foreign_files_are_not_listed", needs=_NOBODY)
+@scenario("foreign_files_are_not_listed", "list_body_is_an_object_with_files", needs=_NOBODY)
 def lists_of_unknown_projects(cast: Cast) -> Workload:
     """Lists of a project that does not exist."""
     for file_type in FileType:

@@ -20,7 +20,9 @@ from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.external import ExternalBroker
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, PacketObserver, TlsFiles
 from simulators.platform.logs import JsonLines
-from simulators.platform.platform import PlatformSettings, ReferencePlatform, port_of
+from simulators.platform.personalities import PERSONALITIES
+from simulators.platform.personality import Personality
+from simulators.platform.platform import PlatformSettings, port_of
 from simulators.platform.readings import with_reading
 from simulators.platform.rules import REFERENCE, Rules
 from simulators.platform.shaping import parse_rate
@@ -75,9 +77,9 @@ def platform(
             mqtts_port=_free_port(bind) if tls_self_signed else 0,
             failed_logins_per_min=login_limit or (None if _is_loopback(bind) else FAILED_LOGINS_PER_MIN),
             with_hooks=True,
-            rules=_rules(personality, read or []),
+            rules=_rules(read or []),
         )
-        asyncio.run(_serve(settings, broker, mqtt_port, keeps_sessions=state is not None))
+        asyncio.run(_serve(settings, _personality(personality), broker, mqtt_port, keeps_sessions=state is not None))
 
 
 def _rate(shape: str) -> float | None:
@@ -87,10 +89,15 @@ def _rate(shape: str) -> float | None:
         raise ConfigurationError("hil platform", "", "--shape", str(error)) from error
 
 
-def _rules(personality: str, readings: list[str]) -> Rules:
+def _personality(name: str) -> Personality:
+    if name and name not in PERSONALITIES:
+        known = ", ".join(PERSONALITIES)
+        raise ConfigurationError("hil platform", "", "--personality", f"there is no personality {name!r}; there is {known}")
+    return PERSONALITIES[name or "reference"]
+
+
+def _rules(readings: list[str]) -> Rules:
     rules = REFERENCE
-    if personality:
-        raise ConfigurationError("hil platform", "", "--personality", f"there is no personality {personality!r}")
     for text in readings:
         requirement, _, reading = text.partition("=")
         try:
@@ -114,7 +121,7 @@ def _is_loopback(bind: str) -> bool:
         return bind == "localhost"
 
 
-async def _serve(settings: PlatformSettings, broker: str, mqtt_port: int, *, keeps_sessions: bool) -> None:
+async def _serve(settings: PlatformSettings, personality: Personality, broker: str, mqtt_port: int, *, keeps_sessions: bool) -> None:
     """Serves until SIGINT or SIGTERM; SIGHUP is a restart."""
     wanted: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -138,7 +145,7 @@ async def _serve(settings: PlatformSettings, broker: str, mqtt_port: int, *, kee
             running.timeline,
         )
 
-    running = ReferencePlatform(settings, make_broker, clock=AdvanceableClock(SystemClock()))
+    running = personality.make(settings, make_broker, clock=AdvanceableClock(SystemClock()))
     async with running:
         console.print(
             f"REST  {running.api_url}\nMQTT  {running.mqtt_url}",

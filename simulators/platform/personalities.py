@@ -1,0 +1,12 @@
+"""The platforms that `hil platform --personality` knows, by name: all wrong in one decision, and the row that each breaks."""
+
+from simulators.platform.personality import Personality
+from simulators.platform.wrong_commands import WRONG_COMMANDS
+from simulators.platform.wrong_downloads import WRONG_DOWNLOADS
+
+REFERENCE = Personality("reference", "the correct platform", ())
+
+WRONG_PLATFORMS: tuple[Personality, ...] = (*WRONG_COMMANDS, *WRONG_DOWNLOADS)
+"""Certification must report what each `breaks`, and no other MUST but those of `also`."""
+
+PERSONALITIES: dict[str, Personality] = {personality.name: personality for personality in (REFERENCE, *WRONG_PLATFORMS)}
