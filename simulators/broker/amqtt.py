@@ -74,7 +74,7 @@ class AmqttBroker:
 
     async def start(self) -> None:
         """Serves when it returns. Raises BenchError when it cannot."""
-        self._port = self._port or free_port(self._settings.bind)
+        self._port = free_port(self._settings.bind, self._port)
         self._broker = Broker(
             {
                 "listeners": {"default": {"type": "tcp", "bind": f"{self._settings.bind}:{self._port}", "max_connections": 20_000}},

@@ -1,6 +1,7 @@
 """Brokers by name: the entry points of the group `hil.brokers`, and any URL."""
 
 from importlib.metadata import entry_points
+from urllib.parse import urlsplit
 
 from harness.errors import ConfigurationError
 from simulators.broker.external import ExternalBroker
@@ -15,11 +16,17 @@ def is_url(name: str) -> bool:
     return "://" in name
 
 
+def require_broker_url(url: str) -> None:
+    """Raises ConfigurationError for a URL that no broker can have."""
+    parts = urlsplit(url)
+    if parts.scheme not in PORTS or not parts.hostname:
+        raise ConfigurationError("hil", "", "--broker", f"{url!r} is no URL of a broker: {', '.join(PORTS)}, and a host")
+
+
 def broker_named(name: str, settings: BrokerSettings, directory: DeviceDirectory) -> BrokerPort:
     """A broker that has not been started. Raises ConfigurationError for a name or URL that means nothing."""
     if is_url(name):
-        if name.partition("://")[0] not in PORTS:
-            raise ConfigurationError("hil", "", "--broker", f"{name!r} is no URL of a broker: {', '.join(PORTS)}")
+        require_broker_url(name)
         return ExternalBroker(settings, directory, url=name)
     points = {point.name: point for point in entry_points(group=GROUP)}
     if name not in points:

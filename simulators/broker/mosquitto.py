@@ -46,7 +46,7 @@ class MosquittoBroker:
         program = shutil.which("mosquitto", path=SEARCH_PATH)
         if program is None:
             raise ResourceMissing("mosquitto is not installed: `make peers`, or `apt install mosquitto`")
-        self._port = self._port or free_port(self._settings.bind)
+        self._port = free_port(self._settings.bind, self._port)
         configuration = self._write_files(list(self._directory.logins()))
         self._process = await asyncio.create_subprocess_exec(
             program, "-c", str(configuration), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
@@ -154,9 +154,13 @@ def _access_list(logins: list[Login]) -> str:
     return f"{trusted}\npattern readwrite %u\npattern readwrite %u/#\n"
 
 
-def free_port(bind: str) -> int:
-    """A port that nobody listens on now, for brokers that cannot choose one themselves."""
+def free_port(bind: str, wanted: int = 0) -> int:
+    """A port that nobody listens on now, for brokers that cannot choose one themselves. Raises BenchError when `wanted` is taken."""
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     with socket.socket(family) as probe:
-        probe.bind((bind, 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a former broker that linger do no harm
+        try:
+            probe.bind((bind, wanted))
+        except OSError as error:
+            raise BenchError(f"the broker cannot listen on {bind}:{wanted}: {error}") from error
         return int(probe.getsockname()[1])

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from harness.checks.verdict import CheckResult, Verdict
 from harness.entropy import Entropy, SystemEntropy
-from simulators.broker.backends import broker_named, is_url
+from simulators.broker.backends import broker_named, is_url, require_broker_url
 from simulators.broker.port import AnyoneMayDoAnything, BrokerPort, BrokerSettings
 from simulators.broker.trial import FAILURES, Arena, Trial, judge, judge_failure
 from simulators.broker.trials_delivery import ALONE, DELIVERY
@@ -63,6 +63,7 @@ async def check_named(name: str, *, trials: Iterable[Trial] = TRIALS) -> list[Ch
     Raises ConfigurationError for a name that means nothing, BenchError for a broker that does not start.
     """
     if is_url(name):
+        require_broker_url(name)
         url, username, password = _credentials(name)
         return await self_check(url, trials=trials, username=username, password=password)
     broker = broker_named(name, BrokerSettings(), AnyoneMayDoAnything())
