@@ -14,6 +14,7 @@ from simulators.platform.rules import JSON, Rules
 from simulators.platform.trail import trace_id
 
 QUERY_FIELDS_MAX = 100
+COMMAND_BODY_BYTES_MAX = 256 * 1024
 
 
 def parameter_values(raw_query: str, name: str) -> list[str]:

@@ -10,6 +10,7 @@ from aiohttp import web
 from harness.clock import AdvanceableClock
 from harness.wire.responses import COMMAND_SENT, DOWNLOAD_PATH, ORGANISATION_FILES_PATH, SEND_COMMAND, ErrorBody, SuccessBody
 from simulators.platform.answers import (
+    COMMAND_BODY_BYTES_MAX,
     answer_expectation,
     authorization_of,
     error_answer,
@@ -25,8 +26,6 @@ from simulators.platform.refusals import Refusal
 from simulators.platform.rules import OCTET_STREAM
 from simulators.platform.service import CommandRequest, Download, DownloadRequest, Service
 from simulators.platform.shaping import Shaper
-
-COMMAND_BODY_BYTES_MAX = 256 * 1024
 
 LIST_FILES = "list files"
 DOWNLOAD_FILE = "download file"

@@ -232,7 +232,7 @@ class ReferencePlatform:
         )
         limit = self.settings.failed_logins_per_min
         edge = Edge(self.clock, metrics, LoginLimit(limit) if limit is not None else None)
-        app = web.Application(middlewares=[edge.middleware(), *self._middlewares])
+        self.app = app = web.Application(middlewares=[edge.middleware(), *self._middlewares])
         self.api.add_routes(app)
         portal = Portal(self.service, self.store, self.broker, self.timeline, self._entropy.stream("sessions"))
         portal.add_routes(app)

@@ -35,7 +35,7 @@ def bench():
     """A platform and a way to send it raw bytes; every log line of level WARNING or above is kept."""
     lines = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: lines.append(record.getMessage())
+    handler.emit = lambda record: lines.append(handler.format(record))
     logging.getLogger().addHandler(handler)
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
@@ -204,3 +204,54 @@ def test_bytes_that_are_no_http_are_refused_in_silence(bench, raw):
 def test_a_body_that_ends_early_costs_nothing(bench):
     raw = post(command_path(bench), b'{"command": "reboot"}', [bearer(bench)])
     assert_sound(bench, bench.exchange(raw[:-5], ends=True), is_http=False)
+
+
+def session_of(bench):
+    body = f"api_key={bench.keys['full']}".encode()
+    answer = bench.exchange(post("/portal/login", body, ["Content-Type: application/x-www-form-urlencoded"]))
+    assert answer.status == 303
+    return f"Cookie: {answer.headers['set-cookie'].partition(';')[0]}"
+
+
+def assert_served(bench, raw):
+    """Pages answer in HTML too, so only the status and the log are judged."""
+    bench.lines.clear()
+    answer = bench.exchange(raw)
+    assert bench.lines == []
+    assert answer.status < 500
+
+
+@given(
+    st.binary(max_size=200), st.sampled_from(["application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/plain", "\t"])
+)
+@example(b"api_key=%ff", "application/x-www-form-urlencoded")
+@example(b"--b\r\n\r\n", "multipart/form-data; boundary=b")
+def test_any_body_in_the_forms_of_the_portal(bench, body, content_type):
+    session = session_of(bench)
+    project = f"/portal/projects/{bench.device['project_id']}/files"
+    for path in ("/portal/login", project, f"{project}/delete", f"/portal/devices/{bench.device['id']}/commands"):
+        assert_served(bench, post(path, body, [session, f"Content-Type: {content_type}"]))
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60), st.binary(max_size=30))
+@example(b"firmware", b"../../etc/passwd.bin", b"x")
+@example(b"logo", b'"; filename="y.png', b"x")
+def test_any_names_in_an_upload(bench, file_type, name, data):
+    part = b'--b\r\nContent-Disposition: form-data; name="type"\r\n\r\n' + file_type + b"\r\n"
+    file = b'--b\r\nContent-Disposition: form-data; name="file"; filename="' + name + b'"\r\n\r\n' + data + b"\r\n--b--\r\n"
+    path = f"/portal/projects/{bench.device['project_id']}/files"
+    assert_served(bench, post(path, part + file, [session_of(bench), "Content-Type: multipart/form-data; boundary=b"]))
+
+
+@given(wild_text.filter(bool), header_value)
+def test_any_id_and_cookie_in_the_portal(bench, name, cookie):
+    encoded = quote(name.encode("utf-8", "surrogatepass"), safe="")
+    cookie = f"Cookie: hil_session={cookie}".encode("latin-1").decode("utf-8", "surrogateescape")
+    for path in (
+        f"/portal/devices/{encoded}",
+        f"/portal/projects/{encoded}",
+        f"/portal/projects/x?problem={encoded}",
+        f"/portal/static/{encoded}",
+    ):
+        assert_served(bench, get(path, [session_of(bench)]))
+        assert_served(bench, get(path, [cookie]))

@@ -5,19 +5,22 @@ import hmac
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import jinja2
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from harness.entropy import Entropy
 from harness.wire.commands import STANDARD_COMMANDS, DeviceKind, command_names
 from harness.wire.files import EXTENSIONS, FileType
 from simulators.broker.port import BrokerPort
 from simulators.platform.access import Caller, Device
+from simulators.platform.answers import COMMAND_BODY_BYTES_MAX, QUERY_FIELDS_MAX, read_body
 from simulators.platform.contents import Incoming
 from simulators.platform.files import file_name_problem
 from simulators.platform.portal.timeline import Timeline, line_of
+from simulators.platform.refusals import Refusal
 from simulators.platform.service import CommandRequest, Service
 from simulators.platform.store import Store
 
@@ -95,9 +98,9 @@ class Portal:
 
     def _authorization(self, request: web.Request) -> str:
         """The session's header. Raises a redirect to the login page."""
-        given = request.cookies.get(COOKIE, "")
+        given = request.cookies.get(COOKIE, "").encode("utf-8", "surrogateescape")
         # Compared one by one in constant time: the session's name is a secret.
-        held = [header for session, header in self._sessions.items() if hmac.compare_digest(session.encode(), given.encode())]
+        held = [header for session, header in self._sessions.items() if hmac.compare_digest(session.encode(), given)]
         if not held:
             raise web.HTTPSeeOther("/portal/login")
         return held[0]
@@ -185,7 +188,7 @@ class Portal:
                         return f"{name} is larger than {UPLOAD_BYTES_MAX // 2**20} MiB."
                     self._service.keep_file(incoming, project_id, file_type, name, fields.get("description", ""))
                 return ""
-        except (ValueError, AssertionError):  # what aiohttp raises for broken multipart bodies
+        except (ValueError, AssertionError, HttpProcessingError):  # what aiohttp raises for broken multipart bodies
             return "The form is not one that this page sends."
         return "No file was chosen."
 
@@ -203,7 +206,9 @@ class Portal:
         """Sends a command as the REST side would, and answers what it would."""
         _require_same_site(request)
         device = self._own_device(self._caller(request), request.match_info["device_id"])
-        body = await request.content.read(FORM_BYTES_MAX)
+        body = await read_body(request, COMMAND_BODY_BYTES_MAX)
+        if isinstance(body, Refusal):
+            return web.json_response({"success": False, "message": body.message}, status=body.status)
         sent = CommandRequest([self._authorization(request)], device.project_id, device.id, body)
         refusal = await self._service.send_command(sent)
         if refusal is None:
@@ -255,9 +260,13 @@ class Portal:
 
 async def _form(request: web.Request) -> dict[str, str]:
     """The fields of a small form."""
-    if request.content_type != "application/x-www-form-urlencoded" or (request.content_length or 0) > FORM_BYTES_MAX:
+    body = await read_body(request, FORM_BYTES_MAX)
+    if request.content_type != "application/x-www-form-urlencoded" or isinstance(body, Refusal):
         raise web.HTTPBadRequest
-    return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    try:
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX))
+    except ValueError as error:
+        raise web.HTTPBadRequest from error
 
 
 async def _receive(part: BodyPartReader, incoming: Incoming) -> bool:
