@@ -20,7 +20,7 @@ from harness.history.events import SCHEMA, RunEnded, RunStarted
 from harness.history.journal import JournalWriter
 from harness.history.recorder import Recorder
 from harness.history.timeline import History
-from harness.runner import Bench, Plan, Selection, make_plan, run_scenarios
+from harness.runner import Bench, Plan, Selection, make_plan, run_scenarios, within_budget
 from harness.scenario import Scenario
 
 HISTORY_FILE = "history.jsonl"
@@ -82,7 +82,9 @@ class Certification:
         """What will be asked on these benches and what will not, with the reasons. Nothing is sent."""
         plans = [make_plan(all_checks(), part.scenarios, part.bench, self._options.selection) for part in parts]
         checks = tuple(check for plan in plans for check in plan.checks)
-        return Plan(checks, tuple(scenario for plan in plans for scenario in plan.scenarios))
+        whole = Plan(checks, tuple(scenario for plan in plans for scenario in plan.scenarios))
+        budget_s = self._options.selection.budget_s
+        return whole if budget_s is None else within_budget(whole, all_checks(), budget_s)
 
     async def run(
         self,

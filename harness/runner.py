@@ -14,6 +14,7 @@ from harness.checks.registry import Check
 from harness.errors import BenchError
 from harness.history.events import PlannedCheck, ScenarioEnded, ScenarioStarted
 from harness.history.recorder import Recorder, scope
+from harness.requirements import CATALOGUE, Level
 from harness.scenario import Scenario
 
 SIDE_BY_SIDE_MAX = 6
@@ -52,6 +53,7 @@ class Selection:
     profile: str = "quick"
     only: frozenset[str] = frozenset()
     skip: frozenset[str] = frozenset()
+    budget_s: float | None = None
 
     def leaves_out(self, check: Check) -> str | None:
         """Why the user's options leave a check out, or None."""
@@ -97,6 +99,34 @@ def make_plan(checks: Mapping[str, Check], scenarios: Iterable[Scenario], bench:
         if ruled_out[scenario.name] is None and asked & set(scenario.serves) and (selection.profile == "full" or not scenario.full_only)
     ]
     return Plan(tuple(planned), tuple(to_run))
+
+
+_IMPORTANCE = (Level.READ, Level.SHOULD, Level.MUST)
+
+
+def within_budget(plan: Plan, checks: Mapping[str, Check], budget_s: float) -> Plan:
+    """The plan without as many of its least important checks as it takes to stay within `budget_s`; each of them says so.
+
+    Readings go first, then what is only recommended; among equals the dearest. A check that is dropped is skipped, never forgotten.
+    """
+    reason = f"left out by --budget {budget_s:g} s"
+    while plan.duration_s > budget_s:
+        asked = [check.id for check in plan.checks if check.status == "planned"]
+        if not asked:
+            return plan
+        dropped = min(asked, key=lambda name: (_importance(checks[name]), -_cost_s(plan, name)))
+        kept = tuple(PlannedCheck(check.id, "skipped", reason) if check.id == dropped else check for check in plan.checks)
+        wanted = {check.id for check in kept if check.status == "planned"}
+        plan = Plan(kept, tuple(scenario for scenario in plan.scenarios if wanted & set(scenario.serves)))
+    return plan
+
+
+def _importance(check: Check) -> int:
+    return max(_IMPORTANCE.index(CATALOGUE[requirement].level) for requirement in check.requirements)
+
+
+def _cost_s(plan: Plan, check_id: str) -> float:
+    return sum(scenario.duration_s for scenario in plan.scenarios if check_id in scenario.serves)
 
 
 def _plan_check(check: Check, servants: list[Scenario], ruled_out: Mapping[str, str | None], selection: Selection) -> PlannedCheck:

@@ -17,6 +17,7 @@ from harness.checks.verdict import CheckResult, RunVerdict, Verdict
 from harness.clock import rfc3339
 from harness.errors import ConfigurationError
 from harness.history.timeline import History
+from harness.report.attempts import Attempt
 from harness.requirements import CATALOGUE, Requirement, Side
 
 SCHEMA = "hil-report/1"
@@ -83,6 +84,8 @@ class Report:
     checks: tuple[CheckResult, ...]
     coverage: Coverage
     environment: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what was expected to fail, and what of that is no longer true
+    attempts: tuple[Attempt, ...] = ()  # earlier runs of the same plan, oldest first
     schema: str = SCHEMA
 
     def with_verdict(self, *verdicts: Verdict) -> tuple[CheckResult, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from scenarios.certify.conduct import conduct
-from scenarios.certify.options import CommonOptions, Json, Only, Out, PlanOnly, Profile, Seed, Skip
+from scenarios.certify.options import Budget, CommonOptions, Expect, Json, Only, Out, PlanOnly, Profile, Rerun, Seed, Skip
 
 app = typer.Typer(help=__doc__, invoke_without_command=True)
 
@@ -22,13 +22,16 @@ def certify(
     plan: PlanOnly = False,
     seed: Seed = None,
     json: Json = False,
+    budget: Budget = "",
+    rerun: Rerun = None,
+    expect: Expect = None,
 ) -> None:
     """Certify: without a subcommand, the built-in platform and the built-in virtual device certify each other."""
     if context.invoked_subcommand is not None:
         return
     from scenarios.certify.pair import certify_pair
 
-    options = CommonOptions(profile, out, only, skip, plan, seed, json)
+    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect)
     run = options.run_options()
     conduct(partial(certify_pair, run, options), run, options)
 
@@ -43,11 +46,14 @@ def device(
     plan: PlanOnly = False,
     seed: Seed = None,
     json: Json = False,
+    budget: Budget = "",
+    rerun: Rerun = None,
+    expect: Expect = None,
 ) -> None:
     """Certify a device: a process, one that connects by itself, or a board."""
     from scenarios.certify.device import certify_device
 
-    options = CommonOptions(profile, out, only, skip, plan, seed, json)
+    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect)
     run = options.run_options()
     conduct(partial(certify_device, device, run, options), run, options)
 
@@ -62,10 +68,13 @@ def platform(
     plan: PlanOnly = False,
     seed: Seed = None,
     json: Json = False,
+    budget: Budget = "",
+    rerun: Rerun = None,
+    expect: Expect = None,
 ) -> None:
     """Certify a platform that runs somewhere else, as a black box."""
     from scenarios.certify.platform import certify_platform
 
-    options = CommonOptions(profile, out, only, skip, plan, seed, json)
+    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect)
     run = options.run_options()
     conduct(partial(certify_platform, target, run, options), run, options)

@@ -4,15 +4,17 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import typer
 from rich.console import Console
 
 from harness.certification import Certification, Outcome, Part, RunOptions
-from harness.history.timeline import History
+from harness.report.attempts import merged
+from harness.report.expectations import read_expectations, weigh
 from harness.report.keys import signing_key
-from harness.report.package import as_json, report_of
+from harness.report.package import as_json, read_report, report_of
 from harness.report.terminal import show
 from harness.report.writer import environment, write_package
 from harness.runner import Plan
@@ -25,7 +27,7 @@ def conduct(certify: Callable[[], Awaitable[Outcome | None]], run: RunOptions, o
     outcome = asyncio.run(_until_signal(certify))
     if outcome is None:
         return  # Only the plan was asked for.
-    finish(outcome.history, outcome, run.out, as_json_too=options.json)
+    finish(outcome, run.out, options)
 
 
 async def _until_signal(certify: Callable[[], Awaitable[Outcome | None]]) -> Outcome | None:
@@ -37,15 +39,21 @@ async def _until_signal(certify: Callable[[], Awaitable[Outcome | None]]) -> Out
     return await task
 
 
-def finish(history: History, outcome: Outcome, out: Path, *, as_json_too: bool) -> None:
+def finish(outcome: Outcome, out: Path, options: CommonOptions) -> None:
     """Writes the package, shows the report, and raises the exit status of interfaces.md."""
-    report = report_of(history, outcome.results, outcome.verdict, environment=environment())
-    write_package(out, report, history, key=signing_key())
-    show(report, Console(stderr=as_json_too))
-    typer.echo(f"report: {out}", err=as_json_too)
-    if as_json_too:
+    report = report_of(outcome.history, outcome.results, outcome.verdict, environment=environment())
+    if options.rerun is not None:
+        report = merged(report, read_report(options.rerun))
+    if options.expect is not None:
+        today = report.run.started_at.date()
+        weighed = weigh(report.checks, report.verdict, read_expectations(options.expect), today)
+        report = replace(report, verdict=weighed.verdict, notes=weighed.notes)
+    write_package(out, report, outcome.history, key=signing_key())
+    show(report, Console(stderr=options.json))
+    typer.echo(f"report: {out}", err=options.json)
+    if options.json:
         typer.echo(as_json(report), nl=False)
-    raise typer.Exit(outcome.verdict.exit_status)
+    raise typer.Exit(report.verdict.exit_status)
 
 
 async def run_parts(certification: Certification, parts: tuple[Part, ...], options: CommonOptions) -> Outcome | None:

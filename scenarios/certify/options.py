@@ -10,14 +10,21 @@ import typer
 
 from harness.certification import RunOptions
 from harness.checks.registry import all_checks
+from harness.checks.verdict import Verdict
 from harness.clock import Clock, SystemClock, rfc3339
 from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError
+from harness.report.expectations import read_expectations
+from harness.report.package import read_report
 from harness.requirements import CATALOGUE
 from harness.runner import Selection
 
 PROFILES = ("quick", "full")
 _SEED_MAX = 2**32 - 1
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+# What `--rerun` asks again.
+NOT_GREEN = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WARNING, Verdict.DEVIATION)
 
 Profile = Annotated[str, typer.Option("--profile", help="quick or full: full adds what needs real minutes.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Directory of the report package (default: reports/<run id>).", show_default=False)]
@@ -25,6 +32,17 @@ Only = Annotated[str, typer.Option("--only", help="Requirement or check ids, sep
 Skip = Annotated[str, typer.Option("--skip", help="Requirement or check ids, separated by commas: these are not asked.")]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Print what would be asked and how long it takes; send nothing.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, max=_SEED_MAX, help="Seed of all chance in this run.", show_default=False)]
+Budget = Annotated[
+    str, typer.Option("--budget", help="Longest time, as 90s, 20m or 1h: the least important checks are left out, and named.")
+]
+Rerun = Annotated[
+    Path | None,
+    typer.Option("--rerun", help="A report package: only what was not green there is asked; the rest is kept.", show_default=False),
+]
+Expect = Annotated[
+    Path | None,
+    typer.Option("--expect", help="TOML file of known failures, which do not turn the exit status red.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output, everything else on standard error.")]
 
 
@@ -39,11 +57,16 @@ class CommonOptions:
     plan: bool = False
     seed: int | None = None
     json: bool = False
+    budget: str = ""
+    rerun: Path | None = None
+    expect: Path | None = None
 
     def run_options(self, clock: Clock | None = None) -> RunOptions:
         """What the run needs of them. Raises ConfigurationError for a profile or an id that does not exist."""
         if self.profile not in PROFILES:
             raise ConfigurationError("command line", "", "--profile", f"{self.profile!r} is none of {', '.join(PROFILES)}")
+        if self.expect is not None:
+            read_expectations(self.expect)  # A mistake in it is told before anything is sent.
         seed = SystemEntropy().integer(0, _SEED_MAX) if self.seed is None else self.seed
         stamp = rfc3339((clock or SystemClock()).utc_s()).replace("-", "").replace(":", "").replace("T", "-").rstrip("Z")
         run_id = f"{stamp}-{seed:08x}"
@@ -52,8 +75,28 @@ class CommonOptions:
             command=_command_line(seed),
             seed=seed,
             out=self.out if self.out is not None else Path("reports") / run_id,
-            selection=Selection(self.profile, _ids("--only", self.only), _ids("--skip", self.skip)),
+            selection=Selection(self.profile, self._asked_for(), _ids("--skip", self.skip), _seconds(self.budget)),
         )
+
+    def _asked_for(self) -> frozenset[str]:
+        """What `--only` names; with `--rerun`, what of it was not green there."""
+        only = _ids("--only", self.only)
+        if self.rerun is None:
+            return only
+        red = {check.id for check in read_report(self.rerun).checks if check.verdict in NOT_GREEN}
+        if not red:
+            raise ConfigurationError(str(self.rerun), "", "", "everything that was asked there is green: nothing to run again")
+        return frozenset(red & only if only else red)
+
+
+def _seconds(text: str) -> float | None:
+    """What `--budget` says, in seconds. Raises ConfigurationError for anything but a number with s, m or h."""
+    if not text:
+        return None
+    number, unit = text[:-1], text[-1]
+    if unit not in _UNITS_S or not number.isascii() or not number.isdigit():
+        raise ConfigurationError("command line", "", "--budget", f"{text!r} is no time; allowed: a whole number with s, m or h, as 20m")
+    return float(number) * _UNITS_S[unit]
 
 
 def _ids(option: str, text: str) -> frozenset[str]:

@@ -9,7 +9,7 @@ from harness.clock import ManualClock
 from harness.errors import BenchError
 from harness.history.events import ScenarioEnded, ScenarioStarted
 from harness.history.recorder import Recorder
-from harness.runner import Selection, make_plan, run_scenarios
+from harness.runner import Selection, make_plan, run_scenarios, within_budget
 from harness.scenario import Scenario
 
 
@@ -161,3 +161,25 @@ def test_what_a_scenario_records_carries_its_name():
     recorder = run((scenario_named("a", "first"),), FakeBench())
 
     assert {event.scope for event in recorder.history().events} == {"a"}
+
+
+def plan_of(*scenarios: Scenario, checks: dict[str, Check]):
+    return make_plan(checks, scenarios, FakeBench(), Selection())
+
+
+def test_a_budget_drops_readings_before_promises_and_says_so():
+    checks = {"must": check_named("must", "KEY-02"), "reading": check_named("reading", "CMD-01b")}
+    plan = plan_of(scenario_named("a", "must", alone=True), scenario_named("b", "reading", alone=True), checks=checks)
+
+    cut = within_budget(plan, checks, 1.0)
+
+    assert [(check.id, check.status) for check in cut.checks] == [("must", "planned"), ("reading", "skipped")]
+    assert cut.checks[1].reason == "left out by --budget 1 s"
+    assert [scenario.name for scenario in cut.scenarios] == ["a"]
+
+
+def test_a_budget_that_is_large_enough_changes_nothing():
+    checks = {"must": check_named("must", "KEY-02")}
+    plan = plan_of(scenario_named("a", "must"), checks=checks)
+
+    assert within_budget(plan, checks, 60.0) == plan

@@ -49,7 +49,7 @@ def test_a_report_survives_its_file(report, tmp_path):
 
 
 def test_readers_tolerate_members_they_do_not_know(report, tmp_path):
-    members = json.loads(as_json(report)) | {"attempts": 2}
+    members = json.loads(as_json(report)) | {"weather": 2}
     (tmp_path / "report.json").write_text(json.dumps(members), encoding="utf-8")
     assert read_report(tmp_path) == report
 
