@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import sqlite3
 import ssl
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -197,7 +198,10 @@ class ReferencePlatform:
 
     def _open_store(self) -> None:
         is_kept = self.settings.state_directory is not None
-        self.store = Store(self.directory / "platform.db" if is_kept else None)
+        try:
+            self.store = Store(self.directory / "platform.db" if is_kept else None)
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise BenchError(f"the state in {self.directory} cannot be read: {error}") from error
         self._closing.callback(self.store.close)
         self.trail = Trail(self.store, self.clock)
         self.trail.listen(self.timeline.audited)
