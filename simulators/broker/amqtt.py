@@ -19,8 +19,8 @@ from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings, BrokerUn
 from simulators.broker.publisher import Publisher
 
 # Every connection and every packet of a fleet would else be a line.
-logging.getLogger("amqtt").setLevel(logging.ERROR)
-logging.getLogger("transitions").setLevel(logging.ERROR)
+logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+logging.getLogger("transitions").setLevel(logging.CRITICAL)
 
 
 @dataclass

@@ -190,3 +190,47 @@ def test_brokers_are_found_by_name_and_url(name):
 def test_names_that_mean_nothing_are_refused(name):
     with pytest.raises(ConfigurationError, match="--broker"):
         broker_named(name, BrokerSettings(), AnyoneMayDoAnything())
+
+
+def test_an_external_broker_is_reached_over_websockets():
+    async def run():
+        async with running(EmbeddedBroker, websocket_port=0) as broker:
+            external = ExternalBroker(BrokerSettings(), LOGINS, url=broker.ws_url)
+            await external.start()
+            probe, _ = await device(broker.ws_url)
+            await probe.subscribe(("dev-1/control/+", 2))
+            await external.publish("dev-1/control/reboot", bytes(200_000))
+            assert (await probe.await_type(Publish)).payload == bytes(200_000)
+            probe.abort()
+            await external.stop()
+            async with asyncio.timeout(5):
+                while broker.connected_clients():  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+
+
+def test_a_websocket_client_that_breaks_the_protocol_is_ended(embedded):
+    async def run():
+        async with embedded(websocket_port=0) as broker:
+            probe = await Probe.open(broker.ws_url)
+            await probe.connect(Connect("dev-1"))
+            probe.send_raw(b"\xf0\x00")
+            assert await probe.is_closed()
+            await probe.close()
+
+    asyncio.run(run())
+
+
+def test_a_websocket_client_that_does_not_read_loses_qos_0(embedded):
+    async def run():
+        async with embedded(websocket_port=0) as broker:
+            probe = await Probe.open(broker.ws_url)
+            await probe.connect(Connect("dev-1"))
+            await probe.subscribe(("a", 0))
+            for _ in range(400):
+                await broker.publish("a", bytes(100_000), qos=0)
+            assert broker.core.drops.congested > 300
+            probe.abort()
+
+    asyncio.run(run())

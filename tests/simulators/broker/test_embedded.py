@@ -382,6 +382,21 @@ def test_the_tls_listener_serves_beside_the_plain_one(embedded, tls_files):
     asyncio.run(run())
 
 
+def test_with_a_client_ca_only_clients_with_its_certificate_come_in(embedded, tls_files):
+    async def run():
+        files = TlsFiles(tls_files.certificate, tls_files.key, client_ca=tls_files.certificate)
+        async with embedded(tls_port=0, tls=files) as broker:
+            context = ssl.create_default_context(cafile=tls_files.certificate)
+            stranger = await Probe.open(broker.mqtts_url, tls=context)
+            stranger.send(Connect("dev-1"))
+            assert await stranger.is_closed()
+            context.load_cert_chain(tls_files.certificate, tls_files.key)
+            probe = await Probe.open(broker.mqtts_url, tls=context)
+            assert await probe.connect(Connect("dev-1")) == Connack(False, 0)
+
+    asyncio.run(run())
+
+
 def test_tls_files_that_cannot_be_used_are_an_error_of_the_bench(tmp_path):
     async def run():
         missing = TlsFiles(tmp_path / "no.pem", tmp_path / "no.key")
