@@ -25,12 +25,12 @@ from harness.clock import AdvanceableClock, Clock, SystemClock
 from harness.entropy import Entropy, SystemEntropy
 from harness.errors import BenchError
 from harness.wire.files import FileType
-from simulators.broker.port import BrokerPort, DeviceDirectory, DevicePrincipal, Login, Principal, TrustedPrincipal
-from simulators.platform.access import Device, secret_digest
+from simulators.broker.port import BrokerPort, DeviceDirectory
+from simulators.platform.access import Device
 from simulators.platform.advance_endpoint import ADVANCE_PATH, AdvanceEndpoint
-from simulators.platform.answers import json_answer
 from simulators.platform.contents import Contents
 from simulators.platform.contract import asyncapi, openapi
+from simulators.platform.directory import PLATFORM_LOGIN, Directory
 from simulators.platform.download_faults import DownloadFaultPlan
 from simulators.platform.files import file_name_problem
 from simulators.platform.hooks import PID_FILE, STARTS, hook_lines
@@ -39,9 +39,11 @@ from simulators.platform.login_limit import LoginLimit
 from simulators.platform.logs import http_logger
 from simulators.platform.observation import HttpObserver
 from simulators.platform.operations import Edge, Metrics, healthz
-from simulators.platform.portal.pages import Portal, documentation_page
+from simulators.platform.portal.documents import Documents
+from simulators.platform.portal.pages import Portal
 from simulators.platform.portal.timeline import Timeline
-from simulators.platform.provisioning import SECRET_BYTES, Secrets, inventory, logins, provision
+from simulators.platform.private_files import kept_secret, write_private
+from simulators.platform.provisioning import Secrets, inventory, provision
 from simulators.platform.rules import REFERENCE, Rules
 from simulators.platform.service import Service
 from simulators.platform.store import Store
@@ -51,7 +53,6 @@ from simulators.platform.trail import Happening, Trail
 
 SHUTDOWN_TIMEOUT_S = 10.0  # how long running downloads may take to end when the platform stops
 BACKLOG = 4_096  # connections that may wait to be accepted
-PLATFORM_LOGIN = "hil-platform"
 
 log = logging.getLogger(__name__)
 
@@ -76,29 +77,6 @@ class PlatformSettings:
     failed_logins_per_min: int | None = None  # of one address that is not this machine; None: no bound
     with_hooks: bool = False  # the target file offers hooks that work on the state directory
     rules: Rules = field(default_factory=lambda: REFERENCE)
-
-
-class Directory:
-    """Who may log in to the broker: each device with its id and token, and the platform itself.   Source: CMD-23, DLD-13."""
-
-    def __init__(self, store: Store, secrets: Secrets, trail: Trail, client_id: str) -> None:
-        self._client_id = client_id
-        self._store = store
-        self._secrets = secrets
-        self._trail = trail
-
-    def authenticate(self, client_id: str, username: str | None, password: bytes | None) -> Principal | None:
-        token = (password or b"").decode("utf-8", "surrogateescape")
-        if username == client_id and self._store.is_token_of(client_id, secret_digest(token)):
-            return DevicePrincipal(client_id)
-        if username == PLATFORM_LOGIN and secret_digest(token) == secret_digest(self._secrets.broker_password()):
-            return TrustedPrincipal(client_id)
-        self._trail.add(Happening.LOGIN_REFUSED, facts={"via": "mqtt"})
-        return None
-
-    def logins(self) -> list[Login]:
-        platform = Login(self._client_id, PLATFORM_LOGIN, self._secrets.broker_password(), is_trusted=True)
-        return [platform, *logins(self._store, self._secrets)]
 
 
 class ReferencePlatform:
@@ -209,7 +187,7 @@ class ReferencePlatform:
             ahead_s = float(self.store.setting("clock ahead") or 0)
             self.clock.advance(ahead_s - self._ahead_s)
             self._ahead_s = ahead_s
-        self.secrets = Secrets(_kept_secret(self.directory / "secret", self._entropy))
+        self.secrets = Secrets(kept_secret(self.directory / "secret", self._entropy))
 
     def _fill(self) -> None:
         provision(self.service, self.store, self.secrets, self.settings.seed, self.settings.provision)
@@ -241,9 +219,8 @@ class ReferencePlatform:
         portal = Portal(self.service, self.store, self.broker, self.timeline, self._entropy.stream("sessions"))
         portal.add_routes(app)
         app.on_shutdown.append(self._let_watchers_go)
-        app.router.add_get("/docs", self._serve_docs)
-        app.router.add_get("/openapi.json", self._serve_openapi)
-        app.router.add_get("/asyncapi.json", self._serve_asyncapi)
+        error_type = self.settings.rules.http.download_error_type
+        Documents(lambda: openapi(self.api_url, error_type=error_type), lambda: asyncapi(self.mqtt_url)).add_routes(app)
         app.router.add_get("/healthz", healthz)
         app.router.add_get("/metrics", metrics.serve)
         if self.settings.test_clock:
@@ -263,21 +240,8 @@ class ReferencePlatform:
         self.service.public_url = self.api_url
         self.store.put_setting("api port", str(port))
 
-    def openapi(self) -> dict[str, Any]:
-        """The contract of the REST side."""
-        return openapi(self.api_url, error_type=self.settings.rules.http.download_error_type)
-
     async def _let_watchers_go(self, app: web.Application) -> None:
         self.timeline.close()
-
-    async def _serve_docs(self, request: web.Request) -> web.StreamResponse:
-        return documentation_page(self.openapi(), asyncapi(self.mqtt_url))
-
-    async def _serve_openapi(self, request: web.Request) -> web.StreamResponse:
-        return json_answer(200, self.openapi())
-
-    async def _serve_asyncapi(self, request: web.Request) -> web.StreamResponse:
-        return json_answer(200, asyncapi(self.mqtt_url))
 
     async def _bind(self, runner: web.AppRunner) -> int:
         """Listens on the wanted port; for any port, on the one of the last time if it is still free."""
@@ -324,7 +288,7 @@ class ReferencePlatform:
     def _write_target(self) -> Path:
         path = self.directory / "target.toml"
         (self.directory / "devices.jsonl").write_text("".join(fleet_lines(self.store, self.secrets)))
-        _write_private(path, to_toml(self.target()).encode())
+        write_private(path, to_toml(self.target()).encode())
         return path
 
     def target(self) -> dict[str, Any]:
@@ -370,28 +334,6 @@ class ReferencePlatform:
         """Changes a device's metadata; False where there is no such device."""
         self.trail.add(Happening.ALLOWED_COMMANDS_SET, device_id, facts={"allowed_commands": allowed_commands})
         return self.store.set_allowed_commands(device_id, allowed_commands)
-
-
-def _kept_secret(path: Path, entropy: Entropy) -> bytes:
-    """The secret of this state directory; drawn at its first start, by whichever process comes first."""
-    with contextlib.suppress(FileExistsError):
-        fresh = path.with_name(f"secret-{entropy.random_bytes(8).hex()}")
-        _write_private(fresh, entropy.random_bytes(SECRET_BYTES))
-        try:
-            if not path.exists():
-                path.hardlink_to(fresh)
-        finally:
-            fresh.unlink()
-    return path.read_bytes()
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """Writes a file that only its owner may read, in one step: there is never half of it."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    fresh.touch(mode=0o600)
-    fresh.write_bytes(data)
-    fresh.replace(path)
 
 
 def port_of(url: str) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import hmac
-import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -283,11 +282,3 @@ def _require_same_site(request: web.Request) -> None:
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.host:
         raise web.HTTPForbidden
-
-
-def documentation_page(openapi: dict[str, Any], asyncapi: dict[str, Any]) -> web.Response:
-    """The contract as a page to read."""
-    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True)
-    templates.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
-    text = templates.get_template("docs.html").render(caller=None, openapi=openapi, asyncapi=asyncapi)
-    return web.Response(text=text, content_type="text/html", headers=HEADERS)
