@@ -100,5 +100,5 @@ def book_transmission(sender: Host, receiver: Host, size_bytes: int, now_s: floa
 
 def bottleneck_bytes_per_s(sender: Host, receiver: Host) -> float:
     """The lower of both rates; 0 where neither link has a limit."""
-    rates = [rate for rate in (sender.shape.up_bytes_per_s, receiver.shape.down_bytes_per_s) if rate]
-    return min(rates, default=0.0)
+    up, down = sender.shape.up_bytes_per_s, receiver.shape.down_bytes_per_s
+    return min(up, down) if up and down else up or down

@@ -131,7 +131,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     """The loop of one world. Time starts at `start_s`, so that differences of large monotonic values are exercised too."""
 
     # Parts of BaseEventLoop that its type stubs do not show.
-    _ready: "collections.deque[events.Handle]"
+    _ready: "collections.deque[Any]"
     _stopping: bool
     _closed: bool
 
@@ -207,8 +207,19 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             self._count_steps(count)
             for _ in range(count):
                 step = ready.popleft()
-                if not step._cancelled:
-                    step._run()
+                if step._cancelled:
+                    continue
+                # What Handle._run does, without its frame: a tenth of the time of a small step.
+                try:
+                    step._context.run(step._callback, *step._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    self._step_failed(step, error)
+
+    def _step_failed(self, step: Any, error: BaseException) -> None:
+        name = getattr(step._callback, "__qualname__", type(step._callback).__name__)
+        self.call_exception_handler({"message": f"callback {name} failed", "exception": error, "handle": step})
 
     def _advance(self) -> None:
         heap = self._heap

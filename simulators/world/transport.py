@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SEGMENT_BYTES = 1_448  # what fits in one Ethernet frame; what is smaller does not queue behind bulk data
 _CHUNK_BYTES_MAX = 65_536
-_COPIED_REST_BYTES_MAX = 32_768
+_COPIED_REST_BYTES_MAX = 32_768  # about the low-water mark, below which the writer lets go of the block and makes the next one
 _CHECKSUM_BYTES = 2_048  # of each delivery that go into the trace's checksum; whole images are hashed by those who receive them
 _HIGH_WATER_BYTES = 65_536  # asyncio's own limits
 _LOW_WATER_BYTES = 16_384
