@@ -77,6 +77,7 @@ class Emulator:
         socket = self.settings.state / "qmp"
         socket.unlink(missing_ok=True)
         self._process = await asyncio.create_subprocess_exec(
+            *_dies_with_us(),
             "qemu-system-arm",
             *arguments(self.settings, socket),
             stdin=asyncio.subprocess.DEVNULL,
@@ -154,6 +155,12 @@ class Emulator:
                 return await self._qmp.execute(command)
         except (QMPError, OSError, TimeoutError) as error:
             raise BenchError(f"QMP {command}: QEMU does not answer") from error
+
+
+def _dies_with_us() -> tuple[str, ...]:
+    """What goes in front of a command so that it ends with this process, even when that is killed: no board outlives its bench."""
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv is not None else ()
 
 
 def _is_there(path: Path) -> bool:

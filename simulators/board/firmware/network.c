@@ -16,7 +16,8 @@
 #define LINE_MAX 256u
 #define TOPIC_MAX 192u
 #define IDS_MAX 16u
-#define RETRY_MS 1000u
+#define RETRY_MS_FIRST 500u
+#define RETRY_MS_MAX 16000u
 
 static struct {
     char id[64], token[128], host[32];
@@ -27,7 +28,7 @@ static struct netif interface;
 static mqtt_client_t *client;
 static char line[LINE_MAX], topic[TOPIC_MAX], payload[PAYLOAD_MAX + 1], late[1024];
 static size_t line_size, payload_size, late_size;
-static uint32_t next_try_ms, reset_ms, results_under_way;
+static uint32_t next_try_ms, retry_ms = RETRY_MS_FIRST, reset_ms, results_under_way;
 static u16_t kept_ids[IDS_MAX];
 static int is_online, is_connecting, is_wanted, is_reset_due, is_too_long, has_address;
 
@@ -150,9 +151,15 @@ static void message_data(void *argument, const u8_t *bytes, u16_t size, u8_t fla
 
 /* ---- connection ---- */
 
+static void try_later(void) { /* half of the wait by chance, twice as long each time */
+    next_try_ms = clock_ms() + retry_ms / 2 + LWIP_RAND() % (retry_ms / 2);
+    retry_ms = retry_ms * 2 < RETRY_MS_MAX ? retry_ms * 2 : RETRY_MS_MAX;
+}
+
 static void subscribed(void *argument, err_t error) {
     (void)argument;
     is_online = error == ERR_OK;
+    retry_ms = RETRY_MS_FIRST;
     console(is_online ? "subscribed\n" : "not subscribed\n");
 }
 
@@ -164,11 +171,12 @@ static void connection_changed(mqtt_client_t *of, void *argument, mqtt_connectio
     if (status != MQTT_CONNECT_ACCEPTED) {
         is_online = 0;
         results_under_way = 0;
-        next_try_ms = clock_ms() + RETRY_MS + LWIP_RAND() % RETRY_MS;
+        try_later();
         console_number("no broker, status ", status);
         console("\n");
         return;
     }
+    of->keep_alive /= 2; /* lwIP pings only when the whole interval is over, which is too late by a tick */
     for (unsigned i = 0; i < IDS_MAX; i++)
         kept_ids[i] = 0; /* lwIP asks for a clean session */
     for (size_t i = 0; i < size; i++)
@@ -189,7 +197,7 @@ static void connect(void) {
     is_connecting = 1;
     if (mqtt_client_connect(client, &address, login.port, connection_changed, 0, &info) != ERR_OK) {
         is_connecting = 0;
-        next_try_ms = clock_ms() + RETRY_MS;
+        try_later();
     }
 }
 
