@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from harness.checks.device_fetches import Fetch, requires_results, spoilt_fetches
 from harness.checks.device_view import (
+    ReceivedMessage,
     commands_received,
     declares,
     downloads_with,
@@ -19,7 +20,7 @@ from harness.history.timeline import Exchange, History, Seen
 from harness.wire.commands import REBOOT
 
 KEEP_ALIVE_GRACE_S = 1.5  # common clients look at their timers once a second
-_CONNECT_GRACE_S = 2.0
+_ANSWER_GRACE_S = 1.0
 _LONG_WAIT_S = 10.0  # who waits so long hammers nobody, growth or not
 _GROWTH_MIN = 1.5
 _JITTER_MIN = 0.02
@@ -135,16 +136,23 @@ def commands_are_answered_during_a_download(history: History) -> Iterator[Observ
         for message in commands_received(history):
             if is_download(message) or message.device_id != fetch.message.device_id or not _is_during(message.first.line, exchange):
                 continue
-            assert exchange.ended is not None
-            answer = result_after(history, message)
-            last = answer.line if answer is not None else message.completed.line if message.completed else None
-            is_answered = last is not None and last < exchange.ended.line and (answer is not None or not requires_results(history))
-            waited_s = exchange.ended.at_s - message.first.at_s
-            if is_answered:
+            answered_s = _answered_after_s(history, message)
+            limit_s = float(declares(history).get("result_s", 5)) + _ANSWER_GRACE_S
+            # A device that is busy answers when the download is over: only an answer well before that tells.
+            left_s = exchange.ended.at_s - message.first.at_s - _ANSWER_GRACE_S if exchange.ended else 0.0
+            if answered_s is not None and answered_s <= min(limit_s, left_s):
                 yield kept(message.first)
-            elif waited_s > float(declares(history).get("result_s", 5)):
-                detail = f"{message.command!r} waited for {waited_s:.1f} s, until the download was over, and had no answer by then"
-                yield broken(detail, *fetch.evidence, message.first)
+            elif left_s >= limit_s or (answered_s is None and left_s > 0):
+                took = "no answer" if answered_s is None else f"its answer after {answered_s:.1f} s"
+                yield broken(f"{message.command!r} got {took} during a download, allowed: {limit_s:g} s", *fetch.evidence, message.first)
+
+
+def _answered_after_s(history: History, message: ReceivedMessage) -> float | None:
+    """How long a command waited for its result, or for its acknowledgement where results are not promised; None: for ever."""
+    if requires_results(history):
+        answer = result_after(history, message)
+        return answer.seen.at_s - message.first.at_s if answer is not None else None
+    return message.completed.at_s - message.first.at_s if message.completed is not None else None
 
 
 @check("DEV-20a", unseen="the connection was not lost")
@@ -159,10 +167,11 @@ def device_comes_back(history: History) -> Iterator[Observation]:
             yield broken(f"after {how} the device {what}", lost, *connects[:1])
             continue
         asked = next((m for m in commands_received(history) if m.device_id == device_id and back.line < m.first.line < until_line), None)
-        if asked is None or asked.completed is None:
-            yield broken(f"after {how} the device came back and acknowledged no command", lost, back)
+        answer = result_after(history, asked) if asked is not None else None
+        if asked is None or (asked.completed is None and answer is None):
+            yield broken(f"after {how} the device came back and took no command", lost, back)
         else:
-            yield kept(lost, back, asked.completed)
+            yield kept(lost, back, asked.first)
 
 
 def _losses(history: History) -> Iterator[tuple[Seen[Stimulus], int]]:

@@ -31,7 +31,7 @@ def device_completes_every_exchange(history: History) -> Iterator[Observation]:
             continue  # What the device should have asked for is another row's business (DEV-02).
         if message.completed is not None and message.pubrecs:
             yield kept(message.first, message.pubrecs[0], message.completed)
-        elif not message.lost_connection and not message.cut_short:
+        elif message.was_left or (not message.lost_connection and not message.cut_short):
             missing = "PUBREC" if not message.pubrecs else "PUBCOMP"
             yield broken(f"{message.command!r} (packet id {message.first.fact.packet_id}) never got its {missing}", message.first)
 
@@ -117,18 +117,25 @@ def packet_id_after_completion_is_a_new_message(history: History) -> Iterator[Ob
 @check("DEV-26", unseen="no command came in pieces")
 def segmentation_does_not_matter(history: History) -> Iterator[Observation]:
     """Packets are read alike however TCP cuts or joins them."""
-    for seen in history.stimuli("segmented"):
-        device_id, how = seen.fact.facts["device_id"], seen.fact.facts["how"]
-        message = next(
-            (m for m in commands_received(history) if m.device_id == device_id and m.first.line > seen.line and m.command == CONFIGURATION),
-            None,
-        )
-        if message is None:
-            continue
-        if message.completed is not None:
+    for message, how in _segmented(history):
+        answer = result_after(history, message)
+        signs = (message.completed, answer.seen if answer else None, *message.pubrecs)
+        if any(sign is not None and sign.fact.connection == message.first.fact.connection for sign in signs):
             yield kept(message.first)
         else:
-            yield broken(f"{message.command!r}, sent {how}, was not acknowledged", message.first)
+            yield broken(f"{message.command!r}, sent {how}, was not taken on its connection", message.first)
+
+
+def _segmented(history: History) -> Iterator[tuple[ReceivedMessage, str]]:
+    """Every command that came in an announced way, with that way."""
+    announced = list(history.stimuli("segmented"))
+    for seen in announced:
+        device_id = seen.fact.facts["device_id"]
+        later = [other.line for other in announced if other.line > seen.line and other.fact.facts["device_id"] == device_id]
+        until_line = min(later, default=history.events[-1].line + 1)
+        for message in commands_received(history):
+            if message.device_id == device_id and seen.line < message.first.line < until_line:
+                yield message, str(seen.fact.facts["how"])
 
 
 @check("DEV-30", unseen="no two commands were under way at once")

@@ -24,6 +24,7 @@ class ReceivedMessage:
     pubrels: list[Seen[MqttPacket]] = field(default_factory=list)
     completed: Seen[MqttPacket] | None = None
     lost_connection: bool = False  # the connection ended while the exchange was open
+    was_left: bool = False  # and it was the device that ended it, or died
     cut_short: bool = False  # the run ended, or the session, before the exchange could
 
     @property
@@ -72,8 +73,9 @@ def received_messages(history: History) -> list[ReceivedMessage]:
     open_by_id: dict[tuple[str, int], ReceivedMessage] = {}
     for event in history.events:
         if isinstance(event.fact, MqttClosed):
-            for (device_id, _), message in open_by_id.items():
-                message.lost_connection |= device_id == event.fact.device_id
+            for message in (message for (device_id, _), message in open_by_id.items() if device_id == event.fact.device_id):
+                message.lost_connection = True
+                message.was_left |= event.fact.closed_by == "peer"
         if isinstance(event.fact, MqttPacket):
             _follow(Seen(event, event.fact), open_by_id, messages)
     return messages

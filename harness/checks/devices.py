@@ -60,6 +60,8 @@ def configuration_is_applied_and_reported(history: History) -> Iterator[Observat
         wanted = sent.payload_json if keys is None else {key: sent.payload_json[key] for key in keys if key in sent.payload_json}
         if not isinstance(reported, dict):
             yield broken(f"the result holds {reported!r} at {pointer}, allowed: the configuration", answer.seen, requirement="DEV-08b")
+        elif keys is not None and (extra := sorted(set(reported) - set(wanted))):
+            yield broken(f"it reports {', '.join(extra)} besides, asked for were {keys!r}", asked.first, answer.seen)
         elif wrong := [key for key, value in wanted.items() if reported.get(key) != value]:
             shown = {key: reported.get(key) for key in wrong}
             detail = f"it reports {shown!r} after { ({key: wanted[key] for key in wrong})!r} was sent"

@@ -176,7 +176,23 @@ def key_is_used_as_declared(history: History) -> Iterator[Observation]:
                 continue
             if life.is_beside_others(again) or not _is_surely_alive(life, history, again):
                 continue
+            if expected == COMPLETE_DELIVERY and _may_be_complete(begun):
+                continue
             yield _by_policy(expected, bool(declared), begun, again)
+
+
+def _may_be_complete(begun: list[Exchange]) -> bool:
+    """Whether parts and broken transfers together may have delivered the whole file."""
+    sizes = {total for attempt in begun if (total := _whole_size(attempt)) is not None}
+    received = sum(attempt.ended.fact.received_bytes for attempt in begun if attempt.ended)
+    return not sizes or received >= min(sizes)
+
+
+def _whole_size(attempt: Exchange) -> int | None:
+    """The size of the whole file, as an answer tells it."""
+    content_range, length = attempt.header("content-range") or "", attempt.header("content-length") or ""
+    total = content_range.rpartition("/")[2] if attempt.status == 206 else length
+    return int(total) if total.isdigit() else None
 
 
 def _by_policy(expected: str, is_declared: bool, begun: list[Exchange], again: Exchange) -> Observation:

@@ -37,7 +37,7 @@ def publish_repeated_before_release(cast: DeviceCast) -> Workload:
 def release_first_after_resumption(cast: DeviceCast) -> Workload:
     """The connection is lost after PUBREC; the resumed session begins with PUBREL, without a new PUBLISH."""
     yield Boot()
-    cut = _plan("cut after PUBREC", PacketEvent(packet="PUBREC", sent_by="client"), Cut(when="after"))
+    cut = _plan("cut before PUBREL", PacketEvent(packet="PUBREL", sent_by="server"), Cut(when="before"))
     yield from _cut_and_resume(cast, cut, dict(cast.configurations[0]))
 
 
@@ -90,13 +90,13 @@ def several_commands_at_once(cast: DeviceCast) -> Workload:
 def packets_in_pieces(cast: DeviceCast) -> Workload:
     """Commands arrive byte by byte, cut in the fixed header, and several in one segment."""
     yield Boot()
-    actions: tuple[tuple[str, PacketAction], ...] = (
-        ("byte by byte", Split(pause_s=0.002)),
-        ("cut behind the first byte", Split(at=(1,), pause_s=0.05)),
-        ("coalesced", Coalesce(packets=2, seconds_max=1.0)),
+    actions: tuple[tuple[str, PacketAction, int], ...] = (
+        ("byte by byte", Split(pause_s=0.002), 2),
+        ("cut behind the first byte", Split(at=(1,), pause_s=0.05), 2),
+        ("coalesced", Coalesce(packets=2, seconds_max=1.0), 1),
     )
-    for (name, action), configuration in zip(actions, cast.configurations, strict=False):
+    for (name, action, times), configuration in zip(actions, cast.configurations, strict=False):
         yield Announce("segmented", {"device_id": cast.device_id, "how": name})
-        yield Interfere(FaultPlan(packets=(PacketFault(name=name, at=_COMMAND.model_copy(update={"times": 2}), action=action),)))
+        yield Interfere(FaultPlan(packets=(PacketFault(name=name, at=_COMMAND.model_copy(update={"times": times}), action=action),)))
         yield Tell(CONFIGURATION, dict(configuration))
         yield from tell(cast, SEND_CONFIGURATION)

@@ -60,6 +60,8 @@ def reset_repeated_around_a_configuration(cast: DeviceCast) -> Workload:
     yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
     for event in seen:
         packet_id = event.fact.packet_id
+        if packet_id is None:
+            return  # It came with QoS 0: there is nothing to repeat.
         yield SendPacket(Publish(control_topic(cast.device_id, RESET), b"{}", qos=2, dup=True, packet_id=packet_id))
     yield Until(acknowledged, cast.declares.result_s)
     yield Settle(settle_s(cast))

@@ -225,6 +225,8 @@ class DeviceBench:
                 device_id=station.device_id,
             )
         )
+        if answer.status != 200:
+            raise BenchError(f"our own platform answered {answer.status} to the command {operation.command!r}")
         return answer.status
 
     async def _inject(self, place: _Place, operation: Inject) -> None:

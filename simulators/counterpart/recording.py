@@ -39,7 +39,9 @@ class PacketRecorder:
         self._numbers[connection] = self._recorder.next_number()
 
     def packet(self, connection: int, client_id: str, direction: Direction, packet: Packet, size_bytes: int) -> None:
-        number = self._numbers[connection]
+        number = self._numbers.get(connection)
+        if number is None:
+            return  # What a fault has held back comes out when the connection is over.
         device_id = packet.client_id if isinstance(packet, Connect) else client_id
         if isinstance(packet, Connect):
             self._record(MqttOpened(number, device_id), device_id)
@@ -47,15 +49,15 @@ class PacketRecorder:
         self._record(fact, device_id)
 
     def malformed(self, connection: int, client_id: str, error: RemoteWireError) -> None:
-        fact = MqttMalformed(self._numbers[connection], client_id, error.problem, error.statement, text_of(error.raw[:256]))
+        fact = MqttMalformed(self._numbers.get(connection, 0), client_id, error.problem, error.statement, text_of(error.raw[:256]))
         self._record(fact, client_id)
 
     def fault(self, connection: int, client_id: str, name: str, detail: str) -> None:
         self._record(FaultInjected(name, client_id, detail), client_id)
 
     def closed(self, connection: int, client_id: str, closed_by: ClosedBy, reason: str) -> None:
-        number = self._numbers.pop(connection)
-        if client_id:
+        number = self._numbers.pop(connection, None)
+        if client_id and number is not None:
             self._record(MqttClosed(number, client_id, closed_by.value, reason), client_id)
 
     def _record(self, fact: Any, device_id: str) -> None:

@@ -216,7 +216,8 @@ WRONG_SESSIONS = (
         "puback-for-qos2",
         "Answers a QoS 2 PUBLISH with PUBACK.",
         breaks=("DEV-03",),
-        also=UNACKNOWLEDGED,
+        # A server ends the connection on it (MQTT-4.8.0-1), after each command: everything comes late, twice or never.
+        also=(*UNACKNOWLEDGED, *DEAF, "DEV-11", "DEV-12a", "DEV-13", "DEV-15", "DEV-26"),
         exchanges=rewriting(Pubrec, Puback),
     ),
     Personality(
