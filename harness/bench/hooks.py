@@ -3,8 +3,9 @@
 import asyncio
 import shlex
 
+from harness.bench.leftovers import HOOK_ANNOUNCED
 from harness.errors import BenchError
-from harness.history.events import HookRun
+from harness.history.events import HookRun, Stimulus
 from harness.history.recorder import Recorder
 
 HOOK_TIME_S_MAX = 120.0
@@ -16,6 +17,8 @@ async def run_hook(name: str, template: str, values: dict[str, str], recorder: R
 
     Raises BenchError where it ends with another status than 0, or not in time.
     """
+    # Before it runs: a run that is killed meanwhile must know what to undo.
+    recorder.record(Stimulus(HOOK_ANNOUNCED, {"name": name, "values": values}))
     command = template
     for key, value in values.items():
         command = command.replace("{" + key + "}", shlex.quote(value))

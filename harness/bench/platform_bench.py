@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -9,6 +10,7 @@ from typing import Any, Self
 
 from harness.bench.hooks import run_hook
 from harness.bench.http_driver import HttpDriver
+from harness.bench.leftovers import Leftovers
 from harness.bench.mqtt_driver import MqttDriver
 from harness.bench.target import Platform, TargetDevice
 from harness.bench.target_clock import advance_test_clock
@@ -31,6 +33,8 @@ from harness.operations import (
 )
 from harness.scenario import Cast, Scenario, cast_roles, rule_out
 
+_log = logging.getLogger(__name__)
+
 
 class PlatformBench:
     """Real sockets to a platform that a target file describes. Use as an async context manager."""
@@ -45,6 +49,7 @@ class PlatformBench:
         self._mqtt = MqttDriver(platform, recorder)
         self._stack = AsyncExitStack()
         self._clock_trouble = ""
+        self._leftovers: dict[int, Leftovers] = {}  # by the cast of the scenario that is at work
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._http)
@@ -68,7 +73,10 @@ class PlatformBench:
         return {role: device.id for role, device in cast.devices.items()}
 
     async def dismiss(self, cast: Cast) -> None:
-        """Ends the sessions of the devices that were played."""
+        """Ends the sessions of the devices that were played, and undoes the hooks that the scenario has not undone itself."""
+        left = self._leftovers.pop(id(cast), None)
+        for name, values in left.hooks() if left is not None else ():
+            await self._undo(name, values)
         for device in cast.devices.values():
             try:
                 await self._mqtt.retire(device.id)
@@ -101,19 +109,29 @@ class PlatformBench:
             case Wait(duration_s=duration_s):
                 return await asyncio.sleep(duration_s)
             case RunHook():
-                return await self._run_hook(operation)
+                return await self._run_hook(cast, operation)
             case Announce(name=name, facts=facts):
                 self._recorder.record(Stimulus(name, facts))
                 return None
             case _:
                 raise ScenarioError(f"this bench has no operation {operation!r}")
 
-    async def _run_hook(self, operation: RunHook) -> str | None:
+    async def _undo(self, name: str, values: dict[str, str]) -> None:
+        try:
+            await run_hook(name, str(getattr(self._platform.hooks, name)), values, self._recorder)
+        except BenchError as error:
+            # The journal still says what is left; `hil cleanup` can try again.
+            _log.warning("%s %s could not be undone: %s", name, values, error)
+
+    async def _run_hook(self, cast: Cast, operation: RunHook) -> str | None:
         template = str(getattr(self._platform.hooks, operation.name))
+        left = self._leftovers.setdefault(id(cast), Leftovers({device.id: device.allowed_commands for device in self._platform.devices}))
+        left.hook_runs(operation.name, operation.values)
         try:
             return await run_hook(operation.name, template, operation.values, self._recorder)
         except BenchError:
             if operation.may_refuse:
+                left.hook_runs("delete_file", operation.values)  # What was refused is not there.
                 return None
             raise
 

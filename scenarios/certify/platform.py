@@ -1,5 +1,6 @@
 """`hil certify platform`: a server that we did not start, as a black box."""
 
+import os
 from pathlib import Path
 
 from harness.bench.platform_bench import PlatformBench, register_secrets, target_facts
@@ -14,7 +15,7 @@ from scenarios.certify.options import CommonOptions
 async def certify_platform(path: Path, run: RunOptions, options: CommonOptions) -> Outcome | None:
     """Questions the platform of a target file. Raises ConfigurationError for a mistake in it."""
     platform = read_target(path).platform
-    subject = Subject("platform", platform.name, platform.hardening, target_facts(platform))
+    subject = Subject("platform", platform.name, platform.hardening, target_facts(platform) | {"file": os.path.abspath(path)})
     certification = Certification(run, subject, SystemClock())
     register_secrets(platform, certification.recorder)
     async with PlatformBench(platform, certification.recorder, seed=run.seed) as bench:

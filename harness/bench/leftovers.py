@@ -1,0 +1,69 @@
+"""What a run has changed at the target and not yet changed back: pure bookkeeping, for a run that goes on and for one that was killed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.history.events import Event, MqttPacket, Stimulus
+
+HOOK_ANNOUNCED = "hook"
+
+HookValues = Mapping[str, str]
+
+
+@dataclass
+class Leftovers:
+    """Files that were uploaded, lists of commands that were changed, sessions that were left open; each with what undoes it."""
+
+    allowed_commands: Mapping[str, str]  # device id -> what the target file says
+    _files: dict[tuple[str, ...], HookValues] = field(default_factory=dict)
+    _lists: dict[str, HookValues] = field(default_factory=dict)
+    _sessions: dict[str, None] = field(default_factory=dict)
+
+    def hook_runs(self, name: str, values: HookValues) -> None:
+        """A hook is about to be run."""
+        match name:
+            case "upload_file":
+                self._files[self._file(values)] = values
+            case "delete_file":
+                self._files.pop(self._file(values), None)
+            case "set_allowed_commands" if values.get("value") == self.allowed_commands.get(values.get("device_id", "")):
+                self._lists.pop(values.get("device_id", ""), None)
+            case "set_allowed_commands":
+                self._lists[values.get("device_id", "")] = values
+
+    def session_begins(self, device_id: str, *, clean: bool) -> None:
+        """A played device connects; a clean session ends what was there before."""
+        if clean:
+            self._sessions.pop(device_id, None)
+        else:
+            self._sessions[device_id] = None
+
+    def hooks(self) -> list[tuple[str, dict[str, str]]]:
+        """The hooks that undo what is left, with their values."""
+        deleted = [("delete_file", dict(values)) for values in self._files.values()]
+        restored = [
+            ("set_allowed_commands", {**values, "value": self.allowed_commands.get(device_id, "")})
+            for device_id, values in self._lists.items()
+        ]
+        return deleted + restored
+
+    def sessions(self) -> list[str]:
+        """The devices whose sessions are still there."""
+        return list(self._sessions)
+
+    @staticmethod
+    def _file(values: HookValues) -> tuple[str, ...]:
+        return tuple(values.get(name, "") for name in ("project_id", "type", "name"))
+
+
+def leftovers_of(events: Iterable[Event], target: Mapping[str, Any]) -> Leftovers:
+    """What the run of a journal has left behind."""
+    left = Leftovers({device["id"]: device.get("allowed_commands", "") for device in target.get("devices", ())})
+    for event in events:
+        match event.fact:
+            case Stimulus(name=name, facts=facts) if name == HOOK_ANNOUNCED:
+                left.hook_runs(str(facts["name"]), facts["values"])
+            case MqttPacket(type="CONNECT", sent_by="client", device_id=device_id, clean_session=clean):
+                left.session_begins(device_id, clean=bool(clean))
+    return left

@@ -1,0 +1,62 @@
+"""What a run has changed at the target and not changed back."""
+
+from harness.bench.leftovers import HOOK_ANNOUNCED, Leftovers, leftovers_of
+from harness.history.events import Event, MqttPacket, Stimulus
+
+FILE = {"project_id": "p", "type": "firmware", "name": "a.bin", "path": "/tmp/a.bin"}
+
+
+def nothing_left() -> Leftovers:
+    return Leftovers({"d": "reboot"})
+
+
+def events(*facts):
+    return [Event(number, 0.0, 0.0, "", fact) for number, fact in enumerate(facts, 1)]
+
+
+def connect(device_id: str, *, clean: bool) -> MqttPacket:
+    return MqttPacket(1, device_id, "client", "CONNECT", 20, clean_session=clean)
+
+
+def hook(name: str, values: dict[str, str]) -> Stimulus:
+    return Stimulus(HOOK_ANNOUNCED, {"name": name, "values": values})
+
+
+def test_an_uploaded_file_is_left_until_it_is_deleted():
+    left = nothing_left()
+
+    left.hook_runs("upload_file", FILE)
+    assert left.hooks() == [("delete_file", FILE)]
+    left.hook_runs("delete_file", {**FILE, "path": ""})
+    assert left.hooks() == []
+
+
+def test_a_changed_list_is_left_until_it_is_what_the_target_file_says():
+    left = nothing_left()
+
+    left.hook_runs("set_allowed_commands", {"device_id": "d", "value": "reset"})
+    assert left.hooks() == [("set_allowed_commands", {"device_id": "d", "value": "reboot"})]
+    left.hook_runs("set_allowed_commands", {"device_id": "d", "value": "reboot"})
+    assert left.hooks() == []
+
+
+def test_a_session_is_left_until_a_clean_one_takes_its_place():
+    left = nothing_left()
+
+    left.session_begins("d", clean=False)
+    assert left.sessions() == ["d"]
+    left.session_begins("d", clean=True)
+    assert left.sessions() == []
+
+
+def test_a_journal_that_ends_in_the_middle_tells_what_to_undo():
+    journal = events(hook("upload_file", FILE), connect("d", clean=False), connect("e", clean=False), connect("e", clean=True))
+
+    left = leftovers_of(journal, {"devices": [{"id": "d"}, {"id": "e"}]})
+
+    assert left.hooks() == [("delete_file", FILE)]
+    assert left.sessions() == ["d"]
+
+
+def test_packets_that_the_server_sent_leave_nothing():
+    assert leftovers_of(events(MqttPacket(1, "d", "server", "CONNACK", 4, session_present=True)), {}).sessions() == []
