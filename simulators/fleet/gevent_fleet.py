@@ -67,6 +67,7 @@ class GeventFleet:
         self._happened = happened
         self._listening: dict[str, gevent.event.Event] = {}
         self._transfers: dict[tuple[str, int], Any] = {}
+        self._left: set[str] = set()
         self._is_leaving = False
         self._pulse = gevent.spawn(self._keep_alive) if keep_alive_s else None
 
@@ -87,6 +88,11 @@ class GeventFleet:
             raise TargetUnavailable(f"device {device.device_id} is not listening after {CONNECT_S_MAX:g} s")
         self._happened("connect", self.now_s() - started_s, "")
         return line
+
+    def leave(self, line: DeviceLine) -> None:
+        """One device leaves with a clean DISCONNECT, and does not come back."""
+        self._left.add(line.device_id)
+        line.disconnect()
 
     def disconnect(self) -> None:
         """All devices leave with a clean DISCONNECT."""
@@ -127,7 +133,7 @@ class GeventFleet:
 
     def _live(self, line: DeviceLine) -> None:
         """Connects, reads until the connection is gone, waits, and so on."""
-        while not self._is_leaving:
+        while not (self._is_leaving or line.device_id in self._left):
             self._read(line)
             line.attempt += 1
             wait_s = line.machine.settings.backoff_s(line.attempt, self._entropy)

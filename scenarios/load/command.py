@@ -1,0 +1,163 @@
+"""`hil load`: the Locust scenarios, in one process or many, ending in the ledger and an honest exit status."""
+
+import contextlib
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from harness.bench.target import read_target
+from harness.clock import SystemClock, rfc3339
+from harness.errors import BenchError, ConfigurationError
+from scenarios.load.launcher import Launch, Role, ensure_locust, log_tail, run
+from scenarios.load.outcome import EXIT_VOID
+from scenarios.load.plan import SCENARIOS, LoadPlan, check
+from scenarios.load.shapes import SHAPES, STEADY
+from scenarios.load.thresholds import read_thresholds
+from simulators.fleet.capacity import ensure_open_files
+from simulators.platform.process import PlatformProcess
+
+RED_COLUMNS = ("duplicated", "lost", "unexpected")
+RUN_TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+SPARE_DEVICES = 50
+"""More devices than users for a platform of our own: workers get equal parts, users may not be dealt equally."""
+
+app = typer.Typer()
+
+
+@app.command()
+def load(
+    scenario: Annotated[str, typer.Argument(help=f"One of {', '.join(SCENARIOS)}.")] = "mixed",
+    target: Annotated[Path | None, typer.Option(help="The target file; without it a reference platform is started for the run.")] = None,
+    users: Annotated[int, typer.Option(min=1, help="How many devices.")] = 100,
+    rate: Annotated[float, typer.Option(min=0.1, help="Devices started a second.")] = 50.0,
+    commands_per_s: Annotated[float | None, typer.Option("--command-rate", min=0.01, help="Commands a second, of all operators.")] = None,
+    operators: Annotated[int, typer.Option(min=1, help="How many send commands; at least one for each worker.")] = 8,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that play devices; 1 is one process without a master.")] = 1,
+    run_time: Annotated[str, typer.Option(help="As 90, 90s, 15m or 1h30m; 0 is until Ctrl-C. Default: the shape's own.")] = "",
+    shape: Annotated[str, typer.Option(help=f"How the load changes: {', '.join(SHAPES)}.")] = STEADY,
+    mix: Annotated[str, typer.Option(help="Behaviours and personalities by weight, instead of the scenario's own.")] = "",
+    personality: Annotated[str, typer.Option(help="All devices have this personality, as `delivers-twice`.")] = "",
+    thresholds: Annotated[Path | None, typer.Option(help="A TOML file of limits that make the run fail.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where ledger.json, load.json and logs go (default: reports/load-<time>).")] = None,
+    settle: Annotated[float, typer.Option(min=0, help="Wait at most so many seconds at the end for what is on its way.")] = 60.0,
+    keep_alive: Annotated[int, typer.Option(min=0, max=65_535, help="Keep-alive in seconds.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="Which device behaves how; 0: drawn and said.")] = 0,
+    master: Annotated[bool, typer.Option("--master", help="Only lead; --workers come from elsewhere.")] = False,
+    worker: Annotated[bool, typer.Option("--worker", help="Only work for the master at --master-host.")] = False,
+    master_host: Annotated[str, typer.Option(help="Where the master is.")] = "127.0.0.1",
+    master_port: Annotated[int, typer.Option(min=0, max=65_535, help="The master's port; 0: 5557, or any where all are here.")] = 0,
+    web_port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Locust's web page on this port, instead of headless.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The outcome as JSON on stdout.")] = False,
+) -> None:
+    """Load a platform with devices and operators, and account for every command."""
+    ensure_locust()
+    if scenario not in SCENARIOS:
+        raise ConfigurationError("hil load", "", "", f"there is no scenario {scenario!r}; there is {', '.join(SCENARIOS)}")
+    if master and worker:
+        raise ConfigurationError("--master", "", "", "cannot be had together with --worker")
+    if shape not in SHAPES:
+        raise ConfigurationError("--shape", "", "", f"{shape!r} is no shape: {', '.join(SHAPES)}")
+    console = Console(stderr=True)
+    directory = out or Path("reports") / f"load-{rfc3339(SystemClock().utc_s()).replace(':', '')}"
+    run_time_s = parse_run_time(run_time) if run_time else SHAPES[shape].run_time_s
+    if shape != STEADY and not run_time_s:
+        raise ConfigurationError("--run-time", "", "", f"must be above 0 for the shape {shape!r}")
+    with _target(target, users, console) as target_path:
+        plan = LoadPlan(
+            target=target_path.absolute(),
+            scenario=scenario,
+            users=users,
+            operators=max(operators, workers),
+            commands_per_s=commands_per_s or 0.0,
+            mix=personality or mix,
+            shape=shape,
+            run_time_s=run_time_s,
+            rate=rate,
+            settle_s=settle,
+            keep_alive_s=keep_alive,
+            seed=seed,
+            thresholds=str(thresholds.absolute()) if thresholds else "",
+            out=str(directory.absolute()),
+        )
+        role = Role.MASTER if master else Role.WORKERS if worker else Role.EVERYTHING
+        launch = Launch(plan, run_time_s, workers, role, master_host, master_port, web_port)
+        raise typer.Exit(_conducted(_checked(launch), directory, console, as_json=as_json))
+
+
+def _checked(launch: Launch) -> Launch:
+    """The launch, once what can be known before it has been found good. Raises ConfigurationError or BenchError."""
+    platform = read_target(launch.plan.target).platform
+    # A worker's part is the master's affair.
+    check(replace(launch.plan, users=1) if launch.role is Role.WORKERS else launch.plan, platform)
+    if launch.plan.thresholds:
+        read_thresholds(Path(launch.plan.thresholds))
+    ensure_open_files(launch.plan.users)
+    return launch
+
+
+def _conducted(launch: Launch, directory: Path, console: Console, *, as_json: bool) -> int:
+    """Runs it and shows what came out; returns the exit status."""
+    directory.mkdir(parents=True, exist_ok=True)
+    result = directory / "load.json"
+    result.unlink(missing_ok=True)
+    status = run(launch, directory, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
+    if launch.role is Role.WORKERS:
+        return EXIT_VOID if status else 0
+    if not result.exists():
+        raise BenchError(f"the run has no outcome; Locust ended with status {status}: {log_tail(directory)}")
+    outcome: dict[str, Any] = json.loads(result.read_text())
+    _show(outcome, directory, console)
+    if as_json:
+        typer.echo(json.dumps(outcome))
+    return int(outcome["exit_status"])
+
+
+def _show(outcome: dict[str, Any], directory: Path, console: Console) -> None:
+    """The ledger on one screen."""
+    requests = Table(Column("request", no_wrap=True), "count", "failed", "per s", "p50 ms", "p95 ms", "p99 ms", title="requests")
+    for name, entry in outcome["requests"].items():
+        names = ("count", "failures", "requests_per_s", "p50_ms", "p95_ms", "p99_ms")
+        requests.add_row(name, *(f"{entry[figure]:g}" for figure in names))
+    console.print(requests)
+    ledger = Table(title="ledger", show_header=False)
+    for name, value in outcome["ledger"].items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            style = ("red" if value else "green") if name in RED_COLUMNS else ""
+            ledger.add_row(name, f"[{style}]{value}[/]" if style else str(value))
+    for name, correlations in outcome["ledger"]["named"].items():
+        ledger.add_row(f"{name}: which", "\n".join(correlations[:10]))
+    console.print(ledger)
+    for reason in (*outcome["breaks"], *outcome["voids"]):
+        console.print(reason, style="red", highlight=False, markup=False)
+    console.print(f"ledger: {directory / 'ledger.json'}", highlight=False)
+
+
+@contextlib.contextmanager
+def _target(path: Path | None, users: int, console: Console) -> Iterator[Path]:
+    """The user's target file, or that of a platform which lives as long as the run."""
+    if path is not None:
+        yield path
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="hil-load-") as state,
+        PlatformProcess(Path(state), "--provision", str(users + SPARE_DEVICES)) as platform,
+    ):
+        console.print(f"reference platform: {platform.target()['api_url']}", highlight=False)
+        yield platform.target_path
+
+
+def parse_run_time(text: str) -> float:
+    """Seconds of `90`, `90s`, `15m`, `1h30m`. Raises ConfigurationError."""
+    found = RUN_TIME.fullmatch(text)
+    if not text or found is None:
+        raise ConfigurationError("--run-time", "", "", f"{text!r} is no time; write it like 90s, 15m or 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return float(hours * 3600 + minutes * 60 + seconds)

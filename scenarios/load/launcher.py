@@ -1,0 +1,175 @@
+"""The processes of `hil load`: one Locust alone, or a master and workers, on this machine or on several.
+
+Each runs in a session of its own, so that Ctrl-C on the terminal reaches them in our order: whoever leads the run ends it, and the others
+follow. The leader's lines are passed on as they come.
+"""
+
+import contextlib
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from harness.errors import BenchError, ConfigurationError
+from scenarios.load.plan import LoadPlan
+from scenarios.load.shapes import STEADY
+
+MASTER_PORT = 5557
+WORKERS_WAIT_S_MAX = 120
+OUR_LINES = "/hil.load: "
+LEAVE_S_MAX = 30.0
+
+
+class Role(Enum):
+    """What this machine does."""
+
+    EVERYTHING = "everything"
+    MASTER = "master"
+    WORKERS = "workers"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Who is started here. `workers` of 1 is one process without a master where this machine does everything."""
+
+    plan: LoadPlan
+    run_time_s: float
+    workers: int = 1
+    role: Role = Role.EVERYTHING
+    master_host: str = "127.0.0.1"
+    master_port: int = 0  # 0: any free port, where master and workers are here
+    web_port: int | None = None  # None: headless
+
+
+def ensure_locust() -> None:
+    """Raises ConfigurationError where Locust is not installed: it is an extra."""
+    if importlib.util.find_spec("locust") is None:
+        raise ConfigurationError("hil load", "", "", "needs Locust, which is not installed: pip install 'hil[load]'")
+
+
+def run(launch: Launch, directory: Path, say: Callable[[str], None]) -> int:
+    """Runs to the end; returns the exit status of the leader. Logs go to `directory`. Raises BenchError where no process stays alive."""
+    port = launch.master_port or (MASTER_PORT if launch.role is not Role.EVERYTHING else _free_port())
+    with contextlib.ExitStack() as open_files:
+        if launch.role is Role.WORKERS:
+            return _run_workers(launch, port, directory, open_files, say)
+        is_alone = launch.role is Role.EVERYTHING and launch.workers == 1
+        leader = _start(launch, [] if is_alone else _master_options(launch, port), subprocess.PIPE)
+        helpers = _start_workers(launch, port, directory, open_files) if launch.role is Role.EVERYTHING and not is_alone else []
+        try:
+            with _signals_to([leader]):
+                _pass_on(leader, directory, say)
+                status = leader.wait()
+        finally:
+            _see_off([leader, *helpers])
+        return status
+
+
+def _run_workers(launch: Launch, port: int, directory: Path, open_files: contextlib.ExitStack, say: Callable[[str], None]) -> int:
+    """Workers for a master on another machine; the worst of their exit statuses."""
+    workers = _start_workers(launch, port, directory, open_files)
+    say(f"{len(workers)} workers for the master at {launch.master_host}:{port}")
+    try:
+        with _signals_to(workers):
+            return max(abs(worker.wait()) for worker in workers)
+    finally:
+        _see_off(workers)
+
+
+def _start_workers(launch: Launch, port: int, directory: Path, open_files: contextlib.ExitStack) -> list[subprocess.Popen[str]]:
+    options = ["--worker", "--master-host", launch.master_host, "--master-port", str(port)]
+    logs = [open_files.enter_context((directory / f"worker-{number}.log").open("w")) for number in range(1, launch.workers + 1)]
+    return [_start(launch, options, log.fileno()) for log in logs]
+
+
+def _start(launch: Launch, options: list[str], output: int) -> subprocess.Popen[str]:
+    locustfile = Path(__file__).with_name(f"{launch.plan.scenario}_locustfile.py")
+    is_worker = "--worker" in options
+    command = [sys.executable, "-m", "locust", "-f", str(locustfile), *options, *([] if is_worker else _run_options(launch))]
+    environment = {**os.environ, **launch.plan.to_environment(), "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def _master_options(launch: Launch, port: int) -> list[str]:
+    host = "127.0.0.1" if launch.role is Role.EVERYTHING else "*"
+    expected = ["--expect-workers", str(launch.workers), "--expect-workers-max-wait", str(WORKERS_WAIT_S_MAX)]
+    return ["--master", "--master-bind-host", host, "--master-bind-port", str(port), *expected]
+
+
+def _run_options(launch: Launch) -> list[str]:
+    plan = launch.plan
+    options = [] if launch.web_port is not None else ["--headless", "--only-summary"]
+    if launch.web_port is not None:
+        options += ["--web-port", str(launch.web_port), "--web-host", "127.0.0.1"]
+    if plan.shape != STEADY:
+        return options
+    options += ["--users", str(plan.users + plan.operators), "--spawn-rate", str(plan.rate)]
+    return [*options, "--run-time", f"{round(launch.run_time_s)}s"] if launch.run_time_s else options
+
+
+def _pass_on(leader: subprocess.Popen[str], directory: Path, say: Callable[[str], None]) -> None:
+    """Writes the leader's output into its log, and says its lines that are ours."""
+    assert leader.stdout is not None
+    with (directory / "locust.log").open("w") as log:
+        for line in leader.stdout:
+            log.write(line)
+            log.flush()
+            _, found, text = line.partition(OUR_LINES)
+            if found:
+                say(text.rstrip())
+
+
+@contextlib.contextmanager
+def _signals_to(processes: list[subprocess.Popen[str]]) -> Iterator[None]:
+    """While it lasts, SIGINT and SIGTERM are these processes' affair: they end the run, and we follow."""
+
+    def hand_on(number: int, frame: object) -> None:
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, hand_on) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _see_off(processes: list[subprocess.Popen[str]]) -> None:
+    """Waits for processes that should be ending; ends those that do not."""
+    for process in processes:
+        try:
+            process.wait(LEAVE_S_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def log_tail(directory: Path, *, lines: int = 8) -> str:
+    """The end of the leader's log."""
+    try:
+        return " / ".join((directory / "locust.log").read_text().strip().splitlines()[-lines:])
+    except OSError as error:
+        raise BenchError(f"no log in {directory}: {error}") from error
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
