@@ -63,13 +63,17 @@ class DeviceNeed:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a scenario needs of the target file. `devices` and `files` map a role to what may play it, in casting order."""
+    """What a scenario needs of the target file. `devices` and `files` map a role to what may play it, in casting order.
+
+    `firmware_bytes_min` is for slow transfers: a firmware of that size must be stored in the devices' projects.
+    """
 
     devices: dict[str, DeviceNeed] = field(default_factory=lambda: {"device": DeviceNeed()})
     files: dict[str, FileType] = field(default_factory=dict)
     api_keys: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
     test_clock: bool = False
+    firmware_bytes_min: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,8 @@ def all_scenarios(subject: Subject) -> MappingProxyType[str, Scenario]:
 
 def cast_roles(platform: Platform, needs: Needs, *, free: Callable[[TargetDevice], bool] = lambda device: True) -> Cast | None:
     """The first way to fill all roles with different devices that are free; None where there is none."""
-    devices = _cast_devices(platform, list(needs.devices.items()), {}, free)
+    homes = _projects_with_large_files(platform, needs.firmware_bytes_min)
+    devices = _cast_devices(platform, list(needs.devices.items()), {}, lambda device: device.project_id in homes and free(device))
     if devices is None:
         return None
     files: dict[str, TargetFile] = {}
@@ -159,6 +164,14 @@ def cast_roles(platform: Platform, needs: Needs, *, free: Callable[[TargetDevice
             return None
         files[role] = found
     return Cast(platform, devices, files)
+
+
+def _projects_with_large_files(platform: Platform, size_bytes_min: int) -> set[str]:
+    """The projects that store a firmware of at least that size; all of them where none is asked for."""
+    if not size_bytes_min:
+        return {project.id for project in platform.projects}
+    firmware = (file for file in platform.files if file.type is FileType.FIRMWARE)
+    return {file.project_id for file in firmware if file.path.stat().st_size >= size_bytes_min}
 
 
 def _cast_devices(
@@ -192,5 +205,6 @@ def rule_out(platform: Platform, needs: Needs) -> str | None:
     if cast_roles(platform, needs) is None:
         roles = [f"a device ({need})" for need in needs.devices.values()]
         roles += [f"a {file_type.value} file in the device's project" for file_type in needs.files.values()]
+        roles += [f"a firmware of at least {needs.firmware_bytes_min} bytes there"] if needs.firmware_bytes_min else []
         return "the target file does not offer together: " + "; ".join(roles)
     return None

@@ -49,7 +49,7 @@ def queued_commands(cast: Cast) -> Workload:
         yield from send(platform, device, CONFIGURATION, {"queued": number})
     yield Connect(device.id, clean_session=False)
     yield Receive(device.id, count=25, within_s=_ARRIVES_WITHIN_S)
-    yield Receive(device.id, within_s=_SECOND_COPY_WITHIN_S)
+    yield Receive(device.id, count=100, within_s=_SECOND_COPY_WITHIN_S)
     yield Disconnect(device.id)
     yield from watch(device, announcement="subscribed later")
     yield Receive(device.id, within_s=_SECOND_COPY_WITHIN_S)

@@ -34,7 +34,10 @@ JSON_TYPE = ("Content-Type", "application/json")
 CUSTOM = "blink_led"  # a command of the device's own
 UNLISTED = "hil_unlisted"
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
+# A file of which the target cannot have sent the end when we stop reading.
+LARGE_BYTES = 400_000
 _ARRIVES_WITHIN_S = 5.0
+_PASSED_OVER_MAX = 50
 _SETTLES_WITHIN_S = 0.2
 _COMMAND_OF = {file_type: command for command, file_type in DOWNLOADS.items()}
 
@@ -151,9 +154,6 @@ def offered(platform: Platform, device: TargetDevice, file: TargetFile | None, *
         if message[0].topic == control_topic(device.id, command) and offer is not None and not message[0].retain:
             return offer.url
     return None
-
-
-_PASSED_OVER_MAX = 50
 
 
 def fetch_call(

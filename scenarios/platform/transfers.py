@@ -4,13 +4,12 @@ from harness.bench.target import Platform, TargetDevice, TargetFile
 from harness.operations import AdvanceClock, Announce, InOrder, RunHook, Together, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import CONFIGURATION, KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
-from scenarios.platform.steps import Step, command_call, fetch_call, largest_file, offered, size_of, watch
+from scenarios.platform.steps import LARGE_BYTES, Step, command_call, fetch_call, largest_file, offered, size_of, watch
 
 # A transfer of some seconds, of which the target cannot have sent the end when the clock is moved.
 _TRANSFER_S = 2.5
 _MOVED_AFTER_S = 0.8
 _EDGE_S = 15.0
-_LARGE_BYTES = 300_000
 
 
 def _slow_rate(file: TargetFile) -> float:
@@ -28,7 +27,7 @@ def _stretched(platform: Platform, device: TargetDevice, url: str, file: TargetF
     )
 
 
-_CLOCK = Needs(test_clock=True)
+_CLOCK = Needs(test_clock=True, firmware_bytes_min=LARGE_BYTES)
 
 
 @scenario("slow_transfer_completes_within_fifteen_minutes", needs=_CLOCK, alone=True, duration_s=3.0)
@@ -53,7 +52,7 @@ def _one_stretched(cast: Cast, *, by_s: float, after_s: float = 0.0) -> Workload
     platform, device = cast.platform, cast.device
     file = largest_file(platform, device)
     yield from watch(device)
-    if file is None or size_of(file) < _LARGE_BYTES:
+    if file is None:
         return
     url = yield from offered(platform, device, file)
     if url is None:
@@ -63,7 +62,7 @@ def _one_stretched(cast: Cast, *, by_s: float, after_s: float = 0.0) -> Workload
     yield from _stretched(platform, device, url, file, by_s=by_s)
 
 
-@scenario("slow_transfer_completes_within_fifteen_minutes", full_only=True, duration_s=880.0)
+@scenario("slow_transfer_completes_within_fifteen_minutes", needs=Needs(firmware_bytes_min=LARGE_BYTES), full_only=True, duration_s=880.0)
 def transfer_of_almost_fifteen_real_minutes(cast: Cast) -> Workload:
     """A transfer is read so slowly that it takes fourteen and a half minutes."""
     platform, device = cast.platform, cast.device
@@ -78,7 +77,7 @@ def transfer_of_almost_fifteen_real_minutes(cast: Cast) -> Workload:
 
 
 _SLOW_ONES = 8
-_CROWD = Needs(devices={"device": DeviceNeed(), "fast": DeviceNeed(beside="device")})
+_CROWD = Needs(devices={"device": DeviceNeed(), "fast": DeviceNeed(beside="device")}, firmware_bytes_min=LARGE_BYTES)
 
 
 @scenario("slow_downloads_do_not_slow_others", needs=_CROWD, duration_s=4.0)
@@ -88,7 +87,7 @@ def slow_downloads_beside_a_fast_one(cast: Cast) -> Workload:
     file = largest_file(platform, device)
     for each in (device, fast):
         yield from watch(each)
-    if file is None or size_of(file) < _LARGE_BYTES:
+    if file is None:
         return
     urls = yield from _urls(platform, device, file, _SLOW_ONES)
     alone, beside = (yield from offered(platform, fast, file)), (yield from offered(platform, fast, file))
@@ -113,7 +112,9 @@ def _urls(platform: Platform, device: TargetDevice, file: TargetFile, count: int
     return urls
 
 
-@scenario("memory_of_slow_downloads_is_bounded", needs=Needs(hooks=("memory_bytes",)), alone=True, duration_s=10.0)
+@scenario(
+    "memory_of_slow_downloads_is_bounded", needs=Needs(hooks=("memory_bytes",), firmware_bytes_min=LARGE_BYTES), alone=True, duration_s=10.0
+)
 def memory_beside_slow_downloads(cast: Cast) -> Workload:
     """The target's memory before and during many slow downloads."""
     platform, device = cast.platform, cast.device

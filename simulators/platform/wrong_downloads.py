@@ -298,7 +298,7 @@ WRONG_DOWNLOADS: tuple[Personality, ...] = (
         "uses_keys_up_at_the_end",
         "declares first-use and follows complete-delivery",
         ("KEY-08",),
-        {"KEY-03": "several are answered 200"},
+        {"KEY-03": "several are answered 200", "KEY-02": "and so is who comes before the mark"},
         service=_MarksWholeTransfers,
     ),
     Personality("tells_keys_in_errors", "the key stands in error bodies", ("KEY-10",), answers=_tells_the_key),

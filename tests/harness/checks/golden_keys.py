@@ -46,6 +46,11 @@ def cut(status=200):
     return {"status": status, "complete": False, "received_bytes": 10, "closed_by": "us"}
 
 
+def part(received_bytes, content_range="bytes 0-9/100"):
+    headers = (("Content-Range", content_range),)
+    return {"status": 206, "received_bytes": received_bytes, "answer_headers": headers, "extra": (("Range", "bytes=0-9"),)}
+
+
 def unseen():
     return {"status": None, "complete": False, "closed_by": "us"}
 
@@ -179,7 +184,9 @@ GOLDEN = [
     ("key_is_used_as_declared", "deviation", tried(cut(), 200)),
     ("key_is_used_as_declared", "fail", declared("first-use", tried(cut(), 200))),
     ("key_is_used_as_declared", "fail", declared("complete-delivery", tried(cut(), 401))),
-    ("key_is_used_as_declared", "pass", declared("complete-delivery", tried(cut(206), 200))),
+    ("key_is_used_as_declared", "pass", declared("complete-delivery", tried(part(10), 200))),
+    ("key_is_used_as_declared", "inconclusive", declared("complete-delivery", tried(part(60), part(60), 401))),
+    ("key_is_used_as_declared", "inconclusive", declared("complete-delivery", tried(part(10, "bytes 0-9/*"), 401))),
     ("key_is_used_as_declared", "inconclusive", tried(unseen(), 401)),
     ("key_is_used_as_declared", "inconclusive", tried(200, 401)),
     ("key_is_used_as_declared", "inconclusive", race(200, 401)),
