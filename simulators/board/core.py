@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from harness.bench.serial import messages
@@ -16,7 +17,7 @@ from harness.errors import RemoteWireError
 from harness.wire.topics import control_topic
 from simulators.device import firmware
 from simulators.device.firmware import FirmwareRules, Message, PublishResult, Reboot, StartDownload, WhenBusy
-from simulators.device.flash import Flash, Image, area_name
+from simulators.device.flash import DirectoryStorage, Flash, Image, area_name
 from simulators.device.settings import FACTORY_CONFIGURATION
 
 QUEUE_MAX = 4
@@ -31,6 +32,30 @@ class BoardMemory:
     done: int = 0
     flash: Flash = field(default_factory=lambda: Flash(configuration=FACTORY_CONFIGURATION))
     areas: dict[str, bytes] = field(default_factory=dict)
+
+
+class KeptMemory:
+    """Keeps a board's memory in a directory, so that it outlives the process: what the flash of a real board does."""
+
+    def __init__(self, directory: Path) -> None:
+        self._storage = DirectoryStorage(directory)
+        self._done = directory / "done"
+        self._kept: tuple[int, Flash] | None = None
+
+    def load(self) -> BoardMemory:
+        """What was kept last; a fresh memory where there is nothing."""
+        flash = self._storage.load()
+        if flash is None:
+            return BoardMemory()
+        return BoardMemory(int(self._done.read_text()) if self._done.exists() else 0, flash)
+
+    def keep(self, memory: BoardMemory) -> None:
+        """Writes down what has changed. To be called before anything that follows from it leaves the board."""
+        if self._kept == (memory.done, memory.flash):
+            return
+        self._done.write_text(str(memory.done))
+        self._storage.save(memory.flash)
+        self._kept = (memory.done, memory.flash)
 
 
 @dataclass(slots=True)

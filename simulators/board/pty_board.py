@@ -18,7 +18,7 @@ from typing import Self
 
 from harness.bench.serial.link import BoardEnd, LinkSettings
 from harness.entropy import Entropy, SystemEntropy
-from simulators.board.core import BoardCore, BoardMemory
+from simulators.board.core import BoardCore, BoardMemory, KeptMemory
 from simulators.board.serial_faults import PERFECT, LineFaults, as_heard, damaged
 
 READ_BYTES = 65_536
@@ -39,12 +39,13 @@ class PtyBoard:
         entropy: Entropy,
         model: str = "pty-board",
         memory: BoardMemory | None = None,
+        keep: Callable[[BoardMemory], None] = lambda memory: None,
         faults: LineFaults = PERFECT,
         talks: bool = True,
         chatter_s: float = 0.0,
         settings: LinkSettings | None = None,
     ) -> None:
-        self._path = url
+        self._path, self._keep = url, keep
         self.serial_url = str(url)
         self.memory = memory or BoardMemory()
         self.faults = faults
@@ -164,6 +165,7 @@ class PtyBoard:
         while self._end.is_idle and (message := self._core.next_message()) is not None:
             self._end.send(message, now_s=now_s)
         self._end.tick(now_s)
+        self._keep(self.memory)
         self._put(self._end.take_output())
         if self._core.wants_reboot and self._end.is_idle:
             self._core = self._end = None
@@ -210,5 +212,6 @@ class PtyBoard:
 
 
 def pty_board(name: str, state: Path, program: Path | None) -> PtyBoard:
-    """Entry point `hil.emulators`: the Python board; its flash lasts as long as this process keeps it."""
-    return PtyBoard(state / "tty", entropy=SystemEntropy(), model="pty-board")
+    """Entry point `hil.emulators`: the Python board; its flash is in `state`."""
+    kept = KeptMemory(state / "flash")
+    return PtyBoard(state / "tty", entropy=SystemEntropy(), model="pty-board", memory=kept.load(), keep=kept.keep)

@@ -126,11 +126,10 @@ def test_a_reboot_is_an_exit_of_its_own_and_a_new_connection(tmp_path: Path, nam
     assert asyncio.run(story()) == [1, 2, True]
 
 
-@pytest.mark.qemu
-@pytest.mark.slow
-def test_a_power_cut_is_no_reboot_and_what_was_stored_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["pty", pytest.param("mps2", marks=[pytest.mark.qemu, pytest.mark.slow])])
+def test_a_power_cut_is_no_reboot_and_what_was_stored_stays(tmp_path: Path, name: str) -> None:
     async def story() -> list[object]:
-        async with certified("mps2", tmp_path) as (station, seen):
+        async with certified(name, tmp_path) as (station, seen):
             await tell(station, seen, "configuration", {"threshold": 30})
             await station.power.cut()
             await station.power.on()
