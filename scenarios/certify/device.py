@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from harness.bench.device_file import DeviceFile, read_device_file
 from harness.certification import Certification, Outcome, Part, RunOptions, Subject
 from harness.clock import SystemClock
@@ -18,7 +20,7 @@ from simulators.counterpart.bench import DeviceBench
 from simulators.counterpart.power import AttachedDevice, BuiltInDevice, Credentials, ExecDevice, PoweredDevice, ScopeOf, working_directory
 from simulators.counterpart.station import MakeDevice, state_directory_of
 
-INSTANCES = 4  # of a device that can be started several times
+INSTANCES = 6  # of a device that can be started several times
 
 
 async def certify_device(path: Path, run: RunOptions, options: CommonOptions) -> Outcome | None:
@@ -28,10 +30,15 @@ async def certify_device(path: Path, run: RunOptions, options: CommonOptions) ->
     certification = Certification(run, subject, SystemClock())
     with tempfile.TemporaryDirectory(prefix="hil-device-") as directory:
         make_device = device_maker(file, path, Path(directory), certification.recorder)
-        many = file.device.run.exec is not None and file.device.identity is None
-        bench = DeviceBench(file, make_device, certification.recorder, SeededEntropy(run.seed), instances=INSTANCES if many else 1)
+        bench = DeviceBench(file, make_device, certification.recorder, SeededEntropy(run.seed), instances=instances_of(file))
         async with bench:
             return await run_parts(certification, (device_part(bench),), options)
+
+
+def instances_of(file: DeviceFile) -> int:
+    """How many of the device can stand side by side: several of a program whose identity and ports are ours to choose, else one."""
+    is_alone = file.device.identity is not None or file.bench.api_port or file.bench.mqtt_port
+    return 1 if file.device.run.exec is None or is_alone else INSTANCES
 
 
 def device_part(bench: DeviceBench) -> Part:
@@ -50,7 +57,7 @@ def device_maker(file: DeviceFile, path: Path, state: Path, recorder: Recorder) 
     if run.exec is not None:
         return partial(_exec_device, run.exec, working_directory(run.exec, path), state, recorder)
     if run.attach:
-        return lambda credentials, scope_of: AttachedDevice()
+        return lambda credentials, scope_of: AttachedDevice(credentials, partial(typer.echo, err=True))
     raise ResourceMissing("[device.run.serial]: boards are not served by this version")
 
 

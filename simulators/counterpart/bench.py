@@ -62,6 +62,7 @@ class _Place:
     retained: tuple[str, ...] = ()
     images: int = 0
     has_been_on: bool = False
+    was_ever_there: bool = False
 
 
 class _Stage:
@@ -192,24 +193,31 @@ class DeviceBench:
     async def _boot(self, place: _Place, operation: Boot) -> None:
         """The entry state. Where a device is not in it, or in the middle of something, it gets a power cycle if we can give it one."""
         station, can_cycle = place.station, not self.device.run.attach
-        if station.is_dirty and can_cycle:
-            await station.renew()
+        if place.has_been_on and not place.was_ever_there:
+            raise BenchError(self._absence(place))
+        if station.is_dirty:
+            await station.renew(power_cycle=can_cycle)
         elif station.is_connected:
             return
         elif place.has_been_on and can_cycle:
             if await _comes_true(lambda: station.is_connected, _BETWEEN_CONNECTIONS_S):
                 return
-            await station.renew()
+            await station.renew(power_cycle=True)
         else:
             await station.power.on()
         place.has_been_on = True
         await self._arrival(place)
 
     async def _arrival(self, place: _Place) -> None:
-        connect_s = self.device.declares.connect_s
-        found = await place.watch.until(_is_listening, count=1, within_s=connect_s)
+        found = await place.watch.until(_is_listening, count=1, within_s=self.device.declares.connect_s)
         if not found and not place.station.is_connected:
-            raise BenchError(f"no connection from the device within connect_s = {connect_s:g} s")
+            raise BenchError(self._absence(place))
+        place.was_ever_there = True
+
+    def _absence(self, place: _Place) -> str:
+        """That the device is not there, with what is known of the reason."""
+        last = place.watch.last_words()
+        return f"no connection from the device within connect_s = {self.device.declares.connect_s:g} s" + (f" ({last})" if last else "")
 
     async def _tell(self, place: _Place, operation: Tell) -> int | None:
         station = place.station

@@ -63,10 +63,19 @@ def _record_for(recorder: Recorder, scope_of: ScopeOf, device_id: str, fact: Fac
 
 
 class AttachedDevice:
-    """A device that somebody else switches on. We only wait for it."""
+    """A device that somebody else switches on. We say where it shall connect, and wait for it."""
+
+    def __init__(self, credentials: Credentials, say: Callable[[str], None]) -> None:
+        self._credentials = credentials
+        self._say: Callable[[str], None] | None = say
 
     async def on(self) -> None:
-        """Nothing: it connects by itself."""
+        """Says once what the device needs to know; it connects by itself."""
+        say, self._say = self._say, None
+        if say is not None:
+            for name, value in environment_of(self._credentials).items():
+                say(f"{name}={shlex.quote(value)}")
+            say("waiting for the device to connect")
 
     async def cut(self) -> None:
         raise ResourceMissing("[device.run] attach = true: the harness cannot cut the device's power")

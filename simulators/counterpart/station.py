@@ -5,6 +5,8 @@ else.
 """
 
 import logging
+import shutil
+import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -14,13 +16,13 @@ from typing import Self
 
 from harness.bench.device_file import BenchAddress, Device
 from harness.bench.http_driver import HttpDriver
-from harness.bench.target import ApiKeys, Platform
+from harness.bench.target import ApiKeys, Platform, Tls
 from harness.entropy import Entropy, draw_uuid
 from harness.errors import BenchError
 from harness.history.recorder import Recorder
 from harness.wire.commands import DeviceKind
 from harness.wire.files import EXTENSIONS, FileType
-from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory
+from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, TlsFiles
 from simulators.counterpart.offers import OfferAlteringBroker
 from simulators.counterpart.power import Credentials, PoweredDevice, ScopeOf
 from simulators.counterpart.recording import HttpRecorder, PacketRecorder
@@ -70,6 +72,7 @@ class Station:
         self._stored = 0
         self.scope = ""
         self.is_dirty = False
+        self._tls_port = (address.mqtt_port or free_port(address.bind)) if address.tls else 0
         self.spoilage = Spoilage()
         identity = device.identity
         self.device_id = identity.id if identity is not None else draw_uuid(entropy)
@@ -87,6 +90,8 @@ class Station:
             seed=self._seed,
             name="counterpart",
             shutdown_timeout_s=0.1,
+            tls_self_signed=self._address.tls,
+            mqtts_port=self._tls_port,
             rules=rules_for(self._device),
         )
         self.platform = ReferencePlatform(
@@ -114,9 +119,30 @@ class Station:
         await self._stack.aclose()
 
     def _embedded(self, directory: DeviceDirectory) -> BrokerPort:
-        settings = BrokerSettings(bind=self._address.bind, port=self._address.mqtt_port, public_host=self._address.advertise or "")
+        files = self.platform.directory / "tls"
+        settings = BrokerSettings(
+            bind=self._address.bind,
+            port=0 if self._address.tls else self._address.mqtt_port,
+            public_host=self._address.advertise or "",
+            tls_port=self._tls_port or None,
+            tls=self._certificates(files) if self._address.tls else None,
+        )
         self.broker = OfferAlteringBroker(settings, directory, observer=PacketRecorder(self._recorder, self._scope_of))
         return self.broker
+
+    def _certificates(self, directory: Path) -> TlsFiles:
+        """The user's certificate, if the device file names one; otherwise the platform makes a throw-away CA in that directory."""
+        own, files = self._address, TlsFiles(directory / "server.pem", directory / "server.key")
+        if own.tls_cert is not None and own.tls_key is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(own.tls_cert, files.certificate)
+            shutil.copyfile(own.tls_key, files.key)
+            shutil.copyfile(own.tls_ca or own.tls_cert, directory / "ca.pem")
+        return files
+
+    @property
+    def _ca_file(self) -> Path | None:
+        return self.platform.directory / "tls" / "ca.pem" if self._address.tls else None
 
     def _scope_of(self, device_id: str) -> str:
         return self.scope
@@ -130,13 +156,20 @@ class Station:
         self.platform.store.add_devices([(entry, secret_digest(self.token))])
 
     def _credentials(self) -> Credentials:
-        return Credentials(self.device_id, self.token, self.platform.mqtt_url, self.platform.api_url, self._device.declares.keep_alive_s)
+        keep_alive_s = self._device.declares.keep_alive_s
+        return Credentials(self.device_id, self.token, self.platform.mqtt_url, self.platform.api_url, keep_alive_s, self._ca_file)
 
     def api(self) -> Platform:
         """Our own platform as a target: what the HTTP driver needs of one."""
         key = self.platform.secrets.api_key("full")
         self._recorder.redactor.register(key, label="<api-key:full>", what="api key")
-        return Platform(name="counterpart", api_url=self.platform.api_url, mqtt_url=self.platform.mqtt_url, api_keys=ApiKeys(full=key))
+        return Platform(
+            name="counterpart",
+            api_url=self.platform.api_url,
+            mqtt_url=self.platform.mqtt_url,
+            api_keys=ApiKeys(full=key),
+            tls=Tls(ca=self._ca_file),
+        )
 
     @property
     def api_key(self) -> str:
@@ -159,9 +192,10 @@ class Station:
         session = self.broker.core.session_of(self.device_id)
         return session is not None and not session.waiting and not session.inflight and not self.platform.api.open_downloads
 
-    async def renew(self) -> None:
-        """Brings the device back to where it can be asked anything: power cycle, and no session that remembers the past."""
-        await self.power.cut()
+    async def renew(self, *, power_cycle: bool) -> None:
+        """Brings the device back to where it can be asked anything: no session that remembers the past, and a power cycle if wanted."""
+        if power_cycle:
+            await self.power.cut()
         await self.broker.stop()
         await self.broker.start()
         self.is_dirty = False
@@ -171,6 +205,14 @@ class Station:
 def rules_for(device: Device) -> Rules:
     """The platform's rules: a device that fetches parts can only be served where a part does not use the key up (KEY-08)."""
     return with_reading(REFERENCE, "KEY-08", "complete-delivery") if device.declares.download == "range" else REFERENCE
+
+
+def free_port(bind: str) -> int:
+    """A port that nobody listens on now: URLs with it are made before its listener stands."""
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((bind, 0))
+        return int(probe.getsockname()[1])
 
 
 def offers_other_host(address: BenchAddress) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from harness.history.events import Event, Fact
+from harness.history.events import DeviceExited, Event, Fact, MqttPacket, SerialLine
 
 
 class Watch:
@@ -21,6 +21,16 @@ class Watch:
     def mark(self) -> None:
         """From here on only what comes now counts."""
         self._next = len(self._events)
+
+    def last_words(self) -> str:
+        """How the device ended last, what it printed last, and whether its login was refused: for saying why it is not there."""
+        ends = [event.fact for event in self._events if isinstance(event.fact, DeviceExited) and not event.fact.by_us]
+        lines = [event.fact.text for event in self._events if isinstance(event.fact, SerialLine) and event.fact.text]
+        refused = [event for event in self._events if isinstance(event.fact, MqttPacket) and _is_refusal(event.fact)]
+        words = [f"its program ended with status {ends[-1].status}"] if ends else []
+        words += [f"{len(refused)} logins refused"] if refused else []
+        words += [f"last line on its console: {lines[-1][:200]}"] if lines else []
+        return "; ".join(words)
 
     async def until(self, matches: Callable[[Fact], bool], *, count: int, within_s: float) -> list[Event]:
         """The next `count` events that match, or those of them that came in time."""
@@ -43,3 +53,7 @@ class Watch:
                     return
         self._changed.clear()
         await self._changed.wait()
+
+
+def _is_refusal(packet: MqttPacket) -> bool:
+    return packet.type == "CONNACK" and any(packet.return_codes or ())
