@@ -95,22 +95,25 @@ class Workload:
         self._system = system
         self._plan = plan
         self._numbers = 0
-        self._rivalries = world.entropy.stream("rivalries")
+        # One stream for each device: a fault that delays the offer to one must not change who wants the key of another.
+        self._rivalries = {station.name: world.entropy.stream(f"rivalries of {station.name}") for station in system.stations}
         self.rivals: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         """Sends all commands of the safety phase; returns when the last has its answer or none in time."""
         for station in self._system.stations:
             station.on_offer = self._rival
-        headers = {"Authorization": f"Bearer {self._system.platform.secrets.api_key('full')}"}
-        async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=_ANSWER_S_MAX)) as session:
+        async with self._session() as session:
             await asyncio.gather(*(self._operate(session, station) for station in self._system.stations))
 
     async def probe(self) -> None:
         """One command to each device: it lives and listens."""
-        headers = {"Authorization": f"Bearer {self._system.platform.secrets.api_key('full')}"}
-        async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=_ANSWER_S_MAX)) as session:
+        async with self._session() as session:
             await asyncio.gather(*(self._send(session, station, commands.SEND_CONFIGURATION) for station in self._system.stations))
+
+    def _session(self) -> aiohttp.ClientSession:
+        headers = {"Authorization": f"Bearer {self._system.platform.secrets.api_key('full')}"}
+        return aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=_ANSWER_S_MAX))
 
     async def _operate(self, session: aiohttp.ClientSession, station: Station) -> None:
         for operation in draw_operations(self._world.entropy.stream(f"operations of {station.name}"), self._plan.minutes * 60):
@@ -135,8 +138,9 @@ class Workload:
     # --- rivals
 
     def _rival(self, station: Station, url: str, ends_utc_s: float) -> None:
-        rivalry = self._rivalries.choice(_RIVALRIES)
-        delay_s = self._rivalries.uniform(0.0, _RIVAL_LEAD_S)
+        entropy = self._rivalries[station.name]
+        rivalry = entropy.choice(_RIVALRIES)
+        delay_s = entropy.uniform(0.0, _RIVAL_LEAD_S)
         match rivalry:
             case Rivalry.SAME_TOKEN:
                 for _ in range(2):
@@ -145,7 +149,7 @@ class Workload:
                 other = next(item for item in self._system.stations if item is not station)
                 self._start_rival(url, other.token, 0.0)
             case Rivalry.LATE:
-                self._start_rival(url, station.token, KEY_LIFETIME_S + self._rivalries.choice((-5.0, 5.0)))
+                self._start_rival(url, station.token, KEY_LIFETIME_S + entropy.choice((-5.0, 5.0)))
 
     def _start_rival(self, url: str, token: str, delay_s: float) -> None:
         self.rivals.append(self._world.spawn(RIVAL, _use_key(url, token, delay_s)))
