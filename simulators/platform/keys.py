@@ -28,14 +28,17 @@ class KeyState(Enum):
 
 
 class KeyEvent(Enum):
-    CLAIMED = "claimed"
+    CLAIMED = "claimed"  # before the first byte (`first-use`)
+    COMPLETED = "completed"  # before the last missing byte (`complete-delivery`)
     LIFE_ENDED = "life ended"
     PUBLISH_FAILED = "publish failed"
 
 
-# A pair that is missing here is refused: no state but ISSUED has a way out.
+# A pair that is missing here is refused. A transfer that began in time may end after its key's life (KEY-09): hence the way out of EXPIRED.
 NEXT_STATE = {
     (KeyState.ISSUED, KeyEvent.CLAIMED): KeyState.USED,
+    (KeyState.ISSUED, KeyEvent.COMPLETED): KeyState.USED,
+    (KeyState.EXPIRED, KeyEvent.COMPLETED): KeyState.USED,
     (KeyState.ISSUED, KeyEvent.LIFE_ENDED): KeyState.EXPIRED,
     (KeyState.ISSUED, KeyEvent.PUBLISH_FAILED): KeyState.WITHDRAWN,
 }

@@ -20,6 +20,7 @@ from simulators.platform.contents import Contents, Incoming
 from simulators.platform.files import StoredFile, refuse_list
 from simulators.platform.keys import (
     DEAD_KEY,
+    NEXT_STATE,
     DownloadAttempt,
     DownloadKey,
     KeyEvent,
@@ -221,7 +222,8 @@ class Service:
 
     def claim(self, download: Download) -> bool:
         """Makes the key used; False where somebody else was faster, or its life ended.   Source: KEY-02, KEY-03."""
-        if not self._store.change_key(download.key.id, KeyEvent.CLAIMED):
+        event = KeyEvent.COMPLETED if download.must_claim else KeyEvent.CLAIMED
+        if not self._store.change_key(download.key.id, event):
             return False
         self._trail.add(Happening.KEY_USED, download.key.device_id, download.trace, {"key": download.key.id})
         return True
@@ -232,7 +234,7 @@ class Service:
         False where the transfer must not go on, because the file was delivered completely elsewhere meanwhile.   Source: KEY-03, KEY-08.
         """
         now = self._store.key_with_id(download.key.id)
-        if now is None or now.state is not KeyState.ISSUED:
+        if now is None or (now.state, KeyEvent.COMPLETED) not in NEXT_STATE:
             return False
         if completes(now, (download.first, download.end)):
             return self.claim(download)

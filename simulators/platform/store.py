@@ -255,8 +255,12 @@ class Store:
 
         Of any number of concurrent claims, in any number of processes, exactly one gets True.   Source: KEY-02, KEY-03.
         """
-        ((before, after),) = ((state, target) for (state, known), target in NEXT_STATE.items() if known is event)
-        changed = self._db.execute("UPDATE download_keys SET state = ? WHERE id = ? AND state = ?", (after.value, key_id, before.value))
+        steps = [(state.value, target.value) for (state, known), target in NEXT_STATE.items() if known is event]
+        (after,) = {target for _, target in steps}
+        before = [state for state, _ in steps]
+        changed = self._db.execute(
+            f"UPDATE download_keys SET state = ? WHERE id = ? AND state IN ({', '.join('?' * len(before))})", (after, key_id, *before)
+        )
         return changed.rowcount == 1
 
     def reissue_key(self, key_id: int) -> None:

@@ -253,6 +253,23 @@ def test_under_first_use_an_aborted_transfer_consumes(on_bench):
     on_bench(scenario)
 
 
+@pytest.mark.requirement("KEY-09")
+def test_under_complete_delivery_a_transfer_may_outlive_its_key_too_and_uses_it_up(on_bench):
+    async def scenario(bench):
+        device = bench.device()
+        offer = await bench.offer(device, "modem_v7.bin")
+        bench.platform.clock.advance(1_799)
+        stored = bench.stored_bytes("modem_v7.bin")
+        reader, writer = await slow_connection(bench, device, offer)
+        bench.platform.clock.advance(600)
+        assert (await bench.fetch(device, offer)).status == 401
+        assert await reader.readexactly(len(stored)) == stored
+        writer.close()
+        assert copies(bench) == []
+
+    on_bench(scenario, rules=COMPLETE_DELIVERY)
+
+
 @pytest.mark.requirement("DLD-05")
 @pytest.mark.requirement("KEY-09")
 def test_a_transfer_that_began_in_time_may_outlive_its_key_but_not_fifteen_minutes(on_bench):
