@@ -20,10 +20,13 @@ Announcement: TypeAlias = tuple[str, str, str, float]
 class ToldLedger(Ledger):
     """A ledger that tells of deliveries and downloads as they are entered."""
 
-    def __init__(self, *, late_after_s: float, tell: Tell, download_over: Callable[[str], None]) -> None:
-        """`download_over` is called with the device whose download has ended, either way."""
+    def __init__(self, *, late_after_s: float, tell: Tell, released: Callable[[str], None], download_over: Callable[[str], None]) -> None:
+        """Of a device: `released` is called when a command has reached its application, `download_over` when a download has ended,
+        either way.
+        """
         super().__init__(late_after_s=late_after_s)
         self._tell = tell
+        self._released = released
         self._download_over = download_over
 
     def delivered(self, correlation: str, *, at_s: float) -> float | None:
@@ -33,6 +36,7 @@ class ToldLedger(Ledger):
         else:
             again = self.entries[correlation].deliveries > 1
             self._tell("MQTT", "delivery", latency_s, "delivered again" if again else "")
+            self._released(self.entries[correlation].device_id)
         return latency_s
 
     def downloaded(self, key: str, *, size_bytes: int, duration_s: float) -> None:

@@ -25,7 +25,13 @@ from simulators.fleet.capacity import ensure_open_files
 from simulators.platform.process import PlatformProcess
 
 RED_COLUMNS = ("duplicated", "lost", "unexpected")
+NAMED_MAX = 20
 RUN_TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+RAMP_S = 8.0
+STARTS_PER_S_MIN = 20.0
+STARTS_PER_S_MAX = 100.0
+"""Of one worker; Locust's own advice."""
+
 SPARE_DEVICES = 50
 """More devices than users for a platform of our own: workers get equal parts, users may not be dealt equally."""
 
@@ -37,7 +43,7 @@ def load(
     scenario: Annotated[str, typer.Argument(help=f"One of {', '.join(SCENARIOS)}.")] = "mixed",
     target: Annotated[Path | None, typer.Option(help="The target file; without it a reference platform is started for the run.")] = None,
     users: Annotated[int, typer.Option(min=1, help="How many devices.")] = 100,
-    rate: Annotated[float, typer.Option(min=0.1, help="Devices started a second.")] = 50.0,
+    rate: Annotated[float | None, typer.Option(min=0.1, help="Devices started a second; without it all within some seconds.")] = None,
     commands_per_s: Annotated[float | None, typer.Option("--command-rate", min=0.01, help="Commands a second, of all operators.")] = None,
     operators: Annotated[int, typer.Option(min=1, help="How many send commands; at least one for each worker.")] = 8,
     workers: Annotated[int, typer.Option(min=1, help="Processes that play devices; 1 is one process without a master.")] = 1,
@@ -77,10 +83,11 @@ def load(
             users=users,
             operators=max(operators, workers),
             commands_per_s=commands_per_s or 0.0,
-            mix=personality or mix,
+            mix=mix,
+            personality=personality,
             shape=shape,
             run_time_s=run_time_s,
-            rate=rate,
+            rate=rate or min(STARTS_PER_S_MAX * workers, max(STARTS_PER_S_MIN, users / RAMP_S)),
             settle_s=settle,
             keep_alive_s=keep_alive,
             seed=seed,
@@ -132,9 +139,10 @@ def _show(outcome: dict[str, Any], directory: Path, console: Console) -> None:
         if isinstance(value, int) and not isinstance(value, bool):
             style = ("red" if value else "green") if name in RED_COLUMNS else ""
             ledger.add_row(name, f"[{style}]{value}[/]" if style else str(value))
-    for name, correlations in outcome["ledger"]["named"].items():
-        ledger.add_row(f"{name}: which", "\n".join(correlations[:10]))
     console.print(ledger)
+    for name, correlations in outcome["ledger"]["named"].items():
+        for correlation in correlations[:NAMED_MAX]:
+            console.print(f"{name}: {correlation}", highlight=False, markup=False, soft_wrap=True)
     for reason in (*outcome["breaks"], *outcome["voids"]):
         console.print(reason, style="red", highlight=False, markup=False)
     console.print(f"ledger: {directory / 'ledger.json'}", highlight=False)

@@ -32,6 +32,9 @@ LOOK_S = 0.25
 ECHO_S = 0.5
 """One more moment after everything has arrived, in which a second copy would show itself."""
 
+UNLUCKY_S_MAX = 5.0
+"""How long a flaky device waits for a command in whose midst it can lose its connection; after that it loses it anyhow."""
+
 DRAIN_S_MAX = 35.0
 """How long requests under way may take; longer than they wait for an answer."""
 
@@ -46,7 +49,9 @@ class Deal:
 
 
 class ToldFleet(GeventFleet):
-    """A fleet that tells of reconnects, and whose flaky devices lose their connection now and then."""
+    """A fleet that tells of reconnects, and whose flaky devices lose their connection now and then, at the worst moment: when a command has
+    been released and its PUBREC has not left. The server sends that one again, and only a device that keeps packet ids is not fooled.
+    """
 
     def __init__(self, *, tell: Tell, entropy: SeededEntropy, **settings: Any) -> None:
         super().__init__(entropy=entropy, happened=self._connected_first, **settings)
@@ -54,6 +59,7 @@ class ToldFleet(GeventFleet):
         self._drops = entropy.stream("drops")
         self._lost_at_s: dict[str, float] = {}
         self._seen: set[str] = set()
+        self._unlucky: dict[str, DeviceLine] = {}
 
     def _connected_first(self, name: str, duration_s: float, problem: str) -> None:
         if name == "connect":  # Downloads are told by the ledger, which knows their reason.
@@ -66,7 +72,17 @@ class ToldFleet(GeventFleet):
         if lost_at_s is not None:
             self._tell("MQTT", "reconnect", self.now_s() - lost_at_s, "")
         if line.behaviour.drops_every_s is not None:
-            gevent.spawn_later(self._drops.uniform(0.5, 1.5) * line.behaviour.drops_every_s, line.abort)
+            gevent.spawn_later(self._drops.uniform(0.1, 1.9) * line.behaviour.drops_every_s, self._turn_unlucky, line)
+
+    def _turn_unlucky(self, line: DeviceLine) -> None:
+        self._unlucky[line.device_id] = line
+        gevent.spawn_later(UNLUCKY_S_MAX, self.released, line.device_id)
+
+    def released(self, device_id: str) -> None:
+        """A command has reached the application of this device."""
+        line = self._unlucky.pop(device_id, None)
+        if line is not None:
+            line.abort()
 
     def lost(self, line: DeviceLine, *, was_listening: bool) -> None:
         super().lost(line, was_listening=was_listening)
@@ -87,7 +103,7 @@ class Crew:
         self._deal = deal
         self._announce = announce
         self._clock = SystemClock()
-        self.ledger = ToldLedger(late_after_s=plan.late_after_s, tell=tell, download_over=self._download_over)
+        self.ledger = ToldLedger(late_after_s=plan.late_after_s, tell=tell, released=self._released, download_over=self._download_over)
         entropy = SeededEntropy(f"load/{deal.run}/{deal.index}")
         self.fleet = ToldFleet(
             tell=tell,
@@ -180,6 +196,9 @@ class Crew:
         line = self._lines[order.device_id]
         if answer is Answer.ACCEPTED and line.machine.settings.clean_session and not line.is_listening:
             self.ledger.not_owed(order.correlation)
+
+    def _released(self, device_id: str) -> None:
+        self.fleet.released(device_id)
 
     def _download_over(self, device_id: str) -> None:
         number = self._downloads.get(device_id, 0)

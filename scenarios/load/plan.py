@@ -14,6 +14,7 @@ from harness.errors import ConfigurationError
 from harness.wire.commands import CONFIGURATION, DOWNLOAD_FIRMWARE, DOWNLOADS, permits
 from harness.wire.files import FileType
 from scenarios.load.shapes import SHAPES, STEADY
+from simulators.device.personalities import PERSONALITIES
 from simulators.fleet.behaviour import Mix, parse_mix
 
 PREFIX = "HIL_LOAD_"
@@ -49,6 +50,7 @@ class LoadPlan:
     operators: int = 4
     commands_per_s: float = 0.0  # 0: the scenario's own
     mix: str = ""
+    personality: str = ""  # of all devices, whatever else they do
     shape: str = STEADY
     run_time_s: float = 0.0  # 0: until it is ended
     rate: float = 50.0  # users started a second
@@ -73,8 +75,14 @@ class LoadPlan:
         return replace(self, **shared)
 
     def devices_mix(self) -> Mix:
-        """Raises ValueError for a mix that is none."""
-        return parse_mix(self.mix or SCENARIOS[self.scenario].mix)
+        """Raises ValueError for a mix or a personality that is none."""
+        mix = parse_mix(self.mix or SCENARIOS[self.scenario].mix)
+        if not self.personality:
+            return mix
+        if self.personality not in PERSONALITIES:
+            raise ValueError(f"{self.personality!r} is no personality: {', '.join(PERSONALITIES)}")
+        personality = PERSONALITIES[self.personality]
+        return Mix(tuple((replace(behaviour, personality=personality), weight) for behaviour, weight in mix.parts))
 
     def command_rate_per_s(self) -> float:
         return self.commands_per_s or SCENARIOS[self.scenario].commands_per_s
@@ -111,7 +119,7 @@ def check(plan: LoadPlan, platform: Platform) -> None:
     try:
         mix = plan.devices_mix()
     except ValueError as error:
-        raise ConfigurationError("--mix", "", "", str(error)) from error
+        raise ConfigurationError("--mix, --personality", "", "", str(error)) from error
     if plan.shape not in SHAPES:
         raise ConfigurationError("--shape", "", "", f"{plan.shape!r} is no shape: {', '.join(SHAPES)}")
     if SHAPES[plan.shape].restarts_at is not None and platform.hooks.restart is None:

@@ -1,0 +1,66 @@
+"""What a run's exit status says."""
+
+import pytest
+
+from scenarios.load.outcome import judge
+from scenarios.load.thresholds import RequestLimits, Thresholds
+from simulators.fleet.ledger import Totals
+
+GREEN = Totals(sent=10, accepted=10, delivered_once=10)
+FACTS = {"connects": 5, "never_connected": 0}
+NONE = Thresholds()
+
+
+def test_a_run_in_which_everything_arrived_once_is_green():
+    outcome = judge(GREEN, {}, FACTS, NONE)
+    assert (outcome.exit_status, outcome.breaks, outcome.voids) == (0, (), ())
+
+
+@pytest.mark.parametrize(
+    "totals",
+    [
+        Totals(sent=10, accepted=10, delivered_once=9, lost=1),
+        Totals(sent=10, accepted=10, delivered_once=9, duplicated=1),
+        Totals(sent=10, accepted=10, delivered_once=10, unexpected=1),
+    ],
+)
+def test_one_command_in_a_red_column_is_red(totals):
+    assert judge(totals, {}, FACTS, NONE).exit_status == 1
+
+
+def test_unknown_and_refused_commands_are_not_red_by_themselves():
+    totals = Totals(sent=12, accepted=10, delivered_once=10, refused=1, unknown=1)
+    assert judge(totals, {}, FACTS, NONE).exit_status == 0
+
+
+def test_a_wrong_image_is_red():
+    assert judge(GREEN, {}, FACTS | {"wrong_images": 1}, NONE).exit_status == 1
+
+
+def test_a_broken_threshold_is_red():
+    limits = Thresholds(requests={"delivery": RequestLimits(count_min=1)})
+    assert judge(GREEN, {}, FACTS, limits).exit_status == 1
+
+
+@pytest.mark.parametrize(
+    ("totals", "facts", "options"),
+    [
+        (GREEN, FACTS, {"dead_workers": ["w"]}),
+        (GREEN, FACTS, {"is_cut_short": True}),
+        (GREEN, FACTS | {"never_connected": 1}, {}),
+        (GREEN, {}, {}),
+        (Totals(), FACTS, {}),
+        (Totals(sent=10, unknown=10), FACTS, {}),
+        (Totals(sent=10, refused=10), FACTS, {}),
+        (Totals(sent=11, accepted=10, delivered_once=10), FACTS, {}),
+    ],
+)
+def test_a_run_that_proves_nothing_is_void(totals, facts, options):
+    assert judge(totals, {}, facts, NONE, **options).exit_status == 3
+
+
+def test_red_outweighs_void_and_both_are_said():
+    outcome = judge(Totals(sent=1, accepted=1, lost=1), {}, FACTS, NONE, dead_workers=["w"])
+    assert outcome.exit_status == 1
+    assert outcome.breaks
+    assert outcome.voids
