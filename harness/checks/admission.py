@@ -70,10 +70,6 @@ class TargetView:
         """Device id -> the device's table."""
         return {device["id"]: device for device in self.facts.get("devices", ())}
 
-    @property
-    def api_url(self) -> str:
-        return str(self.facts.get("api_url", ""))
-
     def allowed_commands(self, device_id: str, line: int) -> str:
         """The device's list at a line of the timeline: the target file's, or the last that a hook set."""
         lists = [value for at, changed, value in self.restrictions if changed == device_id and at < line]

@@ -46,16 +46,16 @@ def is_read_liberally(call: Exchange) -> bool:
 def stray_of(history: History, call: Exchange) -> Delivery | None:
     """What was published for a refused command: a message to its device, of its name, that no accepted command explains."""
     for stray in matched(history).strays:
-        if stray.seen.event.scope == call.scope and stray.line > call.asked.line and _may_be_of(stray, call):
+        if may_be_of(stray, call):
             return stray
     return None
 
 
-def _may_be_of(stray: Delivery, call: Exchange) -> bool:
-    if stray.message.device_id != call.request.device_id:
+def may_be_of(stray: Delivery, call: Exchange) -> bool:
+    """Whether a stray may have been published for a call: later, in its scenario, at its device, under its name if it has one."""
+    if stray.seen.event.scope != call.scope or stray.line < call.asked.line or stray.message.device_id != call.request.device_id:
         return False
-    topic = stray.topic
-    return call.command is None or topic is None or topic.command == call.command
+    return call.command is None or stray.topic is None or stray.topic.command == call.command
 
 
 def refused_and_silent(

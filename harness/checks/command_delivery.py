@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from harness.checks.admission import Defect, TargetView, defects
-from harness.checks.command_calls import accepted, described, refused_and_silent, shown_status, stray_of, with_only
+from harness.checks.command_calls import accepted, described, may_be_of, refused_and_silent, shown_status, with_only
 from harness.checks.deliveries import Sent, carries, is_from_the_platform, matched, same_json
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.events import MqttClosed, MqttMalformed
@@ -68,7 +68,7 @@ def _is_explained_elsewhere(history: History, stray: Delivery) -> bool:
         if call.scope != stray.seen.event.scope or call.asked.line > stray.line:
             continue
         found = defects(target, call)
-        if Defect.NAME in found or (call.status not in (None, 200) and stray_of(history, call) is stray):
+        if Defect.NAME in found or (call.status not in (None, 200) and may_be_of(stray, call)):
             return True
     if stray.topic is not None and stray.topic.role == "control":
         return False

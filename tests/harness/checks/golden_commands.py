@@ -26,6 +26,12 @@ def published_though_refused(*args, payload=None, **more):
     return happens
 
 
+def published_for_somebody_else(story):
+    story.comes(f"{story.dev}/control/{CONFIGURATION}", {})
+    story.command(status=400, raw="{")
+    story.comes(f"{story.other}/control/{CONFIGURATION}", {}, device=story.other)
+
+
 def downloads(name, status, **more):
     return lambda story: story.command("download_firmware", {"file_name": name}, status, **more)
 
@@ -111,6 +117,11 @@ GOLDEN = [
     answers(BAD, "fail", status=422, **raw('{"command": "configuration", "data": []}')),
     (BAD, "fail", published_though_refused("download_firmware", status=400)),
     answers(BAD, "inconclusive", status=200, raw=""),
+    answers(BAD, "inconclusive", "send_configuration", {"keys": 5}, 200),
+    (BAD, "pass", published_for_somebody_else),
+    answers("empty_body_is_refused", "inconclusive", status=200, raw="{"),
+    answers("malformed_keys_are_refused", "inconclusive", "download_firmware", {}, 200),
+    answers("organisation_without_feature_is_refused", "inconclusive", status=None, credential="api-key:disabled", closed_by="us"),
     answers("empty_body_is_refused", "pass", status=400, raw=""),
     answers("empty_body_is_refused", "fail", status=500, raw=""),
     answers("malformed_keys_are_refused", "pass", "send_configuration", {"keys": "all"}, 400),

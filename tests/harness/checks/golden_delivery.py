@@ -48,6 +48,32 @@ def at_the_other_device(story):
     story.comes(f"{story.other}/control/configuration", DATA, device=story.other)
 
 
+def another_key_than_was_asked_for(story):
+    story.offer(1)
+    story.comes(f"{story.dev}/control/download_firmware", {"url": "https://h/v2/device/download?key=<key:2>", "expires_at": "x"})
+
+
+def in_two_scenarios(story):
+    story.command("reset", status=403)
+    story.scope = "another"
+    story.comes(f"{story.dev}/control/reset", {})
+
+
+def several_for_one_refusal(story):
+    story.command("reset", status=403)
+    story.comes(f"{story.dev}/control/reset", {})
+    story.comes(f"{story.dev}/control/reset", {"again": 1})
+
+
+def data_that_came_before(story):
+    story.comes(f"{story.dev}/control/configuration", DATA)
+    story.command("+", DATA, 400)
+
+
+def silence_after_connect(story):
+    story.packet("CONNECT", "client", client_id=story.dev, username=story.dev, password="wrong")
+
+
 def with_qos(qos, granted=2):
     def happens(story):
         story.login()
@@ -232,6 +258,18 @@ GOLDEN = [
     ("command_arrives_on_no_other_topic", "inconclusive", on("{other}/control/configuration")),
     ("command_arrives_on_no_other_topic", "inconclusive", named("reset", 400, "{dev}/control/reset")),
     ("command_arrives_on_no_other_topic", "inconclusive", named("a/b", 200, "{dev}/control/a")),
+    ("command_arrives_on_no_other_topic", "fail", another_key_than_was_asked_for),
+    ("command_arrives_on_no_other_topic", "inconclusive", watched(lost)),
+    ("command_arrives_on_no_other_topic", "fail", in_two_scenarios),
+    ("command_arrives_on_no_other_topic", "inconclusive", several_for_one_refusal),
+    ("command_is_published_with_qos_2", "inconclusive", own_echo),
+    ("command_arrives_exactly_once", "inconclusive", lost),
+    ("command_name_stays_in_its_topic", "pass", data_that_came_before),
+    ("clean_session_gets_nothing_later", "inconclusive", lambda story: story.says("offline with a clean session", device_id=story.dev)),
+    ("commands_arrive_in_order", "inconclusive", two_equal_sends),
+    ("commands_arrive_in_order", "inconclusive", sent(data=DATA, times=2)),
+    ("wrong_token_is_refused_at_connect", "inconclusive", silence_after_connect),
+    ("device_may_publish_its_result", "inconclusive", lambda story: story.publishes(f"{story.dev}/telemetry")),
     ("command_is_published_with_qos_2", "pass", with_qos(2)),
     ("command_is_published_with_qos_2", "fail", with_qos(1)),
     ("command_is_published_with_qos_2", "fail", resumed_with_qos(0)),

@@ -39,6 +39,12 @@ def uploaded(sha256):
     return happens
 
 
+def of_a_file_that_we_do_not_have(story):
+    story.says("file uploaded", project_id=story.project, type="firmware", name="new.bin")
+    story.offer(name="new.bin")
+    story.fetch(name="new.bin", sha256="00" * 32)
+
+
 def copies(before, after):
     return lambda story: story.says("temporary copies", before=before, after=after, downloads=3)
 
@@ -166,6 +172,9 @@ GOLDEN = [
     ("download_delivers_the_file", "fail", uploaded("00" * 32)),
     ("download_delivers_the_file", "pass", named("attachment; filename=whatever")),
     ("download_needs_the_raw_device_token", "pass", fetched()),
+    ("download_needs_the_raw_device_token", "inconclusive", fetched(status=404)),
+    ("unauthorized_names_its_scheme", "inconclusive", fetched()),
+    ("download_delivers_the_file", "pass", of_a_file_that_we_do_not_have),
     ("download_needs_the_raw_device_token", "fail", fetched(status=401)),
     ("download_needs_the_raw_device_token", "pass", as_credential("unknown", 401)),
     ("download_needs_the_raw_device_token", "fail", as_credential("unknown", 200)),

@@ -71,6 +71,20 @@ def race(*statuses, whole=None):
     return happens
 
 
+def offer_without_a_key(story):
+    story.command("download_firmware", {"file_name": "fw.bin"})
+    story.comes(f"{story.dev}/control/download_firmware", {"url": "https://h/v2/device/download", "expires_at": "x"})
+
+
+def cut_and_raced_for(story):
+    story.offer()
+    story.fetch(complete=False, received_bytes=10, closed_by="us")
+    path = "/v2/device/download?key=<key:1>"
+    numbers = [story.ask("download", "GET", path, credential=f"token:{story.dev}", device_id=story.dev) for _ in range(2)]
+    for number in numbers:
+        story.answer(number, 401)
+
+
 def declared(value, happens, requirement="KEY-08"):
     def declares(story):
         story.declare(requirement, value)
@@ -145,6 +159,10 @@ GOLDEN = [
     ("key_works_once", "fail", tried(200, 200)),
     ("key_works_once", "fail", tried(200, 404)),
     ("key_works_once", "inconclusive", tried(head(), 200)),
+    ("key_works_once", "inconclusive", tried(401, 401)),
+    ("key_works_once", "inconclusive", offer_without_a_key),
+    ("key_is_bound_to_its_device", "inconclusive", tried(nobody(), foreign(401))),
+    ("key_is_used_as_declared", "inconclusive", cut_and_raced_for),
     ("key_works_once", "inconclusive", tried(200, unseen())),
     ("concurrent_uses_deliver_once", "pass", race(200, 401, 401)),
     ("concurrent_uses_deliver_once", "fail", race(200, 200, 401)),

@@ -80,6 +80,8 @@ GOLDEN = [
     ("organisation_list_names_the_files_of_all_projects", "pass", of_organisation(*FIRMWARE, "elsewhere.bin")),
     ("organisation_list_names_the_files_of_all_projects", "fail", of_organisation(*FIRMWARE)),
     ("organisation_list_names_the_files_of_all_projects", "fail", of_organisation(status=404)),
+    ("list_names_the_stored_files", "inconclusive", of_organisation()),
+    ("organisation_list_names_the_files_of_all_projects", "inconclusive", lists()),
     ("entries_describe_the_file", "pass", entry(description="the first", time="2023-11-14T22:13:20.5+00:00")),
     ("entries_describe_the_file", "pass", entry(description=None)),
     ("entries_describe_the_file", "fail", entry(name=5)),

@@ -100,6 +100,7 @@ GOLDEN = [
     ("every_download_command_has_its_own_key", "pass", two_keys),
     ("every_download_command_has_its_own_key", "fail", one_key_twice),
     ("every_download_command_has_its_own_key", "inconclusive", payload("[]")),
+    ("every_download_command_has_its_own_key", "inconclusive", lambda story: story.command("download_firmware", {"file_name": "fw.bin"})),
     ("download_command_fits_in_a_small_buffer", "pass", publish_of(256)),
     ("download_command_fits_in_a_small_buffer", "warning", publish_of(257)),
 ]

@@ -164,6 +164,20 @@ def test_the_other_subjects_part_of_a_pairs_run_is_not_judged(story):
     assert judged_by(story, judge_of, "CMD-02").detail == "kept 1 of 1 times"
 
 
+def test_a_device_check_looks_at_its_own_scenarios_only(story):
+    from harness.history.events import ScenarioStarted
+
+    for name, serves in (("ours", ("made_up",)), ("theirs", ("another",))):
+        story.scope = name
+        story.add(ScenarioStarted(name, "device", serves, {}))
+        story.command()
+
+    def judge_of(history):
+        yield from (kept(call) for call in history.commands())
+
+    assert judged_by(story, judge_of, "DEV-03").detail == "kept 1 of 1 times"
+
+
 def result_of(verdict, level="MUST"):
     return CheckResult("x", "X", ("CMD-01a",), level, verdict, "")
 
