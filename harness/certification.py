@@ -5,7 +5,7 @@ scenarios are run, and the history is judged. Writing the package is `harness.re
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from harness.checks.registry import all_checks
 from harness.checks.verdict import CheckResult, RunVerdict, run_verdict
 from harness.clock import Clock
 from harness.errors import HarnessError
-from harness.history.events import SCHEMA, RunEnded, RunStarted
+from harness.history.events import SCHEMA, BrokerChecked, RunEnded, RunStarted
 from harness.history.journal import JournalWriter
 from harness.history.recorder import Recorder
 from harness.history.timeline import History
@@ -24,6 +24,8 @@ from harness.runner import Bench, Plan, Selection, make_plan, run_scenarios, wit
 from harness.scenario import Scenario
 
 HISTORY_FILE = "history.jsonl"
+
+BrokerCheck = Callable[[], Awaitable[BrokerChecked]]
 
 SubjectKind = Literal["platform", "device", "pair", "broker"]
 
@@ -66,6 +68,7 @@ class Part:
 
     bench: Bench
     scenarios: tuple[Scenario, ...]
+    check_broker: BrokerCheck | None = None
 
 
 class Certification:
@@ -101,7 +104,7 @@ class Certification:
             async with asyncio.TaskGroup() as group:
                 for part in parts:
                     planned = [scenario for scenario in part.scenarios if scenario in plan.scenarios]
-                    group.create_task(run_scenarios(planned, part.bench, self.recorder, on_end=on_end))
+                    group.create_task(self._run_part(part, planned, on_end))
         except asyncio.CancelledError:
             aborted = True
         finally:
@@ -109,6 +112,11 @@ class Certification:
             self.recorder.close()
             self._journal.close()
         return judged(self.recorder.history())
+
+    async def _run_part(self, part: Part, planned: list[Scenario], on_end: Callable[[Scenario, str], None]) -> None:
+        if part.check_broker is not None and planned:
+            self.recorder.record(await part.check_broker())
+        await run_scenarios(planned, part.bench, self.recorder, on_end=on_end)
 
     def _record_start(self, plan: Plan) -> None:
         subject, options = self._subject, self._options

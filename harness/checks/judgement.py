@@ -6,6 +6,7 @@ The same function judges a run that has just ended and one that is read from a p
 import logging
 from collections.abc import Iterable, Mapping
 
+from harness.checks.equipment import broken_promises, broker_results, trusting
 from harness.checks.registry import Check, Observation
 from harness.checks.verdict import CheckResult, Verdict, worst
 from harness.history.events import PlannedCheck, ScenarioStarted
@@ -20,8 +21,9 @@ _DETAILS_MAX = 3
 
 def judge(history: History, checks: Mapping[str, Check]) -> list[CheckResult]:
     """One result for every check that the run's plan names and this installation has, in the plan's order."""
-    problems = history.problems
-    return [_result(history, checks[planned.id], planned, problems) for planned in history.start.plan if planned.id in checks]
+    problems, broker = history.problems, broker_results(history)
+    results = [_result(history, checks[planned.id], planned, problems) for planned in history.start.plan if planned.id in checks]
+    return [trusting(result, broken_promises(broker)) for result in results] + broker
 
 
 def _result(history: History, check: Check, planned: PlannedCheck, problems: Mapping[str, str]) -> CheckResult:

@@ -73,6 +73,27 @@ class RunEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokerPromise:
+    """What one trial of a broker came to; `verdict` is a word of interfaces.md."""
+
+    id: str
+    title: str
+    requirements: tuple[str, ...]
+    level: str
+    verdict: str
+    detail: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerChecked:
+    """The broker on which a device is questioned was checked itself: what rests on a broken promise of it proves nothing."""
+
+    broker: str
+    promises: tuple[BrokerPromise, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ScenarioStarted:
     """A scenario begins; what happens in it carries its name as the event's scope."""
 
@@ -308,6 +329,7 @@ class Observed:
 Fact: TypeAlias = (
     RunStarted
     | RunEnded
+    | BrokerChecked
     | ScenarioStarted
     | ScenarioEnded
     | Stimulus

@@ -14,6 +14,7 @@ from harness.entropy import SeededEntropy
 from harness.errors import ResourceMissing
 from harness.history.recorder import Recorder
 from harness.scenario import all_scenarios
+from scenarios.certify.broker import broker_check
 from scenarios.certify.conduct import run_parts
 from scenarios.certify.options import CommonOptions
 from simulators.counterpart.bench import DeviceBench
@@ -43,7 +44,7 @@ def instances_of(file: DeviceFile) -> int:
 
 def device_part(bench: DeviceBench) -> Part:
     """All scenarios that question a device, on this bench."""
-    return Part(bench, tuple(all_scenarios("device").values()))
+    return Part(bench, tuple(all_scenarios("device").values()), broker_check("embedded"))
 
 
 def declaration_facts(file: DeviceFile) -> dict[str, Any]:

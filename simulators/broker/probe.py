@@ -16,6 +16,9 @@ from simulators.broker.streams import ByteStream, open_stream
 
 P = TypeVar("P", bound=Packet)
 
+STREAM_S_MAX = 20.0
+"""The longest time for which a stream of messages is listened to."""
+
 
 class ConnectionEnded(Exception):
     """The broker ended the connection while a packet was awaited."""
@@ -106,13 +109,13 @@ class Probe:
         return (await self.await_type(Suback)).return_codes
 
     async def messages(self, *, for_s: float = 0.3, answer: Callable[["Probe", Packet], None] | None = None) -> list[Publish]:
-        """The PUBLISH packets that come within `for_s`; each packet is shown to `answer` at once."""
+        """The PUBLISH packets that come until it has been quiet for `for_s`; each packet is shown to `answer` at once."""
         messages = []
         loop = asyncio.get_running_loop()
-        ends_at_s = loop.time() + for_s
-        while (left_s := ends_at_s - loop.time()) > 0:
+        ends_at_s = loop.time() + STREAM_S_MAX
+        while loop.time() < ends_at_s:
             try:
-                packet = await self.receive(within_s=left_s)
+                packet = await self.receive(within_s=for_s)
             except (TimeoutError, ConnectionEnded, RemoteWireError):
                 break
             if isinstance(packet, Publish):
