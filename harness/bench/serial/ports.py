@@ -41,6 +41,10 @@ class LinkKind(Enum):
     RAW_REPL = "raw-repl"  # by MicroPython's raw REPL
 
 
+ROWS_OF_THE_BENCH = tuple(f"DEV-{row:02}" for row in (1, 2, 3, 4, 5, 6, 11, 15, 18, 20, 26, 27, 30))
+"""The requirements that would judge our own MQTT and HTTP where the bench is the board's network (every kind but NETWORK)."""
+
+
 @dataclass(frozen=True, slots=True)
 class SerialPort:
     """Where the board is, and how its line is set.

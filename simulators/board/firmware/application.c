@@ -1,10 +1,8 @@
 /* The application: what each command does to the board, and the JSON of its result. Knows neither the link nor the network. */
 #include "application.h"
 
-#define REPLY_MAX 24576u
-
 static const char factory_configuration[] = "{\"sampling_rate\":300}";
-static char reply[REPLY_MAX], data[PAYLOAD_MAX];
+static char reply[BODY_MAX], data[PAYLOAD_MAX];
 static struct sha256 sha;
 static uint32_t installed;
 static struct offer offer;

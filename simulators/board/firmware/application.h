@@ -5,7 +5,10 @@
 #include "board.h"
 #include "link.h" /* for its JSON */
 
+#ifndef PAYLOAD_MAX
 #define PAYLOAD_MAX 16384u
+#define BODY_MAX 24576u /* of a link frame; text of that size may need its quotes escaped */
+#endif
 #define NAME_MAX 64u
 
 struct answer {

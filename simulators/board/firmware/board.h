@@ -12,9 +12,14 @@
 #define MODEL "mps2-an385"
 #endif
 
-/* uart_….c: one serial line, received by interrupt into a ring, and a clock of 100 Hz. */
-void uart_start(void);
+/* uart_….c, the only file that a new board needs: one serial line, whose received bytes its interrupt hands to uart_received. */
+void uart_start(void); /* ends with processor_start */
+void uart_isr(void);
 void uart_write(const char *data, size_t size);
+
+/* cortex_m.c */
+void processor_start(uint32_t clock_hz, uint32_t uart_interrupt);
+void uart_received(char c);
 size_t uart_read(char *data, size_t room);
 uint32_t uart_lost(void);   /* bytes that found the ring full */
 uint32_t clock_ms(void);    /* since the start; goes in steps of 10 */
@@ -28,14 +33,16 @@ void console_number(const char *label, uint32_t value);
 /* flash.c: memory that outlives reset and power cut. Erased bytes are 0xFF, programming clears bits only, a power cut may stop either
  * anywhere. */
 #define FLASH_SECTOR 4096u
+#ifndef SLOT_SIZE
 #define SLOT_SIZE 0x40000u
-#define SLOT_A 0x00000u
-#define SLOT_B 0x40000u
-#define LOGO 0x80000u
-#define STORE_A 0xC0000u
-#define STORE_B 0xD0000u
 #define STORE_SIZE 0x10000u
-#define FLASH_SIZE 0xE0000u
+#endif
+#define SLOT_A 0u
+#define SLOT_B SLOT_SIZE
+#define LOGO (2 * SLOT_SIZE)
+#define STORE_A (3 * SLOT_SIZE)
+#define STORE_B (STORE_A + STORE_SIZE)
+#define FLASH_SIZE (STORE_B + STORE_SIZE)
 const uint8_t *flash_at(uint32_t offset);
 void flash_erase(uint32_t offset, uint32_t size); /* whole sectors */
 int flash_program(uint32_t offset, const void *data, uint32_t size); /* 0: what stands there now is not `data` */
@@ -58,7 +65,9 @@ int store_put(enum record_kind kind, const void *data, uint32_t size);
 
 /* slots.c: two places for images; the running one is never written. */
 #define IMAGE_HEADER 64u
+#ifndef IMAGE_LOAD
 #define IMAGE_LOAD 0x00200000u
+#endif
 #define IMAGE_MAX (SLOT_SIZE - FLASH_SECTOR)
 enum slot { FACTORY, A, B };
 enum slot slot_to_boot(void);

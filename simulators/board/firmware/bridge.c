@@ -2,9 +2,8 @@
  * each step does at most one thing that ends in a message. */
 #include "application.h"
 
-#define BODY_MAX 24576u
 #define QUEUE 4u
-#define PART 3072u
+#define PART (BODY_MAX < 8192u ? 1024u : 3072u)
 #define SILENCE_MS 200000u /* longer than the longest stall that a bench plays, and the platform cuts at 15 minutes */
 
 struct command {

@@ -113,7 +113,10 @@ def station_download(station: Station, file_name: str):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["pty", pytest.param("mps2", marks=[pytest.mark.qemu, pytest.mark.slow])])
+QEMU = [pytest.mark.qemu, pytest.mark.slow]
+
+
+@pytest.mark.parametrize("name", ["pty", *(pytest.param(name, marks=QEMU) for name in ("mps2", "netduinoplus2"))])
 def test_a_reboot_is_an_exit_of_its_own_and_a_new_connection(tmp_path: Path, name: str) -> None:
     async def story() -> list[int]:
         async with certified(name, tmp_path) as (station, seen):

@@ -138,7 +138,7 @@ def test_init_writes_a_file_once(tmp_path: Path) -> None:
 def test_a_board_that_is_not_named_is_a_usage_error(tmp_path: Path) -> None:
     done = hil(tmp_path, "probe", "--inventory", str(BOARDS))
     assert done.returncode == 2
-    assert "mps2, python, microbit" in done.stderr
+    assert "mps2, python, microbit, netduino" in done.stderr
 
 
 @pytest.mark.parametrize(

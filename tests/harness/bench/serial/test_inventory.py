@@ -22,7 +22,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_the_shipped_inventory_is_read() -> None:
-    assert [board.name for board in read_inventory(FIXTURE).boards] == ["mps2", "python", "microbit"]
+    assert [board.name for board in read_inventory(FIXTURE).boards] == ["mps2", "python", "microbit", "netduino"]
 
 
 @pytest.mark.parametrize(
