@@ -11,7 +11,7 @@ from playwright.sync_api import expect, sync_playwright
 from simulators.platform.process import PlatformProcess
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-# HIL_SCREENSHOTS=docs/images renews the pictures of README.
+# HIL_SCREENSHOTS=fixtures/images renews the pictures of README.
 SCREENSHOTS = os.environ.get("HIL_SCREENSHOTS", "")
 
 
