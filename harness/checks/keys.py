@@ -141,12 +141,11 @@ def unknown_key_is_refused(history: History) -> Iterator[Observation]:
     """An unknown, empty, absent, truncated, repeated or case-changed key is refused, never with a 5xx."""
     issued = {life.key for life in key_lives(history)}
     target = TargetView.of(history)
-    said = {seen.line: str(seen.fact.facts["how"]) for seen in history.stimuli("trying a key")}
     for attempt in history.downloads():
         is_owned = attempt.request.credential.removeprefix("token:") in target.devices
         if attempt.key in issued or attempt.request.method != "GET" or not is_owned:
             continue
-        how = said.get(attempt.asked.line - 1, "an unknown") + " key"
+        how = _how(history, attempt) + " key"
         is_repeated = attempt.request.url.count("key=") > 1
         wanted = target.status_read("KEY-06c" if is_repeated else "KEY-06b", 401)
         if attempt.status == wanted:
@@ -159,6 +158,12 @@ def unknown_key_is_refused(history: History) -> Iterator[Observation]:
             yield broken(f"{how} was answered {attempt.status}, our reading: {wanted}", attempt, requirement="KEY-06b")
         else:
             yield broken(f"{how} was answered {attempt.status}, allowed: 401", attempt, requirement="KEY-06a")
+
+
+def _how(history: History, attempt: Exchange) -> str:
+    """What the scenario said last of the key that it was about to try."""
+    said = [seen for seen in history.stimuli("trying a key") if seen.event.scope == attempt.scope and seen.line < attempt.asked.line]
+    return str(said[-1].fact.facts["how"]) if said else "an unknown"
 
 
 @check("KEY-08", unseen="no transfer was broken off and tried again")

@@ -12,7 +12,6 @@ from harness.history.timeline import Exchange, History, Seen
 from harness.wire.commands import KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
 
 _TIME_TOLERANCE_S = 5.0
-_NEAR_LINES = 3  # so soon after its announcement the request stands on the timeline
 # A fast download beside slow ones may take this much longer than alone, and this many times as long.
 _SLOWER_S_MAX = 2.0
 _SLOWER_FACTOR_MAX = 10.0
@@ -32,12 +31,12 @@ def _span_bounds_s(history: History, attempt: Exchange) -> tuple[float, float]:
 
 def _stretched(history: History) -> Iterator[tuple[KeyLife, Exchange, float, float]]:
     """Transfers that a scenario stretched over minutes of the target's clock, and that we did not end; with the bounds of their time."""
-    lines = {seen.line for seen in history.stimuli("stretching a transfer")}
+    announced = {seen.event.scope: seen.line for seen in history.stimuli("stretching a transfer")}
     for life in key_lives(history):
         for attempt in life.own_attempts():
             if attempt.ended is None or attempt.status != 200 or attempt.ended.fact.closed_by in ("us", "fault"):
                 continue
-            if any(line < attempt.asked.line < line + _NEAR_LINES for line in lines):
+            if attempt.scope in announced and announced[attempt.scope] < attempt.asked.line:
                 yield life, attempt, *_span_bounds_s(history, attempt)
 
 

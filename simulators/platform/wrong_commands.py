@@ -230,7 +230,13 @@ WRONG_COMMANDS: tuple[Personality, ...] = (
         _LOST,
         rules=commands_ruled(topic_of=lambda device_id, name: f"{device_id}/command/{name}"),
     ),
-    Personality("tells_the_neighbours", "every device of the project hears a command", ("CMD-02",), service=_TellsTheNeighbour),
+    Personality(
+        "tells_the_neighbours",
+        "every device of the project hears a command",
+        ("CMD-02",),
+        {row: "so many strangers' messages hide what is owed" for row in ("CMD-03", "CMD-05")},
+        service=_TellsTheNeighbour,
+    ),
     Personality(
         "publishes_with_qos_1",
         "commands go out with QoS 1",

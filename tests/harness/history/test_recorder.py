@@ -154,3 +154,44 @@ def test_moves_of_the_test_clock_are_summed_between_two_lines():
 def test_a_history_without_its_first_event_says_so():
     with pytest.raises(JournalError, match="run started"):
         _ = History(()).start
+
+
+def test_what_is_reported_after_the_end_is_not_kept():
+    sink = Sink()
+    recorder = Recorder(ManualClock(), sinks=(sink,))
+    recorder.record(RunEnded())
+    recorder.close()
+    recorder.record(RunEnded())
+    assert (len(recorder.history().events), len(sink.events)) == (1, 1)
+
+
+def test_a_secret_that_is_seen_later_stands_where_it_was_seen():
+    recorder = Recorder(ManualClock())
+    recorder.record(RunEnded())
+    recorder.redactor.register("a-token-of-a-device", label="<token:d>", what="token")
+    assert [event.line for event in recorder.history().events] == [1, 2]
+
+
+def test_a_history_that_starts_with_something_else_says_so():
+    with pytest.raises(JournalError, match="run started"):
+        _ = recorded(RunEnded()).start
+
+
+def test_the_same_part_of_a_history_is_the_same_object():
+    history = recorded(Stimulus("x", {}))
+    assert (history.within("a") is history.within("a"), history.without({"a"}) is history.without({"a"})) == (True, True)
+
+
+def test_a_scope_of_the_run_may_be_asked_for():
+    recorder = Recorder(ManualClock())
+    with scope("a"):
+        assert recorder.record(RunEnded()).scope == "a"
+    assert [seen.line for seen in recorder.history().of(RunEnded, scope="b")] == []
+
+
+def test_everything_around_an_event_is_told():
+    history = recorded(
+        HttpRequest(1, "download", "GET", "https://h/d", "none", ()), HttpResponse(1, 200, ()), HttpEnded(1, 5, True), Stimulus("x", {})
+    )
+    (whole,) = history.downloads()
+    assert (whole.is_delivered_whole, whole.scope, whole.status) == (True, "", 200)

@@ -170,3 +170,16 @@ def test_the_first_event_stands_first_though_its_secrets_are_known_before(tmp_pa
     facts = [event.fact for event in recorder.history().events]
     assert [type(fact) for fact in facts] == [RunStarted, SecretSeen, RunEnded]
     assert facts[0].target == {"key": "<api-key:full>"}
+
+
+def test_half_of_a_secret_is_hidden_too():
+    made = redactor("abcdefghijklmnopqrstuvwx")
+    assert made.text_without_secrets("Basic abcdefghijklmnopqrstuvw!") == "Basic <token:0-cut>!"
+
+
+def test_a_few_first_letters_of_a_secret_are_no_secret():
+    assert redactor("abcdefghijklmnopqrstuvwx").text_without_secrets("abcdefgh") == "abcdefgh"
+
+
+def test_a_secret_in_the_other_case_is_hidden_too():
+    assert redactor("abcDEFghiJKLmnop").text_without_secrets("ABCdefGHIjklMNOP") == "<token:0-case-changed>"
