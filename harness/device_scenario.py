@@ -12,6 +12,7 @@ class DeviceNeeds:
 
     commands: tuple[str, ...] = ()
     results: bool = False  # what only results could show
+    results_required: bool = False
     persistent_session: bool = False
     qos: int | None = None
     download: str | None = None
@@ -33,6 +34,8 @@ class DeviceNeeds:
                 return "[device.declares] allow_reset = false"
         if self.results and declares.results == "none":
             return '[device.declares] results = "none": only a result could show it'
+        if self.results_required and declares.results != "required":
+            return f'[device.declares] results = "{declares.results}"'
         if self.persistent_session and not declares.persistent_session:
             return "[device.declares] persistent_session = false"
         if self.qos is not None and declares.qos != self.qos:

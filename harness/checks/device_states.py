@@ -1,6 +1,8 @@
 """DEV-07 to DEV-10, DEV-19, DEV-21, DEV-24, DEV-25, DEV-27 to DEV-29: what a command leaves behind, and what must leave nothing."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from harness.checks.device_view import (
@@ -16,22 +18,46 @@ from harness.checks.device_view import (
     results_of,
 )
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.timeline import History
+from harness.history.events import Observed
+from harness.history.timeline import History, Seen
 from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATION
 
 _POISON = "poison message: the command is executed before it is acknowledged, so each boot gets it again"
 _RESULT_GRACE_S = 1.0  # what bench and broker add to a device's own time
 
 
-def answers(history: History) -> list[tuple[ReceivedMessage, Result, dict[str, Any]]]:
-    """Every question for the configuration that was answered, with the configuration that the answer reports."""
-    found = []
+@dataclass(frozen=True)
+class Shown:
+    """The configuration as the declared observer shows it."""
+
+    seen: Seen[Observed]
+
+
+def answers(history: History) -> list[tuple[ReceivedMessage, Result | Shown, dict[str, Any]]]:
+    """Every question for the configuration that was answered, by a result or by an observer, with the configuration that is in force."""
+    found: list[tuple[ReceivedMessage, Result | Shown, dict[str, Any]]] = []
     for message in commands_received(history):
-        answer = result_after(history, message) if message.command == SEND_CONFIGURATION else None
+        if message.command != SEND_CONFIGURATION:
+            continue
+        answer = result_after(history, message)
         in_force = configuration_in_force(history, answer) if answer is not None else None
         if answer is not None and in_force is not None:
             found.append((message, answer, in_force))
+        elif (shown := _shown_after(history, message)) is not None:
+            found.append((message, *shown))
     return found
+
+
+def _shown_after(history: History, message: ReceivedMessage) -> tuple[Shown, dict[str, Any]] | None:
+    """What the observer showed right after a question; None where there is none, or it shows no JSON object."""
+    for seen in history.of(Observed):
+        if seen.fact.device_id == message.device_id and seen.fact.name == CONFIGURATION and seen.line > message.first.line:
+            try:
+                value = json.loads(seen.fact.value)
+            except ValueError:
+                return None
+            return (Shown(seen), value) if isinstance(value, dict) else None
+    return None
 
 
 def sent_before(history: History, question: ReceivedMessage, *commands: str) -> list[ReceivedMessage]:
@@ -113,13 +139,24 @@ def repeated_reset_happens_once(history: History) -> Iterator[Observation]:
     for question, answer, in_force in answers(history):
         resets = [message for message in sent_before(history, question, RESET) if message.copies_before_release]
         sent = sent_before(history, question, CONFIGURATION)
-        if not resets or not sent or not results_of(history, resets[-1], sent[-1].first.line):
-            continue  # A device that acts at PUBREL resets after the configuration, rightly.
-        if holds(in_force, sent[-1].payload_json):
+        if not resets or not sent:
+            continue
+        if not results_of(history, resets[-1], sent[-1].first.line):
+            yield from _resets_at_release(history, resets[-1], question)
+        elif holds(in_force, sent[-1].payload_json):
             yield kept(resets[-1].first, answer.seen)
         else:
             copies = resets[-1].copies
             yield broken(f"{in_force!r} is in force: the repeated reset happened again", resets[-1].first, *copies, answer.seen)
+
+
+def _resets_at_release(history: History, reset: ReceivedMessage, question: ReceivedMessage) -> Iterator[Observation]:
+    """A device that acts at PUBREL resets after the configuration, rightly: then its results tell how often."""
+    done = results_of(history, reset, question.first.line)
+    if len(done) > 1:
+        yield broken(f"the repeated reset got {len(done)} results, allowed: 1", reset.first, *reset.copies, *(each.seen for each in done))
+    elif done:
+        yield kept(reset.first, *reset.copies, done[0].seen)
 
 
 @check("DEV-25", unseen="no undisturbed command had a result to show")
@@ -156,10 +193,17 @@ def odd_message_does_not_stop_the_device(history: History) -> Iterator[Observati
         )
         if crashed:
             yield broken(f"{what} brought the device down (line {crashed[0]})", seen)
-        elif asked is None or not results_of(history, asked, until_line):
+        elif asked is None or not _is_answered(history, asked, until_line):
             yield broken(f"after {what} the device answered no more", seen)
         else:
             yield kept(seen, asked.first)
+
+
+def _is_answered(history: History, asked: ReceivedMessage, until_line: int) -> bool:
+    """Whether a question got its result, or, where results are not promised, its acknowledgement."""
+    if declares(history).get("results", "required") == "required":
+        return bool(results_of(history, asked, until_line))
+    return asked.completed is not None
 
 
 @check("DEV-27", unseen="no command was sent that the device must refuse")
@@ -178,6 +222,8 @@ def payload_up_to_the_declared_size_is_taken(history: History) -> Iterator[Obser
     for seen in history.stimuli("payload of"):
         size_bytes = seen.fact.facts["size_bytes"]
         question = next((entry for entry in answers(history) if entry[0].first.line > seen.line), None)
+        if question is None and declares(history).get("results", "required") != "required":
+            continue
         if question is None:
             yield broken(f"after a payload of {size_bytes} bytes the device answered no more", seen)
             continue

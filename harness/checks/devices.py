@@ -6,6 +6,7 @@ Effects count, not packets. Importing this module registers the whole family.
 from collections.abc import Iterator
 
 from harness.checks import device_connection, device_downloads, device_exchange, device_states
+from harness.checks.device_states import Shown, answers, holds
 from harness.checks.device_view import (
     ReceivedMessage,
     Result,
@@ -68,6 +69,13 @@ def configuration_is_applied_and_reported(history: History) -> Iterator[Observat
             yield broken(detail, sent.first, asked.first, answer.seen, requirement="DEV-08a")
         else:
             yield kept(sent.first, asked.first, answer.seen)
+
+    for question, source, in_force in answers(history):
+        told = _last_configuration(history, question) if isinstance(source, Shown) else None
+        if told is not None and not holds(in_force, told.payload_json):
+            yield broken(f"{in_force!r} is in force after {told.payload_json!r} was sent", told.first, question.first, source.seen)
+        elif told is not None:
+            yield kept(told.first, question.first, source.seen)
 
 
 def _reports(history: History) -> Iterator[tuple[ReceivedMessage, Result]]:

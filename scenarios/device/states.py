@@ -11,8 +11,10 @@ from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATI
 from harness.wire.topics import control_topic, result_topic
 from scenarios.device.steps import acknowledged, listening, outcome_of, settle_s, tell
 
-_CONFIGURED = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), results=True)
-_RESET = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION, RESET), results=True)
+_CONFIGURED = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), configuration_seen=True)
+_RESET = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION, RESET), configuration_seen=True)
+_RESET_SEEN = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION, RESET), results=True, qos=2)
+_RESULTS = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), results_required=True)
 _REBOOT = DeviceNeeds(commands=(REBOOT,))
 
 
@@ -48,7 +50,7 @@ def reset_after_a_configuration(cast: DeviceCast) -> Workload:
     yield from tell(cast, SEND_CONFIGURATION)
 
 
-@scenario("repeated_reset_happens_once", subject="device", needs=_RESET, duration_s=5.0)
+@scenario("repeated_reset_happens_once", subject="device", needs=_RESET_SEEN, duration_s=5.0)
 def reset_repeated_around_a_configuration(cast: DeviceCast) -> Workload:
     """A reset is repeated with DUP before its PUBREL; between the copies the device is configured."""
     yield Boot()
@@ -102,7 +104,7 @@ def _loop_s(cast: DeviceCast) -> float:
     return min(cast.declares.reboot_s, 3.0)
 
 
-@scenario("results_come_once_and_in_time", subject="device", needs=_CONFIGURED, duration_s=5.0)
+@scenario("results_come_once_and_in_time", subject="device", needs=_RESULTS, duration_s=5.0)
 def results_of_plain_commands(cast: DeviceCast) -> Workload:
     """Undisturbed commands, each with its result."""
     yield Boot()

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias, TypeVar
 from harness.device_operations import Boot, Observe, Settle, Store, StoredFile, Tell, Until
 from harness.device_scenario import DeviceCast
 from harness.history.events import Event, Fact, HttpEnded, MqttPacket
-from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOADS
+from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOADS, SEND_CONFIGURATION
 from harness.wire.topics import result_topic
 
 T = TypeVar("T")
@@ -70,7 +70,10 @@ def exchange_ended(fact: Fact) -> bool:
 def tell(cast: DeviceCast, command: str, data: dict[str, Any] | None = None) -> Step[list[Event]]:
     """Sends a command and waits for its effect as far as the device declares one: its result, or the end of its exchange."""
     yield Tell(command, data or {})
-    return (yield from outcome_of(cast, command))
+    outcome = yield from outcome_of(cast, command)
+    if command == SEND_CONFIGURATION:
+        yield Observe("configuration")
+    return outcome
 
 
 def outcome_of(cast: DeviceCast, command: str) -> Step[list[Event]]:
