@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
+from simulators.world.links import LinkShape
 from simulators.world.loop import Unhandled
-from simulators.world.net import CURRENT_HOST
+from simulators.world.net import CURRENT_HOST, NetworkTiming
 from simulators.world.world import World
 
 T = TypeVar("T")
 
 DAYS_MAX = 40.0  # no scenario keeps anything alive for longer; a run that is not over by then hangs
+# As fast as loopback, or what was written for it waits too briefly here and there.
+_LOOPBACK = LinkShape(latency_s=0.00005, jitter_s=0.0001)
+_TIMING = NetworkTiming(tick_s=0.0005)
 _PLUGIN_GROUPS = ("hil.checks", "hil.scenarios", "hil.brokers")
 
 
@@ -36,7 +40,8 @@ def run_virtually(coroutine: Coroutine[Any, Any, T], *, seed: int | str, days_ma
     Raises what the coroutine raises, and WorldStopped when it spins, can never end, or is not over after `days_max` virtual days.
     """
     _load_plugins()
-    with World(seed) as world:
+    with World(seed, timing=_TIMING) as world:
+        world.network.host(CURRENT_HOST.get(), _LOOPBACK)
         result = world.run(CURRENT_HOST.get(), coroutine, within_s=days_max * 24 * 3600)
         virtual_s, unhandled = world.now_s, tuple(world.unhandled)
     return VirtualRun(result, virtual_s, world.trace.digest(), unhandled)
