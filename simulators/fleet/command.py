@@ -15,6 +15,8 @@ from harness.bench.target import read_target
 from harness.clock import SystemClock, rfc3339
 from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError
+from simulators.broker.operator_login import operator_beside
+from simulators.broker.port import Login
 from simulators.fleet.behaviour import LINKS_BYTES_PER_S, parse_mix
 from simulators.fleet.capacity import ensure_open_files
 from simulators.fleet.ledger import Ledger, Totals, merge
@@ -44,7 +46,10 @@ def fleet(
     settle: Annotated[float, typer.Option(min=0, help="Wait at most so many seconds for what is on its way.")] = 60.0,
     keep_alive: Annotated[int, typer.Option(min=0, max=65_535, help="Keep-alive in seconds.")] = 60,
     clean_session: Annotated[bool, typer.Option("--clean-session", help="Connect with clean sessions.")] = False,
-    operator: Annotated[str, typer.Option(help="Client id and password of the operator's connection, as `ID:PASSWORD`.")] = "operator",
+    operator: Annotated[
+        str,
+        typer.Option(help="User and password of the operator's connection, as `USER:PASSWORD`; else what lies beside the target."),
+    ] = "",
     metrics_port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Serve /metrics on this port.")] = None,
     seed: Annotated[int | None, typer.Option(help="Which device behaves how; drawn and printed without it.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where ledger.json goes (default: reports/fleet-<time>).")] = None,
@@ -61,22 +66,24 @@ def fleet(
     if via not in ("rest", "mqtt"):
         raise ConfigurationError("--via", "", "", f"{via!r} is neither rest nor mqtt")
     ensure_open_files(devices)
-    operator_id, _, password = operator.partition(":")
+    part = usage("--shard", lambda: parse_shard(shard))
+    drawn = SystemEntropy().integer(0, 2**31) if seed is None else seed
     plan = Plan(
         devices=devices,
-        seed=SystemEntropy().integer(0, 2**31) if seed is None else seed,
+        seed=drawn,
         commands=commands,
         via=via,
         rate_per_s=rate,
         mix=usage("--mix", lambda: parse_mix(mix, link=link)),
-        shard=usage("--shard", lambda: parse_shard(shard)),
+        shard=part,
         keep_alive_s=keep_alive,
         clean_session=clean_session,
         hold_s=hold,
         churn_s=churn,
         settle_s=settle,
-        operator_id=operator_id,
-        operator_password=password or None,
+        # Two operators with one client id would throw each other out.
+        operator_id=operator.partition(":")[0] or f"operator-{drawn}-{part[0]}",
+        operator=login_of(operator, target),
     )
     console = Console(stderr=True)
     console.print(f"seed {plan.seed}, {plan.devices} devices, {plan.commands} commands via {plan.via}", highlight=False)
@@ -140,6 +147,14 @@ def parse_shard(text: str) -> tuple[int, int]:
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise ValueError(f"{text!r} is no shard; write it like 1/4")
     return int(index), int(count)
+
+
+def login_of(operator: str, target: Path) -> Login | None:
+    """The operator's login: the one that was given, or else the one beside the target file."""
+    if not operator:
+        return operator_beside(target)
+    username, _, password = operator.partition(":")
+    return Login(username, username, password, is_trusted=True)
 
 
 def usage(option: str, read: Callable[[], T]) -> T:

@@ -20,6 +20,7 @@ from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Connack, Packet
 from harness.wire.responses import command_path
 from harness.wire.topics import control_topic
+from simulators.broker.port import Login
 from simulators.device.asyncio_device import broker_address
 from simulators.fleet.ledger import Answer, Ledger
 
@@ -102,14 +103,13 @@ def answer_of(status: int) -> Answer:
 class MqttOperator(asyncio.Protocol):
     """A connection that publishes commands with QoS 2; PUBCOMP is the answer."""
 
-    def __init__(self, ledger: Ledger, *, mqtt_url: str, client_id: str, password: str | None, tls: ssl.SSLContext | None) -> None:
-        """Raises ValueError for an unusable `mqtt_url`."""
+    def __init__(self, ledger: Ledger, *, mqtt_url: str, client_id: str, login: Login | None, tls: ssl.SSLContext | None) -> None:
+        """`client_id` need not be the login's. Raises ValueError for an unusable `mqtt_url`."""
         self._ledger = ledger
         self._address = broker_address(mqtt_url)
         self._tls = tls
-        username = client_id if password is not None else None
-        secret = password.encode() if password is not None else None
-        self._session = ClientSession(client_id, keep_alive_s=0, username=username, password=secret)
+        username, password = (login.username, login.password.encode()) if login is not None else (None, None)
+        self._session = ClientSession(client_id, keep_alive_s=0, username=username, password=password)
         self._decoder = Decoder()
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, str] = {}

@@ -15,6 +15,7 @@ from harness.entropy import SeededEntropy
 from harness.errors import ConfigurationError, ScenarioError
 from harness.wire.commands import CONFIGURATION, DOWNLOADS, permits
 from harness.wire.files import FileType
+from simulators.broker.port import Login
 from simulators.fleet.behaviour import Mix
 from simulators.fleet.bookkeeping import CORRELATION
 from simulators.fleet.capacity import resident_bytes
@@ -43,7 +44,7 @@ class Plan:
     settle_s: float = 60.0
     late_after_s: float = 10.0
     operator_id: str = "operator"
-    operator_password: str | None = None
+    operator: Login | None = None
 
 
 @dataclass(slots=True)
@@ -187,7 +188,7 @@ class FleetRun:
             self.ledger,
             mqtt_url=self.platform.mqtt_url,
             client_id=self.plan.operator_id,
-            password=self.plan.operator_password,
+            login=self.plan.operator,
             tls=tls,
         )
         await operator.open()

@@ -25,6 +25,7 @@ from harness.clock import AdvanceableClock, Clock, SystemClock
 from harness.entropy import Entropy, SystemEntropy
 from harness.errors import BenchError
 from harness.wire.files import FileType
+from simulators.broker.operator_login import OPERATOR_FILE, operator_json
 from simulators.broker.port import BrokerPort, DeviceDirectory
 from simulators.platform.access import Device
 from simulators.platform.advance_endpoint import ADVANCE_PATH, AdvanceEndpoint
@@ -288,6 +289,7 @@ class ReferencePlatform:
     def _write_target(self) -> Path:
         path = self.directory / "target.toml"
         (self.directory / "devices.jsonl").write_text("".join(fleet_lines(self.store, self.secrets)))
+        write_private(self.directory / OPERATOR_FILE, operator_json(PLATFORM_LOGIN, self.secrets.broker_password()))
         write_private(path, to_toml(self.target()).encode())
         return path
 

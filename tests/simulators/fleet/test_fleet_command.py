@@ -9,8 +9,10 @@ from urllib.request import urlopen
 import pytest
 
 from harness.cli import run
-from harness.errors import ResourceMissing
+from harness.errors import ConfigurationError, ResourceMissing
+from simulators.broker.operator_login import OPERATOR_FILE, operator_beside, operator_json
 from simulators.fleet.capacity import ensure_open_files, resident_bytes
+from simulators.fleet.command import login_of
 from simulators.fleet.ledger import Answer, Ledger
 from simulators.platform.process import PlatformProcess
 
@@ -107,3 +109,30 @@ def test_more_devices_than_open_files_name_the_command_that_helps():
 def test_few_devices_need_no_more_open_files():
     ensure_open_files(10)
     assert resident_bytes() > 0
+
+
+@pytest.mark.slow
+def test_the_operator_of_the_platform_commands_over_mqtt_out_of_the_box(target, tmp_path, capsys):
+    status, figures = hil_fleet(
+        capsys, "--target", target, "--devices", 20, "--commands", 40, "--via", "mqtt", "--seed", 4, "--out", tmp_path
+    )
+    assert status == 0
+    assert figures["ledger"]["delivered_once"] == 40
+
+
+def test_the_operators_login_is_for_its_owner_only(target):
+    assert (target.with_name(OPERATOR_FILE).stat().st_mode & 0o077) == 0
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"client_id": "operator"}'])
+def test_an_operators_login_that_is_none_is_named(text, tmp_path):
+    (tmp_path / OPERATOR_FILE).write_text(text)
+    with pytest.raises(ConfigurationError, match=r"operator\.json"):
+        operator_beside(tmp_path / "target.toml")
+
+
+def test_a_login_on_the_command_line_goes_before_the_one_beside_the_target(tmp_path):
+    (tmp_path / OPERATOR_FILE).write_bytes(operator_json("platform", "secret"))
+    beside, given = login_of("", tmp_path / "target.toml"), login_of("me:mine", tmp_path / "target.toml")
+    assert (beside.username, beside.password) == ("platform", "secret")
+    assert (given.username, given.password) == ("me", "mine")
