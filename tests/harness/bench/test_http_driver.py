@@ -1,0 +1,220 @@
+"""The HTTP driver sends what it is told, keeps to the target's limits, and tells a ban from an answer."""
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from harness.bench.http_driver import HttpDriver, Pace
+from harness.bench.target import ApiKeys, Limits, Platform
+from harness.clock import SystemClock
+from harness.errors import TargetUnavailable
+from harness.history.events import HttpEnded, HttpRequest, HttpResponse
+from harness.history.recorder import Recorder
+from harness.operations import Call
+
+BODY = bytes(range(256)) * 4_000
+
+
+class Server:
+    """Answers by the path, and keeps what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+        self.headers = []
+
+    async def answer(self, request):
+        self.asked.append(request.raw_path)
+        self.headers.append(dict(request.headers))
+        match request.path:
+            case "/banned":
+                return web.Response(status=429, headers={"Retry-After": "3600"}, text="{}")
+            case "/busy":
+                return web.Response(status=503, headers={"Retry-After": "3600"})
+            case "/down":
+                return web.Response(status=503)
+            case "/file":
+                return web.Response(body=BODY, headers={"Content-Disposition": "attachment"})
+            case "/hang-up":
+                request.transport.abort()
+                return web.Response()
+            case "/elsewhere":
+                return web.Response(status=302, headers={"Location": "/file"})
+            case _:
+                return web.json_response({"ok": True})
+
+
+def driven(use, **limits):
+    """Runs `use(driver, server)` against a server on this machine; returns its outcome and the history."""
+
+    async def run():
+        server = Server()
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", server.answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        platform = Platform(name="p", api_url=url, mqtt_url="mqtt://127.0.0.1:1", api_keys=ApiKeys(full="k"), limits=Limits(**limits))
+        recorder = Recorder(SystemClock())
+        try:
+            async with HttpDriver(platform, recorder) as driver:
+                return await use(driver, server), recorder.history()
+        finally:
+            await runner.cleanup()
+
+    return asyncio.run(run())
+
+
+def get(path, **more):
+    return Call("GET", path, "other", **more)
+
+
+def calling(*calls):
+    async def use(driver, server):
+        return [await driver.call(call) for call in calls]
+
+    return use
+
+
+def test_an_answer_comes_back_and_stands_in_the_history():
+    (answer,), history = driven(calling(get("/a?b=%2F&c")))
+    assert (answer.status, answer.json, answer.complete, answer.problem) == (200, {"ok": True}, True, "")
+    (exchange,) = history.exchanges
+    assert (exchange.status, exchange.body_json, exchange.request.url.partition("/a")[2]) == (200, {"ok": True}, "?b=%2F&c")
+
+
+def test_the_path_goes_out_as_it_stands():
+    async def use(driver, server):
+        await driver.call(get("/a%2Fb?key=%2d%00&key="))
+        return server.asked
+
+    assert driven(use)[0] == ["/a%2Fb?key=%2d%00&key="]
+
+
+def test_every_call_has_a_trace_of_its_own_that_the_history_knows():
+    async def use(driver, server):
+        await driver.call(get("/a"))
+        await driver.call(get("/b"))
+        return [headers["traceparent"] for headers in server.headers]
+
+    traces, history = driven(use)
+    assert len(set(traces)) == 2
+    assert [dict(seen.fact.headers)["traceparent"] for seen in history.of(HttpRequest)] == traces
+
+
+@pytest.mark.parametrize("path", ["/banned", "/busy"])
+def test_a_ban_is_no_answer_and_nothing_more_is_sent_while_it_lasts(path):
+    async def use(driver, server):
+        problems = []
+        for call in (get(path), get("/a")):
+            try:
+                await driver.call(call)
+            except TargetUnavailable as error:
+                problems.append(str(error))
+        return problems, server.asked
+
+    (problems, asked), history = driven(use)
+    assert asked == [path]
+    assert "Retry-After: 3600" in problems[0]
+    assert "bans us" in problems[1]
+    assert all("\n" not in problem for problem in problems)
+    assert len(list(history.of(HttpEnded))) == 1
+
+
+def test_a_503_that_names_no_time_is_an_answer():
+    (answer,), _ = driven(calling(get("/down")))
+    assert answer.status == 503
+
+
+def test_a_target_that_cannot_be_reached_is_unavailable():
+    async def use(driver, server):
+        driver._platform = driver._platform.model_copy(update={"api_url": "http://127.0.0.1:1"})
+        with pytest.raises(TargetUnavailable, match="no connection"):
+            await driver.call(get("/a"))
+
+    _, history = driven(use)
+    assert [seen.fact.closed_by for seen in history.of(HttpEnded)] == [""]
+
+
+def test_a_peer_that_hangs_up_is_an_outcome():
+    (answer,), history = driven(calling(get("/hang-up")))
+    assert answer.status is None
+    assert [seen.fact.closed_by for seen in history.of(HttpEnded)] == ["peer"]
+
+
+def test_a_redirect_is_not_followed():
+    (answer,), _ = driven(calling(get("/elsewhere")))
+    assert answer.status == 302
+
+
+def test_a_transfer_is_broken_off_at_the_byte_that_was_asked_for():
+    (answer,), history = driven(calling(get("/file", abort_after_bytes=5_000, read_bytes_per_s=10_000_000.0)))
+    assert (answer.status, len(answer.body), answer.complete) == (200, 5_000, False)
+    assert [(seen.fact.received_bytes, seen.fact.closed_by) for seen in history.of(HttpEnded)] == [(5_000, "us")]
+
+
+def test_a_transfer_may_be_broken_off_before_its_first_byte():
+    (answer,), _ = driven(calling(get("/file", abort_after_bytes=0)))
+    assert (answer.status, answer.body, answer.complete) == (200, b"", False)
+
+
+def test_a_slow_transfer_comes_whole():
+    (answer,), _ = driven(calling(get("/file", read_bytes_per_s=10_000_000.0)))
+    assert answer.body == BODY
+
+
+def test_an_exchange_that_takes_too_long_is_ended_by_us():
+    (answer,), history = driven(calling(get("/file", read_bytes_per_s=1_000.0, within_s=0.2)))
+    assert not answer.complete
+    assert [seen.fact.closed_by for seen in history.of(HttpEnded)] == ["us"]
+
+
+def test_a_volley_is_answered_call_by_call():
+    async def use(driver, server):
+        return await driver.volley(tuple(get(f"/{number}") for number in range(8))), sorted(server.asked)
+
+    (answers, asked), history = driven(use)
+    assert ([answer.json for answer in answers], asked) == ([{"ok": True}] * 8, [f"/{number}" for number in range(8)])
+    assert len(list(history.of(HttpResponse))) == 8
+
+
+def test_a_volley_that_meets_a_ban_is_no_answer():
+    async def use(driver, server):
+        with pytest.raises(TargetUnavailable, match="429"):
+            await driver.volley((get("/banned"), get("/banned")))
+
+    driven(use)
+
+
+def test_turns_are_spread_over_the_time_that_the_limit_asks_for():
+    async def run():
+        loop, pace, turns = asyncio.get_running_loop(), Pace(100.0), []
+        start_s = loop.time()
+        for _ in range(5):
+            await pace.turn()
+            turns.append(loop.time() - start_s)
+        return turns
+
+    turns = asyncio.run(run())
+    assert all(turn >= number / 100.0 - 0.005 for number, turn in enumerate(turns))
+
+
+def test_without_a_limit_nobody_waits():
+    async def run():
+        pace = Pace(None)
+        await pace.turn()
+        await pace.turn()
+
+    asyncio.run(asyncio.wait_for(run(), 1.0))
+
+
+def test_the_targets_limit_is_kept_by_a_volley_too():
+    async def use(driver, server):
+        loop = asyncio.get_running_loop()
+        start_s = loop.time()
+        await driver.volley(tuple(get(f"/{number}") for number in range(5)))
+        return loop.time() - start_s
+
+    assert driven(use, requests_per_s=50.0)[0] >= 4 / 50.0 - 0.005
