@@ -1,6 +1,7 @@
 """`hil requirements`: the catalogue, with the checks of this installation that judge each id."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,10 @@ from harness.requirements import CATALOGUE, FAMILIES, Requirement, find
 BEGIN = "<!-- requirements and checks: made by `make trace` -->"
 END = "<!-- end of requirements and checks -->"
 
+CHECK_TESTS = Path("tests/harness/checks")  # beside the file that the table is written into
+
+_WORD = re.compile(r"\w+")
+
 app = typer.Typer()
 
 
@@ -30,7 +35,8 @@ def requirements(
     """Prints the requirement catalogue: id, level, statement, source, our reading, and which checks judge it."""
     judges = judges_by_requirement(all_checks())
     if write is not None:
-        _replace_table(write, trace_table(judges))
+        tests = proofs_by_check(all_checks(), write.parent / CHECK_TESTS)
+        _replace_table(write, trace_table(judges, tests))
         return
     wanted = _wanted(ids or list(FAMILIES))
     if as_json:
@@ -50,12 +56,20 @@ def judges_by_requirement(checks: Mapping[str, Check]) -> dict[str, list[str]]:
     return judges
 
 
-def trace_table(judges: Mapping[str, Iterable[str]]) -> str:
-    """The table of README, in Markdown: one line per requirement."""
-    lines = ["| requirement | level | judged by |", "|---|---|---|"]
+def proofs_by_check(names: Iterable[str], directory: Path) -> dict[str, list[str]]:
+    """Check -> the files below `directory` that name it: where it has been seen to pass and to fail."""
+    words = {path.name: set(_WORD.findall(path.read_text(encoding="utf-8"))) for path in sorted(directory.glob("*.py"))}
+    return {name: [file for file, found in words.items() if name in found] for name in names}
+
+
+def trace_table(judges: Mapping[str, Iterable[str]], tests: Mapping[str, Iterable[str]] | None = None) -> str:
+    """The table of README, in Markdown: one line per requirement, with its checks and the tests of those."""
+    lines = ["| requirement | level | judged by | tested in |", "|---|---|---|---|"]
     for requirement in CATALOGUE.values():
         level = requirement.level.value + (" (H)" if requirement.hardening else "")
-        lines.append(f"| {requirement.id} | {level} | {', '.join(f'`{name}`' for name in judges[requirement.id]) or '–'} |")
+        names = list(judges[requirement.id])
+        files = sorted({file for name in names for file in (tests or {}).get(name, ())})
+        lines.append(f"| {requirement.id} | {level} | {', '.join(f'`{name}`' for name in names) or '–'} | {', '.join(files) or '–'} |")
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness import cli
 from harness.requirements import CATALOGUE
-from harness.requirements_command import BEGIN, END, judges_by_requirement, trace_table, with_table
+from harness.requirements_command import BEGIN, END, judges_by_requirement, proofs_by_check, trace_table, with_table
 
 
 def hil(capsys, *arguments):
@@ -52,8 +52,16 @@ def test_the_table_has_a_line_for_every_requirement():
     judges = {id_: ["one", "two"] if id_ == "CMD-02" else [] for id_ in CATALOGUE}
     lines = trace_table(judges).splitlines()
     assert len(lines) == 2 + len(CATALOGUE)
-    assert "| CMD-02 | MUST | `one`, `two` |" in lines
-    assert "| KEY-07 | SHOULD (H) | – |" in lines
+    assert "| CMD-02 | MUST | `one`, `two` | – |" in lines
+    assert "| KEY-07 | SHOULD (H) | – | – |" in lines
+
+
+def test_the_table_names_the_tests_of_each_check(tmp_path):
+    (tmp_path / "golden_a.py").write_text("one = 1")
+    (tmp_path / "golden_b.py").write_text("someone = 2")
+    judges = {id_: ["one"] if id_ == "CMD-02" else [] for id_ in CATALOGUE}
+
+    assert "| CMD-02 | MUST | `one` | golden_a.py |" in trace_table(judges, proofs_by_check(["one"], tmp_path))
 
 
 def test_without_checks_nothing_is_judged():

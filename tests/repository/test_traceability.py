@@ -4,7 +4,7 @@ from pathlib import Path
 
 from harness.checks.registry import all_checks
 from harness.requirements import CATALOGUE, find
-from harness.requirements_command import judges_by_requirement, trace_table, with_table
+from harness.requirements_command import CHECK_TESTS, judges_by_requirement, proofs_by_check, trace_table, with_table
 from simulators.broker.self_check import TRIALS
 
 # Requirements that no check judges yet. Each is a debt; whoever writes the check takes its id out of here.
@@ -45,5 +45,6 @@ def test_what_is_never_judged_is_in_the_catalogue_and_has_no_check():
 
 def test_readme_s_table_of_requirements_and_checks_is_that_of_the_code():
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    table = trace_table(judges_by_requirement(all_checks()))
+    tests = proofs_by_check(all_checks(), Path(__file__).parents[2] / CHECK_TESTS)
+    table = trace_table(judges_by_requirement(all_checks()), tests)
     assert with_table(readme, table) == readme, "`make trace` writes it anew"
