@@ -21,7 +21,7 @@ from scenarios.load.plan import LoadPlan
 from scenarios.load.shapes import STEADY
 
 MASTER_PORT = 5557
-WORKERS_WAIT_S_MAX = 120
+WORKERS_WAIT_S_MAX = 60
 OUR_LINES = "/hil.load: "
 LEAVE_S_MAX = 30.0
 
