@@ -24,7 +24,7 @@ _CONNECT_S_MAX = 300.0
 _QUIET_POLL_S = 5.0
 _RUN_S_MAX = 4 * 3600.0  # beside the plan's own minutes
 _KEPT_TRACE_LINES = 200
-_LOGGERS = ("simulators", "harness", "aiohttp", "asyncio")
+_LOGGERS = ("hil", "simulators", "harness", "aiohttp", "asyncio")
 
 
 @dataclass(frozen=True, slots=True)

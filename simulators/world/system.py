@@ -270,6 +270,7 @@ class SimulatedSystem:
         self.kind = kind
         self.stations: list[Station] = []
         self._names: dict[str, str] = {}
+        self._restarting = asyncio.Lock()
         self._directory = _fresh_state(devices)
         settings = PlatformSettings(
             state_directory=Path(self._directory.name),
@@ -308,13 +309,15 @@ class SimulatedSystem:
         """Ends everything."""
         for station in self.stations:
             station.power_off()
-        await self.platform.stop()
+        async with self._restarting:
+            await self.platform.stop()
         self._directory.cleanup()
 
     async def restart_platform(self) -> None:
-        """Stops and starts the platform with its broker, which forgets its sessions."""
-        await self.platform.restart()
-        self.kind.tamper(self.platform)
+        """Stops and starts the platform with its broker; one restart at a time, as nobody restarts what is being restarted."""
+        async with self._restarting:
+            await self.platform.restart()
+            self.kind.tamper(self.platform)
 
     def ends(self) -> list[DeviceState]:
         """Every device as it is now; whether it is connected, by the broker's word."""
