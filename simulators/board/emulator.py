@@ -9,6 +9,7 @@ Memory that outlives resets and power cuts is a file. A power cut is SIGKILL, so
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -158,9 +159,14 @@ class Emulator:
 
 
 def _dies_with_us() -> tuple[str, ...]:
-    """What goes in front of a command so that it ends with this process, even when that is killed: no board outlives its bench."""
+    """What goes in front of a command so that it ends with this process, even when that is killed: no board outlives its bench.
+
+    The shell looks whether this process died before the signal was asked for.
+    """
     setpriv = shutil.which("setpriv")
-    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv is not None else ()
+    if setpriv is None:
+        return ()
+    return (setpriv, "--pdeathsig", "KILL", "--", "sh", "-c", f'[ "$PPID" = {os.getpid()} ] && exec "$@"', "emulator")
 
 
 def _is_there(path: Path) -> bool:
