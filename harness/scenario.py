@@ -21,11 +21,19 @@ Subject: TypeAlias = Literal["platform", "device"]
 COMMANDABLE = tuple(kind for kind in DeviceKind if kind.takes_commands)
 
 
+_LISTS = {
+    "empty": "an empty list of allowed_commands",
+    "restricted": "a restricted list of allowed_commands",
+    "loose": "a list of allowed_commands with blanks or empty entries",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceNeed:
     """Which device of the target a role can be cast with.
 
-    `commands` is "empty" (all allowed), "restricted" (a non-empty list) or "any"; `beside` names a role whose project it must share,
+    `commands` is "empty" (all allowed), "restricted" (a non-empty list), "loose" (one with blanks around names, or empty entries) or "any";
+    `beside` names a role whose project it must share,
     `apart_from` one whose project it must not share.
     """
 
@@ -38,10 +46,12 @@ class DeviceNeed:
     def refuses(self, device: TargetDevice, cast: dict[str, TargetDevice]) -> bool:
         """Whether this device cannot play the role, given who plays the others."""
         restricted = bool(command_names(device.allowed_commands))
+        entries = [entry for entry in device.allowed_commands.split(";") if entry.strip()]
         return (
             device.kind not in self.kinds
             or (self.commands == "empty" and restricted)
-            or (self.commands == "restricted" and not restricted)
+            or (self.commands in ("restricted", "loose") and not restricted)
+            or (self.commands == "loose" and ";".join(map(str.strip, entries)).strip(";") == device.allowed_commands)
             or (self.disposable and not device.disposable)
             or (self.beside in cast and cast[self.beside].project_id != device.project_id)
             or (self.apart_from in cast and cast[self.apart_from].project_id == device.project_id)
@@ -51,7 +61,7 @@ class DeviceNeed:
         kinds = " or ".join(kind.value for kind in self.kinds)
         words = [f"kind {kinds}"]
         if self.commands != "any":
-            words.append("an empty list of allowed_commands" if self.commands == "empty" else "a restricted list of allowed_commands")
+            words.append(_LISTS[self.commands])
         if self.disposable:
             words.append("disposable")
         if self.beside:

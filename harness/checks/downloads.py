@@ -178,6 +178,8 @@ def head_and_range_follow_the_reading(history: History) -> Iterator[Observation]
                 yield _head(history, attempt)
             elif _range_header(attempt):
                 yield _range(history, attempt)
+            elif (attempt.header("accept-ranges") or "none").lower() != "none" and use_policy(history) == FIRST_USE:
+                yield broken("Accept-Ranges is offered, and a part would use the key up; our reading: none", attempt)
 
 
 def _range_header(attempt: Exchange) -> str:

@@ -61,10 +61,11 @@ def key_works_once(history: History) -> Iterator[Observation]:
         done = next((attempt for attempt in life.attempts if attempt.is_delivered_whole), None)
         if done is None or done.ended is None:
             continue
-        for attempt in life.own_attempts():
-            if attempt.asked.line < done.ended.line or attempt.status is None:
+        for attempt in life.attempts:
+            is_later_use = attempt.asked.line > done.ended.line and attempt.request.method == "GET" and attempt.status is not None
+            if not is_later_use or attempt.request.credential != life.owner_credential:
                 continue
-            if attempt.status == 401:
+            if attempt.status == 401 or (attempt.status == 416 and not life.is_proper(attempt)):
                 yield kept(done, attempt)
             else:
                 yield broken(f"a used key was answered {attempt.status}, allowed: 401", done, attempt)

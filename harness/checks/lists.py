@@ -52,9 +52,10 @@ def list_names_the_stored_files(history: History) -> Iterator[Observation]:
 @check("LST-02a", unseen="no list of the organisation was asked for")
 def organisation_list_names_the_files_of_all_projects(history: History) -> Iterator[Observation]:
     """The organisation's list answers 200 and names the files of all its projects."""
+    target = TargetView.of(history)
     for exchange, file_type in _own_lists(history):
         if not exchange.request.project_id:
-            yield _names_all(history, exchange, file_type) or kept(exchange)
+            yield _names_all(history, exchange, file_type) or _names_no_other(target, exchange, file_type)
 
 
 def _names_all(history: History, exchange: Exchange, file_type: str) -> Observation | None:
@@ -70,13 +71,19 @@ def _names_all(history: History, exchange: Exchange, file_type: str) -> Observat
 
 
 def _names_no_other(target: TargetView, exchange: Exchange, file_type: str) -> Observation:
-    """Whether a project's list leaves out the other projects' files, known by names that this project has not."""
-    own = {file["name"] for kind in FileType for file in target.files(exchange.request.project_id, kind.value)}
-    others = {file["name"] for file in target.files(None, file_type)} - own
-    strange = sorted(others & {file.get("name") for file in _files(exchange)})
+    """Whether a list leaves out files of another project or type, known by names that none of its own has."""
+    own = {file["name"] for file in target.files(exchange.request.project_id or None, file_type)}
+    others = {file["name"] for kind in FileType for file in target.files(None, kind.value)} - own
+    strange = sorted(others & {str(file.get("name")) for file in _files(exchange)})
     if strange:
-        return broken(f"the list of project {exchange.request.project_id} names {', '.join(strange)} of another project", exchange)
+        return broken(
+            f"the list of {file_type} files at {_path(exchange)} names {', '.join(strange)}, of another project or type", exchange
+        )
     return kept(exchange)
+
+
+def _path(exchange: Exchange) -> str:
+    return urlsplit(exchange.request.url).path
 
 
 @check("LST-03", unseen="no list with an entry came")

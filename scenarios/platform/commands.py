@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from harness.bench.target import TargetDevice
-from harness.operations import Announce, RunHook, Together
+from harness.operations import Announce, Disconnect, Receive, RunHook, Together
 from harness.scenario import COMMANDABLE, Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import (
     CONFIGURATION,
@@ -24,6 +24,7 @@ from scenarios.platform.steps import (
     UNKNOWN_ID,
     UNLISTED,
     command_call,
+    largest_file,
     last_command,
     list_call,
     send,
@@ -49,10 +50,11 @@ _ACCEPTED = (
     *ARRIVES,
 )
 _REFUSED = ("error_bodies_follow_the_contract", "answers_are_json", "secrets_do_not_leak")
+_STORED_WITHIN_S = 0.2  # a message that was stored for later subscribers comes at once
 _VALUES = {
     "sampling_rate": 60,
     "threshold": {"high": 30.5, "low": -10},
-    "name": "Ğüneş ☀",
+    "name": "Ğüneş ☀ 😀",
     "quoted": 'a "b" \\ / \n',
     "on": True,
     "off": False,
@@ -76,9 +78,13 @@ def every_command_of_the_table(cast: Cast) -> Workload:
         (RESET, {}),
         (CUSTOM, {"times": 3}),
         ("Hil.custom-1_2", {"custom": True}),
+        (CONFIGURATION, {"text": "0123456789abcdef" * 256}),
     ]
     accepted = yield from send_all(cast.platform, cast.device, commands)
     yield from watch_end(cast.platform, cast.device, accepted)
+    yield Disconnect(cast.device.id)
+    yield from watch(cast.device, announcement="subscribed later")
+    yield Receive(cast.device.id, within_s=_STORED_WITHIN_S)
 
 
 @scenario(*_ACCEPTED)
@@ -112,6 +118,8 @@ _MALFORMED: tuple[bytes, ...] = (
     b"\xff\xfe",
     b'{"command": "configuration", "data": {}',
     b'{"command": "configuration" "data": {}}',
+    b'{"command": "configuration", "data": {},}',
+    b"{'command': 'configuration', 'data': {}}",
     b'{"data": {}}',
     b"{}",
     b'{"command": "", "data": {}}',
@@ -175,8 +183,10 @@ def commands_without_valid_key(cast: Cast) -> Workload:
 def command_without_scope(cast: Cast) -> Workload:
     """Well-formed commands with a key that lacks the scope."""
     yield from watch(cast.device)
-    for command in (CONFIGURATION, SEND_CONFIGURATION, CUSTOM):
-        yield command_call(cast.platform, cast.device, command, {"times": 1} if command == CUSTOM else {}, key="read_only")
+    file = largest_file(cast.platform, cast.device)
+    commands = [(CONFIGURATION, {"scope": 1}), (SEND_CONFIGURATION, {}), (CUSTOM, {"times": 1})]
+    for command, data in [*commands, *([(DOWNLOAD_FIRMWARE, {"file_name": file.name})] if file else [])]:
+        yield command_call(cast.platform, cast.device, command, data, key="read_only")
     yield from watch_end(cast.platform, cast.device)
 
 
@@ -199,6 +209,15 @@ def unlisted_commands(cast: Cast) -> Workload:
     yield from _try_unlisted(cast, cast.device.allowed_commands)
 
 
+_LOOSE = Needs(devices={"device": DeviceNeed(kinds=COMMANDABLE, commands="loose")})
+
+
+@scenario("unlisted_command_is_forbidden", "permitted_command_is_accepted", needs=_LOOSE)
+def list_with_blanks(cast: Cast) -> Workload:
+    """A device whose list holds blanks or empty entries: the names on it, and others."""
+    yield from _try_unlisted(cast, cast.device.allowed_commands)
+
+
 def _try_unlisted(cast: Cast, allowed_commands: str) -> Workload:
     listed = sorted(command_names(allowed_commands))
     yield from watch(cast.device)
@@ -208,6 +227,9 @@ def _try_unlisted(cast: Cast, allowed_commands: str) -> Workload:
     names += [";".join(listed), ";", listed[0] + ";"]
     for name in dict.fromkeys(name for name in names if name.strip() and name not in listed):
         yield from send(cast.platform, cast.device, name, {"unlisted": True})
+    for file in [file for file in cast.platform.files if file.project_id == cast.device.project_id]:
+        if f"download_{file.type.value}" not in listed:
+            yield from send(cast.platform, cast.device, f"download_{file.type.value}", {"file_name": file.name})
     yield from _listed_commands(cast, listed)
 
 

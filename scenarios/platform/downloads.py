@@ -143,6 +143,24 @@ def copies_after_downloads(cast: Cast) -> Workload:
     yield Announce("temporary copies", {"before": int(before), "after": int(after), "downloads": 3})
 
 
+_TWO = Needs(devices={"device": DeviceNeed(), "other": DeviceNeed(beside="device")}, files={"firmware": FileType.FIRMWARE})
+
+
+@scenario("download_delivers_the_file", "every_download_command_has_its_own_key", needs=_TWO)
+def several_keys_for_one_file(cast: Cast) -> Workload:
+    """Two devices are offered one file, one of them twice, before anybody fetches it; each gets it."""
+    platform = cast.platform
+    device, other = cast.devices["device"], cast.devices["other"]
+    offers = []
+    for each in (device, other):
+        yield from watch(each)
+    for each in (device, other, device):
+        url = yield from offered(platform, each, cast.files["firmware"])
+        offers += [(url, each)] if url is not None else []
+    for url, each in offers:
+        yield fetch_call(url, each)
+
+
 @scenario("download_delivers_the_file", "key_works_once", "download_errors_follow_the_contract", needs=_EACH_TYPE)
 def logo_in_the_place_of_firmware(cast: Cast) -> Workload:
     """A firmware and a logo are on offer at once; each key delivers its own file."""

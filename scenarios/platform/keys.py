@@ -75,6 +75,8 @@ def key_used_again(cast: Cast) -> Workload:
     for _ in range(4):
         yield fetch_call(url, device)
     yield fetch_call(url, device, method="HEAD")
+    for ranges in ("bytes=0-", "bytes=0-9"):
+        yield fetch_call(url, device, headers=(*basic(device), ("Range", ranges)))
     yield Wait(1.0)
     yield fetch_call(url, device)
 

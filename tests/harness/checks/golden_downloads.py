@@ -59,6 +59,10 @@ def asked(status, *, ranges=None, method="GET", declared=None, row="KEY-08"):
     return happens
 
 
+def advertising(ranges):
+    return fetched(answer_headers=(("content-length", "100"), ("Accept-Ranges", ranges)))
+
+
 def head_of_a_used_key(story):
     story.offer()
     story.fetch()
@@ -203,6 +207,8 @@ GOLDEN = [
     ("head_and_range_follow_the_reading", "pass", asked(206, ranges="bytes=0-9", declared="complete-delivery")),
     ("head_and_range_follow_the_reading", "pass", asked(200, ranges="bytes=0-", declared="complete-delivery")),
     ("head_and_range_follow_the_reading", "deviation", asked(200, ranges="bytes=0-9", declared="complete-delivery")),
+    ("head_and_range_follow_the_reading", "deviation", advertising("bytes")),
+    ("head_and_range_follow_the_reading", "inconclusive", advertising("none")),
     ("head_and_range_follow_the_reading", "pass", asked(416, ranges="bytes=0-9")),
     ("head_and_range_follow_the_reading", "inconclusive", head_of_a_used_key),
     ("stored_file_outlives_its_download", "pass", commanded("fw.bin", 200)),

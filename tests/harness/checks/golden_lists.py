@@ -75,6 +75,8 @@ GOLDEN = [
     ("list_names_the_stored_files", "fail", lists(status=None, closed_by="peer")),
     ("list_names_the_stored_files", "fail", lists(names=(*FIRMWARE, "elsewhere.bin"))),
     ("list_names_the_stored_files", "fail", lists(answer="{}")),
+    ("list_names_the_stored_files", "fail", lists("logo", names=["logo.png", "fw.bin"])),
+    ("organisation_list_names_the_files_of_all_projects", "fail", of_organisation("logo.png", "fw.bin", file_type="logo")),
     ("list_names_the_stored_files", "pass", lost_after_its_download),
     ("list_names_the_stored_files", "inconclusive", of_project("nobody")),
     ("organisation_list_names_the_files_of_all_projects", "pass", of_organisation(*FIRMWARE, "elsewhere.bin")),
