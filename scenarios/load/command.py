@@ -45,7 +45,7 @@ def load(
     users: Annotated[int, typer.Option(min=1, help="How many devices.")] = 100,
     rate: Annotated[float | None, typer.Option(min=0.1, help="Devices started a second; without it all within some seconds.")] = None,
     commands_per_s: Annotated[float | None, typer.Option("--command-rate", min=0.01, help="Commands a second, of all operators.")] = None,
-    operators: Annotated[int, typer.Option(min=1, help="How many send commands; at least one for each worker.")] = 8,
+    operators: Annotated[int, typer.Option(min=1, help="How many send commands; rounded up to equal numbers for all workers.")] = 8,
     workers: Annotated[int, typer.Option(min=1, help="Processes that play devices; 1 is one process without a master.")] = 1,
     run_time: Annotated[str, typer.Option(help="As 90, 90s, 15m or 1h30m; 0 is until Ctrl-C. Default: the shape's own.")] = "",
     shape: Annotated[str, typer.Option(help=f"How the load changes: {', '.join(SHAPES)}.")] = STEADY,
@@ -81,7 +81,7 @@ def load(
             target=target_path.absolute(),
             scenario=scenario,
             users=users,
-            operators=max(operators, workers),
+            operators=-(-operators // workers) * workers,  # Else some workers would be dealt more devices than they have.
             commands_per_s=commands_per_s or 0.0,
             mix=mix,
             personality=personality,

@@ -124,13 +124,17 @@ class Crew:
         self._downloads: dict[str, int] = {}
         self._numbers = 0
         self._in_flight = 0
+        self._without_device = 0
         self.is_closing = False
 
     # -------------------------------------------------------------------------------- devices
 
     def admit(self) -> TargetDevice | None:
         """Connects one more device; None where this process has no further one, or is closing."""
-        if self.is_closing or not self._free:
+        if self.is_closing:
+            return None
+        if not self._free:
+            self._without_device += 1
             return None
         device = self._free.popleft()
         self._targets[device.id] = device
@@ -236,6 +240,7 @@ class Crew:
         yield "devices", len(self.fleet.lines)
         yield "connects", counts.connects
         yield "reconnects", counts.reconnects
+        yield "without_device", self._without_device
         yield "never_connected", self.fleet.never_connected()
         yield "delivered", counts.delivered
         yield "results", counts.results

@@ -66,6 +66,8 @@ def _voids(totals: Totals, facts: Mapping[str, int], dead_workers: Sequence[str]
         voids.append("no device was ever connected")
     elif never := facts.get("never_connected", 0):
         voids.append(f"{never} devices were never connected")
+    if without := facts.get("without_device", 0):
+        voids.append(f"{without} users found no device left for them in the target file")
     if not totals.sent:
         voids.append("no command was sent")
     elif not totals.accepted:

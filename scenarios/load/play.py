@@ -10,6 +10,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Play:
         try:
             plan = plan_from(os.environ, scenario)
             self.platform: Platform = read_target(plan.target).platform
-            check(plan, self.platform)
+            check(replace(plan, users=1), self.platform)  # how many there shall be, Locust's own options say
             self.thresholds = read_thresholds(Path(plan.thresholds)) if plan.thresholds else Thresholds()
         except ConfigurationError as error:
             sys.stderr.write(f"{error}\n")

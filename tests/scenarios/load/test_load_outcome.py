@@ -48,6 +48,7 @@ def test_a_broken_threshold_is_red():
         (GREEN, FACTS, {"dead_workers": ["w"]}),
         (GREEN, FACTS, {"is_cut_short": True}),
         (GREEN, FACTS | {"never_connected": 1}, {}),
+        (GREEN, FACTS | {"without_device": 1}, {}),
         (GREEN, {}, {}),
         (Totals(), FACTS, {}),
         (Totals(sent=10, unknown=10), FACTS, {}),
