@@ -26,6 +26,9 @@ _RESTART_S_MAX = 5.0  # a program that ends at once, again and again, must not e
 _CONSOLE_LINE_BYTES_MAX = 64 * 1024
 _LAST_WORDS_S = 0.5  # for what a child of the program still prints after its end
 
+_EXIT_POLL_S = 0.02
+_SHELL_CHARACTERS = frozenset("&|;<>()$`\n")
+
 ScopeOf = Callable[[str], str]
 
 
@@ -157,7 +160,7 @@ class ExecDevice:
     ) -> None:
         """`directory` is where the program is started."""
         self._device_id = credentials.device_id
-        self._command = command
+        self._command = in_place_of_the_shell(command)
         self._directory = directory
         self._record = partial(_record_for, recorder, scope_of, credentials.device_id)
         self._environment = os.environ | environment_of(credentials) | {"HIL_STATE_DIR": str(state_directory)}
@@ -195,12 +198,13 @@ class ExecDevice:
         """The exit status, once all of the console was read; what a program leaves running dies with it."""
         console = asyncio.create_task(self._read_console(process))
         try:
-            status = await process.wait()
+            status = await _exit_status(process)
             await asyncio.wait({console}, timeout=_LAST_WORDS_S)
+            if not console.done():
+                _signal_group(process, signal.SIGKILL)
+                await asyncio.wait({console}, timeout=_LAST_WORDS_S)
             return status
         finally:
-            if process.returncode is not None:
-                _signal_group(process, signal.SIGKILL)
             console.cancel()
             await asyncio.gather(console, return_exceptions=True)
 
@@ -235,17 +239,17 @@ class ExecDevice:
         if process is None or process.returncode is not None:
             return
         await self._stop(process, how)
-        _signal_group(process, signal.SIGKILL)
         self._record(DeviceExited(self._device_id, process.returncode or 0, by_us=True))
 
     async def _stop(self, process: asyncio.subprocess.Process, how: signal.Signals) -> None:
         _signal_group(process, how)
         try:
             async with asyncio.timeout(_STOP_WITHIN_S):
-                await process.wait()
+                await _exit_status(process)
         except TimeoutError:
-            _signal_group(process, signal.SIGKILL)
-            await process.wait()
+            pass  # It had its time.
+        _signal_group(process, signal.SIGKILL)
+        await process.wait()
 
 
 def environment_of(credentials: Credentials) -> dict[str, str]:
@@ -268,6 +272,20 @@ def working_directory(command: str, device_file: Path) -> Path:
     except ValueError:
         return Path.cwd()
     return here if any((here / word).is_file() for word in words if not word.startswith(("/", "-"))) else Path.cwd()
+
+
+def in_place_of_the_shell(command: str) -> str:
+    """The command such that signals and exit status are the program's own, not its shell's; one that needs the shell is left alone."""
+    words = command.split()
+    needs_shell = not words or "=" in words[0] or not _SHELL_CHARACTERS.isdisjoint(command)
+    return command if needs_shell else f"exec {command}"
+
+
+async def _exit_status(process: asyncio.subprocess.Process) -> int:
+    """The exit status, as soon as the program has ended: `Process.wait` waits for its children too, if they hold its console."""
+    while process.returncode is None:
+        await asyncio.sleep(_EXIT_POLL_S)  # noqa: ASYNC110 - asyncio tells of the exit alone to nobody
+    return process.returncode
 
 
 def _signal_group(process: asyncio.subprocess.Process, how: signal.Signals) -> None:
