@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from harness.bench.device_file import BenchAddress, Device
 from harness.bench.http_driver import HttpDriver
@@ -165,8 +166,8 @@ class Station:
         self._recorder.redactor.register(key, label="<api-key:full>", what="api key")
         return Platform(
             name="counterpart",
-            api_url=self.platform.api_url,
-            mqtt_url=self.platform.mqtt_url,
+            api_url=at_our_end(self.platform.api_url, self._address),
+            mqtt_url=at_our_end(self.platform.mqtt_url, self._address),
             api_keys=ApiKeys(full=key),
             tls=Tls(ca=self._ca_file),
         )
@@ -205,6 +206,17 @@ class Station:
 def rules_for(device: Device) -> Rules:
     """The platform's rules: a device that fetches parts can only be served where a part does not use the key up (KEY-08)."""
     return with_reading(REFERENCE, "KEY-08", "complete-delivery") if device.declares.download == "range" else REFERENCE
+
+
+def at_our_end(url: str, address: BenchAddress) -> str:
+    """A URL as this machine reaches it: what is advertised may be an address of the device's network that we are not in (10.0.2.2).
+
+    Under a certificate of the user's own the advertised name stays: it may be the only one that the certificate holds.
+    """
+    if address.advertise is None or address.tls_cert is not None:
+        return url
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.bind, address.bind)
+    return urlsplit(url)._replace(netloc=f"{f'[{host}]' if ':' in host else host}:{urlsplit(url).port}").geturl()
 
 
 def free_port(bind: str) -> int:
