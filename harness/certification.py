@@ -5,7 +5,7 @@ scenarios are run, and the history is judged. Writing the package is `harness.re
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -64,11 +64,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A bench with the scenarios that run on it. A pair's certification has two."""
+    """A bench with the scenarios that run on it. A pair's certification has two. `not_applicable` as `make_plan` takes it."""
 
     bench: Bench
     scenarios: tuple[Scenario, ...]
     check_broker: BrokerCheck | None = None
+    not_applicable: Mapping[str, str] = field(default_factory=dict)
 
 
 class Certification:
@@ -83,7 +84,7 @@ class Certification:
 
     def plan(self, parts: Iterable[Part]) -> Plan:
         """What will be asked on these benches and what will not, with the reasons. Nothing is sent."""
-        plans = [make_plan(all_checks(), part.scenarios, part.bench, self._options.selection) for part in parts]
+        plans = [make_plan(all_checks(), part.scenarios, part.bench, self._options.selection, part.not_applicable) for part in parts]
         checks = tuple(check for plan in plans for check in plan.checks)
         whole = Plan(checks, tuple(scenario for plan in plans for scenario in plan.scenarios))
         budget_s = self._options.selection.budget_s

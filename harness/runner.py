@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from harness.checks.registry import Check
@@ -80,18 +81,29 @@ class Plan:
         return alone + max([sum(beside) / SIDE_BY_SIDE_MAX, *beside], default=0.0)
 
 
-def make_plan(checks: Mapping[str, Check], scenarios: Iterable[Scenario], bench: Bench, selection: Selection) -> Plan:
+def make_plan(
+    checks: Mapping[str, Check],
+    scenarios: Iterable[Scenario],
+    bench: Bench,
+    selection: Selection,
+    not_applicable: Mapping[str, str] = MappingProxyType({}),
+) -> Plan:
     """Which checks apply on this bench under these options, and the scenarios that serve them.
 
-    A check whose scenarios are all ruled out is not applicable, for the first reason; one that no scenario serves is left out of the
-    plan (it belongs to another subject).
+    `not_applicable` holds requirements (as DEV-20) that nobody can be asked on this bench, with the reason: where the bench itself does
+    what they are about, its own conduct would be judged. A check whose scenarios are all ruled out is not applicable, for the first
+    reason; one that no scenario serves is left out of the plan (it belongs to another subject).
     """
     served: dict[str, list[Scenario]] = {}
     for scenario in scenarios:
         for check_id in scenario.serves:
             served.setdefault(check_id, []).append(scenario)
     ruled_out = {scenario.name: bench.rule_out(scenario) for scenario in scenarios}
-    planned = [_plan_check(check, served[check.id], ruled_out, selection) for check in checks.values() if check.id in served]
+    planned = [
+        _outside(check, not_applicable) or _plan_check(check, served[check.id], ruled_out, selection)
+        for check in checks.values()
+        if check.id in served
+    ]
     asked = {check.id for check in planned if check.status == "planned"}
     to_run = [
         scenario
@@ -127,6 +139,12 @@ def _importance(check: Check) -> int:
 
 def _cost_s(plan: Plan, check_id: str) -> float:
     return sum(scenario.duration_s for scenario in plan.scenarios if check_id in scenario.serves)
+
+
+def _outside(check: Check, not_applicable: Mapping[str, str]) -> PlannedCheck | None:
+    """The check as not applicable where all its requirements are, or None."""
+    reasons = [not_applicable.get(requirement[:6]) for requirement in check.requirements]
+    return None if None in reasons else PlannedCheck(check.id, "not-applicable", str(reasons[0]))
 
 
 def _plan_check(check: Check, servants: list[Scenario], ruled_out: Mapping[str, str | None], selection: Selection) -> PlannedCheck:

@@ -1,22 +1,27 @@
 """`hil certify device`: plays the platform for a device and judges its firmware."""
 
 import tempfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import typer
 
 from harness.bench.device_file import DeviceFile, read_device_file
+from harness.bench.serial.board import open_board
+from harness.bench.serial.inventory import BoardEntry, read_board
+from harness.bench.serial.ports import ROWS_OF_THE_BENCH, LinkKind
 from harness.certification import Certification, Outcome, Part, RunOptions, Subject
 from harness.clock import SystemClock
 from harness.entropy import SeededEntropy
-from harness.errors import ResourceMissing
 from harness.history.recorder import Recorder
 from harness.scenario import all_scenarios
 from scenarios.certify.broker import broker_check
 from scenarios.certify.conduct import run_parts
 from scenarios.certify.options import CommonOptions
+from simulators.board.powered import board_maker
 from simulators.counterpart.bench import DeviceBench
 from simulators.counterpart.power import AttachedDevice, BuiltInDevice, Credentials, ExecDevice, PoweredDevice, ScopeOf, working_directory
 from simulators.counterpart.station import MakeDevice, state_directory_of
@@ -25,15 +30,38 @@ INSTANCES = 6  # of a device that can be started several times
 
 
 async def certify_device(path: Path, run: RunOptions, options: CommonOptions) -> Outcome | None:
-    """Questions the device of a device file. Raises ConfigurationError for a mistake in it."""
+    """Questions the device of a device file. Raises ConfigurationError for a mistake in it, BenchError for a board that does not open."""
     file = read_device_file(path)
+    board = board_of(file, path)
     subject = Subject("device", file.device.name, file.device.hardening, declaration=declaration_facts(file))
-    certification = Certification(run, subject, SystemClock())
     with tempfile.TemporaryDirectory(prefix="hil-device-") as directory:
-        make_device = device_maker(file, path, Path(directory), certification.recorder)
+        if board is not None and not options.plan:
+            await require_board(board, Path(directory) / "looked at")
+        certification = Certification(run, subject, SystemClock())
+        make_device = device_maker(file, path, Path(directory), certification.recorder, seed=run.seed)
         bench = DeviceBench(file, make_device, certification.recorder, SeededEntropy(run.seed), instances=instances_of(file))
         async with bench:
-            return await run_parts(certification, (device_part(bench),), options)
+            return await run_parts(certification, (device_part(bench, rows_of_the_bench(board)),), options)
+
+
+def board_of(file: DeviceFile, path: Path) -> BoardEntry | None:
+    """The board that the device file at `path` declares, or None where the device is none."""
+    table = file.device.run.serial
+    return None if table is None else read_board(path, table, name="board")
+
+
+async def require_board(board: BoardEntry, state: Path) -> None:
+    """Opens a board and closes it again. Raises BenchError, in one sentence, before hundred scenarios say the same."""
+    async with open_board(board, clock=SystemClock(), entropy=SeededEntropy(0), state=state, holder="hil certify device"):
+        pass
+
+
+def rows_of_the_bench(board: BoardEntry | None) -> dict[str, str]:
+    """The requirements that would judge our own MQTT and HTTP in the place of a board without a network, with the reason."""
+    if board is None or board.link is LinkKind.NETWORK:
+        return {}
+    reason = f'[device.run.serial] link = "{board.link.value}": the bench does MQTT and HTTP for this board'
+    return dict.fromkeys(ROWS_OF_THE_BENCH, reason)
 
 
 def instances_of(file: DeviceFile) -> int:
@@ -42,9 +70,9 @@ def instances_of(file: DeviceFile) -> int:
     return 1 if file.device.run.exec is None or is_alone else INSTANCES
 
 
-def device_part(bench: DeviceBench) -> Part:
-    """All scenarios that question a device, on this bench."""
-    return Part(bench, tuple(all_scenarios("device").values()), broker_check("embedded"))
+def device_part(bench: DeviceBench, not_applicable: Mapping[str, str] = MappingProxyType({})) -> Part:
+    """All scenarios that question a device, on this bench; `not_applicable` as `harness.runner.make_plan` takes it."""
+    return Part(bench, tuple(all_scenarios("device").values()), broker_check("embedded"), not_applicable)
 
 
 def declaration_facts(file: DeviceFile) -> dict[str, Any]:
@@ -52,14 +80,21 @@ def declaration_facts(file: DeviceFile) -> dict[str, Any]:
     return file.device.model_dump(mode="json", exclude_none=True, exclude={"identity": {"token"}})
 
 
-def device_maker(file: DeviceFile, path: Path, state: Path, recorder: Recorder) -> MakeDevice:
+def device_maker(file: DeviceFile, path: Path, state: Path, recorder: Recorder, *, seed: int) -> MakeDevice:
     """How an instance of the device declared in the file `path` is made, once its credentials are known."""
     run = file.device.run
     if run.exec is not None:
         return partial(_exec_device, run.exec, working_directory(run.exec, path), state, recorder)
     if run.attach:
         return lambda credentials, scope_of: AttachedDevice(credentials, partial(typer.echo, err=True))
-    raise ResourceMissing("[device.run.serial]: boards are not served by this version")
+    return board_maker(
+        read_board(path, run.serial or {}, name="board"),
+        state=state,
+        clock=SystemClock(),
+        entropy=SeededEntropy(f"{seed}/board"),
+        recorder=recorder,
+        boot_pattern=file.device.observe.boot_pattern,
+    )
 
 
 def _exec_device(

@@ -90,6 +90,16 @@ def test_a_check_whose_scenarios_are_all_ruled_out_is_not_applicable_with_the_re
     assert plan.scenarios == ()
 
 
+def test_a_check_whose_requirements_the_bench_itself_fulfils_is_not_applicable_with_the_reason():
+    checks = {"first": check_named("first", "DEV-20a"), "second": check_named("second", "DEV-19")}
+    scenarios = (scenario_named("a", "first"), scenario_named("b", "second"))
+
+    plan = make_plan(checks, scenarios, FakeBench(), Selection(), {"DEV-20": "the bench connects"})
+
+    assert [(check.status, check.reason) for check in plan.checks] == [("not-applicable", "the bench connects"), ("planned", "")]
+    assert [scenario.name for scenario in plan.scenarios] == ["b"]
+
+
 def test_a_check_that_only_the_full_profile_serves_is_skipped_under_quick():
     scenarios = (scenario_named("a", "first", full_only=True),)
 
