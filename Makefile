@@ -61,7 +61,7 @@ certify: $(VENV)/installed
 	$(BIN)/hil certify
 
 test: $(VENV)/installed-dev
-	$(PYTEST) -n $(JOBS) -m "not nightly and not bench"
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not nightly and not bench"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -78,7 +78,7 @@ bench: $(VENV)/installed-dev
 	$(PYTEST) -m bench -s --timeout=3600 $(if $(PART),-k $(PART))
 
 mutants: $(VENV)/installed-dev
-	$(PYTEST) -n $(JOBS) -m mutants --timeout=1800 -rA $(if $(PART),-k $(PART))
+	$(PYTEST) -n $(JOBS) --dist worksteal -m mutants --timeout=1800 -rA $(if $(PART),-k $(PART))
 
 # The table stands in README between two markers; a test compares it with the code.
 trace: $(VENV)/installed
@@ -91,7 +91,7 @@ load: $(VENV)/installed-dev
 	$(BIN)/hil load
 
 nightly: $(VENV)/installed-dev
-	$(PYTEST) -n $(JOBS) -m "nightly or mutants" --timeout=7200
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "nightly or mutants" --timeout=7200
 	$(BIN)/hil simulate --seeds 10000
 	$(BIN)/hil certify --profile full
 
