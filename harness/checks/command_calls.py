@@ -22,6 +22,11 @@ def answered_or_hung_up(exchange: Exchange) -> bool:
     return exchange.status is not None or (exchange.ended is not None and exchange.ended.fact.closed_by == "peer")
 
 
+def has_whole_body(exchange: Exchange) -> bool:
+    """Whether the answer's whole body came, so that it can be judged."""
+    return exchange.ended is not None and exchange.ended.fact.complete
+
+
 def shown_status(exchange: Exchange) -> str:
     """The status for a finding."""
     return "with a closed connection" if exchange.status is None else str(exchange.status)

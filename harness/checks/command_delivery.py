@@ -136,7 +136,11 @@ def command_arrives_exactly_once(history: History) -> Iterator[Observation]:
             yield broken(detail, sent.call, hint="the broker forgets what is in flight when a connection drops (M 4.4.0-1)")
 
 
-@check("CMD-04", unseen="no command reached a device")
+@check(
+    "CMD-04",
+    unseen="no command reached a device",
+    hint="published with retain, or a broker that marks queued messages as retained (amqtt does)",
+)
 def command_is_not_retained(history: History) -> Iterator[Observation]:
     """A command is delivered with RETAIN 0, and nothing is stored for a later subscriber."""
     for delivery in history.deliveries:
@@ -177,7 +181,13 @@ def payload_is_the_data_itself(history: History) -> Iterator[Observation]:
             yield broken(f"data {sent.data!r} came wrapped: {shown!r}, our reading: the object itself", sent.call, sent.first)
 
 
-@check("CMD-18a", "CMD-18b", "CMD-18c", unseen="no command with a name that is no topic level was sent")
+@check(
+    "CMD-18a",
+    "CMD-18b",
+    "CMD-18c",
+    unseen="no command with a name that is no topic level was sent",
+    hint="a name goes into a topic unchecked: allow one topic level without / + # NUL and control characters",
+)
 def command_name_stays_in_its_topic(history: History) -> Iterator[Observation]:
     """No command name reaches another topic than its own; names that are no plain topic level are refused."""
     for call in with_only(history, Defect.NAME):
@@ -229,7 +239,12 @@ def _is_after(call: Exchange, line: int, scope: str, device_id: str) -> bool:
     return call.scope == scope and call.asked.line > line and call.request.device_id == device_id
 
 
-@check("CMD-21a", "CMD-21b", unseen="no two commands to one device arrived")
+@check(
+    "CMD-21a",
+    "CMD-21b",
+    unseen="no two commands to one device arrived",
+    hint="several workers or connections publish: give each device its own queue",
+)
 def commands_arrive_in_order(history: History) -> Iterator[Observation]:
     """Commands to one device arrive in the order of their 200s."""
     by_device: dict[tuple[str, str], list[Sent]] = defaultdict(list)

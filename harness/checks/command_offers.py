@@ -153,7 +153,11 @@ def every_download_command_has_its_own_key(history: History) -> Iterator[Observa
         yield kept(*(found[0] for found in by_url.values()))
 
 
-@check("CMD-24", unseen="no download command reached a device")
+@check(
+    "CMD-24",
+    unseen="no download command reached a device",
+    hint="a key of 22 characters holds 128 bits; blanks in the JSON and a long host name cost bytes, too",
+)
 def download_command_fits_in_a_small_buffer(history: History) -> Iterator[Observation]:
     """The whole PUBLISH of a download command fits in 256 bytes."""
     offers = {(delivery.message.connection, delivery.message.topic, delivery.message.payload) for _, delivery in _offers(history)}

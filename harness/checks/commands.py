@@ -9,6 +9,7 @@ from harness.checks.command_calls import (
     accepted,
     answered_or_hung_up,
     described,
+    has_whole_body,
     is_read_liberally,
     refused_and_silent,
     shown_status,
@@ -81,7 +82,11 @@ def accepted_command_answers_the_documented_texts(history: History) -> Iterator[
             yield broken(f"message and action are {texts}, our reading: {(COMMAND_SENT, SEND_COMMAND)}", call)
 
 
-@check("CMD-10", unseen="no malformed command was sent")
+@check(
+    "CMD-10",
+    unseen="no malformed command was sent",
+    hint="an exception of the JSON or validation layer that is answered by the framework: 422 or 500 instead of 400",
+)
 def malformed_command_is_refused(history: History) -> Iterator[Observation]:
     """A malformed command body answers 400, and nothing is published."""
     for call in with_only(history, Defect.BODY):
@@ -214,11 +219,13 @@ def documented_refusals(history: History) -> Iterator[Exchange]:
     target = TargetView.of(history)
     for exchange in (*history.commands(), *history.lists()):
         is_routed = exchange.request.endpoint != "command" or Defect.ID not in defects(target, exchange)
-        if exchange.status in REFUSALS and exchange.request.method != "HEAD" and is_routed:
+        if exchange.status in REFUSALS and has_whole_body(exchange) and is_routed:
             yield exchange
 
 
-@check("CMD-32", unseen="no call of the command or list endpoints was answered")
+@check(
+    "CMD-32", unseen="no call of the command or list endpoints was answered", hint="an error page of the framework or of a gateway in front"
+)
 def answers_are_json(history: History) -> Iterator[Observation]:
     """Answers of the command and list endpoints are application/json."""
     answered = [exchange for exchange in (*history.commands(), *history.lists()) if exchange.status == 200]

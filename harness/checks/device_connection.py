@@ -15,7 +15,7 @@ from harness.checks.device_view import (
     result_after,
 )
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.events import MqttClosed, MqttPacket, Stimulus
+from harness.history.events import MqttClosed, MqttPacket, ScenarioStarted, Stimulus
 from harness.history.timeline import Exchange, History, Seen
 from harness.wire.commands import REBOOT
 
@@ -35,9 +35,12 @@ _CLEAN = "clean_session = 1 is the default of esp-mqtt, umqtt and PubSubClient: 
 @check("DEV-01", unseen="the device did not try to log in")
 def device_logs_in_with_its_token(history: History) -> Iterator[Observation]:
     """The device logs in with its id as client id and user name, and its token as password."""
+    questioned = {seen.event.scope: seen.fact.devices.get("device", "") for seen in history.of(ScenarioStarted)}
     for seen in history.packets("CONNECT"):
-        packet, device_id = seen.fact, seen.fact.device_id
-        if packet.username != device_id:
+        packet, device_id = seen.fact, questioned.get(seen.event.scope) or seen.fact.device_id
+        if packet.client_id != device_id:
+            yield broken(f"the client id is {packet.client_id!r}, allowed: the device id {device_id!r}", seen)
+        elif packet.username != device_id:
             yield broken(f"the user name is {packet.username!r}, allowed: the device id {device_id!r}", seen)
         elif packet.password != f"<token:{device_id}>":
             yield broken("the password is not the device token", seen)

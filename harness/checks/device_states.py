@@ -12,6 +12,8 @@ from harness.checks.device_view import (
     configuration_in_force,
     crashes,
     declares,
+    downloads_with,
+    is_download,
     reboots,
     result_after,
     results,
@@ -24,6 +26,7 @@ from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATI
 
 _POISON = "poison message: the command is executed before it is acknowledged, so each boot gets it again"
 _RESULT_GRACE_S = 1.0  # what bench and broker add to a device's own time
+_BOOT_GRACE_S = 3.0  # and what starting a program adds to its reboot
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,20 @@ def reboot_happens_once(history: History) -> Iterator[Observation]:
             continue
         booted = [line for line in reboots(history, message.device_id) if line > message.first.line]
         if len(booted) == 1:
-            yield kept(message.first)
+            yield _back_in_time(history, message, booted[0])
         elif not booted:
             yield broken("the device was told to reboot and did not", message.first, hint="a result alone is no reboot")
         else:
             yield broken(f"one command caused {len(booted)} reboots (lines {booted}), allowed: 1", message.first)
+
+
+def _back_in_time(history: History, message: ReceivedMessage, booted_line: int) -> Observation:
+    """Whether the reboot ended within the declared time, in the next CONNECT."""
+    limit_s = float(declares(history).get("reboot_s", 10))
+    connect = next((seen for seen in history.packets("CONNECT", device_id=message.device_id) if seen.line > booted_line), None)
+    if connect is None or (took_s := connect.at_s - message.first.at_s) <= limit_s + _BOOT_GRACE_S:
+        return kept(message.first)
+    return broken(f"{took_s:.1f} s from the reboot command to the next CONNECT, declared: {limit_s:g} s", message.first, connect)
 
 
 @check("DEV-09", unseen="no two configurations followed each other, or no answer shows which one is in force")
@@ -174,10 +186,16 @@ def results_come_once_and_in_time(history: History) -> Iterator[Observation]:
             yield broken(f"{message.command!r} got no result, allowed: one within {limit_s - _RESULT_GRACE_S:g} s", message.first)
         elif len(found) > 1:
             yield broken(f"{message.command!r} got {len(found)} results, allowed: 1", message.first, *(result.seen for result in found))
-        elif (took_s := found[0].seen.at_s - message.first.at_s) > limit_s:
+        elif (took_s := found[0].seen.at_s - _due_from_s(history, message)) > limit_s:
             yield broken(f"the result of {message.command!r} took {took_s:.1f} s", message.first, found[0].seen)
         else:
             yield kept(message.first, found[0].seen)
+
+
+def _due_from_s(history: History, message: ReceivedMessage) -> float:
+    """From when on a command owes its result: its arrival, or the end of the transfer that it asked for."""
+    ends_s = [exchange.ended.at_s for exchange in downloads_with(history, message) if exchange.ended] if is_download(message) else []
+    return max([message.first.at_s, *ends_s])
 
 
 @check("DEV-19", unseen="no odd message was sent")
@@ -249,6 +267,8 @@ def unlisted_command_has_no_effect(history: History) -> Iterator[Observation]:
             yield broken(f"the unlisted {message.command!r} was answered with success", message.first, answer.seen)
         elif answer is None and declares(history).get("results") == "required":
             yield broken(f"the unlisted {message.command!r} got no result, allowed: a refusal", message.first)
+        if message.command == REBOOT and (booted := [line for line in reboots(history, message.device_id) if line > message.first.line]):
+            yield broken(f"the unlisted 'reboot' rebooted the device (line {booted[0]})", message.first)
         yield from _nothing_changed(history, message, "an unlisted command")
 
 

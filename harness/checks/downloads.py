@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from harness.checks import transfers
 from harness.checks.admission import TargetView
-from harness.checks.command_calls import REFUSALS, answered_or_hung_up, shown_status
+from harness.checks.command_calls import REFUSALS, answered_or_hung_up, has_whole_body, shown_status
 from harness.checks.key_life import FIRST_USE, KeyLife, key_lives, moved_bounds_s, use_policy
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import Exchange, History
@@ -33,7 +33,11 @@ def _first_uses(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
                 yield life, attempt
 
 
-@check("DLD-01", unseen="no download was tried with a fresh key by its device")
+@check(
+    "DLD-01",
+    unseen="no download was tried with a fresh key by its device",
+    hint="a compressing or chunking layer in front, a file that is replaced meanwhile, a temporary copy that another download deletes",
+)
 def download_delivers_the_file(history: History) -> Iterator[Observation]:
     """A download is the file's exact bytes, with type, length and file name in the headers."""
     target = TargetView.of(history)
@@ -88,7 +92,11 @@ def _header_problem(attempt: Exchange, name: str) -> str:
     return ""
 
 
-@check("DLD-02", unseen="no download was tried without a valid device token")
+@check(
+    "DLD-02",
+    unseen="no download was tried without a valid device token",
+    hint="Basic credentials are decoded as base64 by many frameworks, which the raw token of this protocol is not",
+)
 def download_needs_the_raw_device_token(history: History) -> Iterator[Observation]:
     """`Authorization: Basic {device_token}` is accepted raw; absent, malformed or unknown answers 401."""
     for life, attempt in _first_uses(history):
@@ -150,7 +158,7 @@ def temporary_copy_is_removed(history: History) -> Iterator[Observation]:
 def download_errors_follow_the_contract(history: History) -> Iterator[Observation]:
     """Error bodies of the download endpoint are main.ErrorResponse."""
     for exchange in history.downloads():
-        if exchange.status not in REFUSALS or exchange.request.method == "HEAD":
+        if exchange.status not in REFUSALS or exchange.request.method == "HEAD" or not has_whole_body(exchange):
             continue
         problem = error_body_problem(exchange.body_json)
         media_type = (exchange.header("content-type") or "").split(";")[0].strip().lower()
@@ -252,7 +260,11 @@ def _is_base64(attempt: Exchange) -> bool:
     return attempt.request.credential.startswith("base64-token:")
 
 
-@check("DLD-14", unseen="no download was tried with the base64 form of the token")
+@check(
+    "DLD-14",
+    unseen="no download was tried with the base64 form of the token",
+    hint="a framework that decodes Basic credentials beside the raw comparison",
+)
 def token_is_taken_raw_only(history: History) -> Iterator[Observation]:
     """The base64 form of HTTP Basic is not taken for the token."""
     for attempt in history.downloads():

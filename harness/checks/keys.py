@@ -54,7 +54,11 @@ def _refused_at(attempt: Exchange, age_s: float) -> Observation:
     return broken(f"a key of {age_s:.0f} s was answered {attempt.status}, allowed: 401 after 1800 s", attempt)
 
 
-@check("KEY-02", unseen="no key was tried again after a successful use")
+@check(
+    "KEY-02",
+    unseen="no key was tried again after a successful use",
+    hint="mark the key as used before the first body byte, in the store and not in memory only",
+)
 def key_works_once(history: History) -> Iterator[Observation]:
     """After a successful use a key answers 401 for ever."""
     for life in key_lives(history):
@@ -71,7 +75,11 @@ def key_works_once(history: History) -> Iterator[Observation]:
                 yield broken(f"a used key was answered {attempt.status}, allowed: 401", done, attempt)
 
 
-@check("KEY-03", unseen="no key was used by several connections at once")
+@check(
+    "KEY-03",
+    unseen="no key was used by several connections at once",
+    hint="look-then-mark: claim the key in one atomic statement (UPDATE … WHERE state = issued) and look at the number of rows",
+)
 def concurrent_uses_deliver_once(history: History) -> Iterator[Observation]:
     """Of concurrent uses of one key at most one delivers the file."""
     for life in key_lives(history):
@@ -91,7 +99,7 @@ def concurrent_uses_deliver_once(history: History) -> Iterator[Observation]:
             yield kept(*racing)
 
 
-@check("KEY-04", unseen="no key was tried with another device's token")
+@check("KEY-04", unseen="no key was tried with another device's token", hint="the key is looked up without the device that the token names")
 def key_is_bound_to_its_device(history: History) -> Iterator[Observation]:
     """Another device's valid token with this key answers 403."""
     for life, attempt in _foreign_attempts(history):
@@ -122,7 +130,11 @@ def _foreign_attempts(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
                 yield life, attempt
 
 
-@check("KEY-05", unseen="no key was used after a refused attempt")
+@check(
+    "KEY-05",
+    unseen="no key was used after a refused attempt",
+    hint="a router that serves HEAD with the GET handler, or a key that is claimed before the token and the device are looked at",
+)
 def refused_attempt_does_not_use_up_the_key(history: History) -> Iterator[Observation]:
     """A refused attempt (401, 403, 404, HEAD) leaves the key to its device."""
     for life in key_lives(history):
@@ -130,9 +142,10 @@ def refused_attempt_does_not_use_up_the_key(history: History) -> Iterator[Observ
             refused = [other for other in life.before(attempt) if not may_have_used(other)]
             if not refused or not _is_unspent(life, attempt) or not _is_surely_alive(life, history, attempt):
                 continue
+            deleted = any(seen.fact.facts["name"] == life.file_name for seen in history.stimuli("file deleted"))
             if attempt.status == 200:
                 yield kept(*refused, attempt)
-            elif attempt.status is not None:
+            elif attempt.status is not None and not deleted:
                 tried = ", ".join(f"{other.request.method} {other.status}" for other in refused)
                 yield broken(f"after {tried} the right device got {attempt.status}, allowed: 200", *refused, attempt)
 
@@ -167,7 +180,11 @@ def _how(history: History, attempt: Exchange) -> str:
     return str(said[-1].fact.facts["how"]) if said else "an unknown"
 
 
-@check("KEY-08", unseen="no transfer was broken off and tried again")
+@check(
+    "KEY-08",
+    unseen="no transfer was broken off and tried again",
+    hint="a server cannot tell from its own writes that a body has arrived: declare the policy that it follows as KEY-08",
+)
 def key_is_used_as_declared(history: History) -> Iterator[Observation]:
     """What uses up a key follows the declared policy; ours is the first GET that passes every check."""
     declared = history.start.target.get("declares", {}).get("KEY-08")

@@ -78,7 +78,11 @@ def transfer_may_outlive_its_key(history: History) -> Iterator[Observation]:
             yield broken(detail, attempt)
 
 
-@check("DLD-07", unseen="no fast download was made beside slow ones")
+@check(
+    "DLD-07",
+    unseen="no fast download was made beside slow ones",
+    hint="one worker, thread or lock per transfer: stream from an event loop or from the kernel",
+)
 def slow_downloads_do_not_slow_others(history: History) -> Iterator[Observation]:
     """A fast download and a command stay fast while several slow ones run."""
     for seen in history.stimuli("beside slow downloads"):
@@ -116,7 +120,11 @@ def memory_of_slow_downloads_is_bounded(history: History) -> Iterator[Observatio
             yield broken(f"{facts['downloads']} slow downloads took {grown_bytes} bytes of memory, allowed: {allowed_bytes}", seen)
 
 
-@check("DLD-09", unseen="no file with an unusual name was downloaded")
+@check(
+    "DLD-09",
+    unseen="no file with an unusual name was downloaded",
+    hint="quote the name, escape quotes and backslashes, and add filename* for what is not ASCII (RFC 6266, RFC 8187)",
+)
 def unusual_file_name_makes_a_good_header(history: History) -> Iterator[Observation]:
     """A file name with spaces, quotes, `;` or UTF-8 yields a well-formed Content-Disposition that names it."""
     for life in key_lives(history):

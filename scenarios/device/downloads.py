@@ -5,10 +5,11 @@ from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.scenario import Workload, scenario
 from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOAD_LOGO
 from harness.wire.files import FileType
-from scenarios.device.steps import download
+from scenarios.device.steps import download, settle_s
 
 FIRMWARE = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,))
 FIRMWARE_SEEN = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), image_seen=True)
+_ANSWERED = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), results_required=True)
 _LOGO_SEEN = DeviceNeeds(commands=(DOWNLOAD_LOGO,), image_seen=True)
 
 # Escapes of unreserved and reserved characters, in both cases, and a plus sign: all of which a tidy URL library would touch.
@@ -16,6 +17,14 @@ ODD_QUERY = "&hil=%7Ea%2fb%2Fc+d%2B"
 _FILLER_BYTES = 120
 _OFFER_BYTES = 200  # about what a download command takes without our additions
 _CLOCK_BEHIND_S = 30 * 86_400.0
+
+
+@scenario("download_uses_the_url_and_the_raw_token", "results_come_once_and_in_time", subject="device", needs=_ANSWERED, duration_s=3.0)
+def download_that_is_answered(cast: DeviceCast) -> Workload:
+    """The device is told to download a firmware, and owes a result."""
+    yield Boot()
+    yield from download(cast)
+    yield Settle(settle_s(cast))
 
 
 @scenario("download_uses_the_url_and_the_raw_token", subject="device", needs=FIRMWARE, duration_s=3.0)
@@ -73,8 +82,9 @@ def invalid_firmware(cast: DeviceCast) -> Workload:
 
 @scenario("fresh_key_is_used_whatever_the_clock_says", subject="device", needs=FIRMWARE, duration_s=3.0)
 def key_that_expires_far_ahead(cast: DeviceCast) -> Workload:
-    """The command's expires_at is what it would be if the device's clock were a month behind."""
+    """A fresh key; and one whose expires_at is what it would be if the device's clock were a month behind."""
     yield Boot()
+    yield from download(cast)
     yield AlterOffer(expires_in_s=_CLOCK_BEHIND_S)
     yield from download(cast)
 

@@ -16,6 +16,7 @@ _RESET = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION, RESET), config
 _RESET_SEEN = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION, RESET), results=True, qos=2)
 _RESULTS = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), results_required=True)
 _REBOOT = DeviceNeeds(commands=(REBOOT,))
+_BOOT_GRACE_S = 3.0  # what starting a program adds to its reboot
 
 
 @scenario("last_configuration_wins", subject="device", needs=_CONFIGURED, duration_s=4.0)
@@ -79,7 +80,7 @@ def reboot_once(cast: DeviceCast) -> Workload:
     """The device is told to reboot, and comes back."""
     yield Boot()
     yield Tell(REBOOT)
-    yield Until(listening, cast.declares.reboot_s)
+    yield Until(listening, cast.declares.reboot_s + _BOOT_GRACE_S)
     yield Settle(_loop_s(cast))
 
 
@@ -95,7 +96,7 @@ def reboot_delivered_again(cast: DeviceCast) -> Workload:
     receipt = PacketEvent(packet="PUBREC", sent_by="client")
     yield Interfere(FaultPlan(packets=(PacketFault(name="cut before PUBREC", at=receipt, action=Cut(when="before")),)))
     yield Tell(REBOOT)
-    yield Until(listening, cast.declares.reboot_s)
+    yield Until(listening, cast.declares.reboot_s + _BOOT_GRACE_S)
     yield Settle(_loop_s(cast))
 
 
@@ -161,7 +162,16 @@ def unlisted_command(cast: DeviceCast) -> Workload:
     yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
     yield Inject(control_topic(cast.device_id, "hil_unlisted"), cast.payload(cast.configurations[1]))
     yield from outcome_of(cast, "hil_unlisted")
+    for command in _harmless_unlisted(cast):
+        yield Inject(control_topic(cast.device_id, command), b"{}")
+        yield from outcome_of(cast, command)
     yield from tell(cast, SEND_CONFIGURATION)
+
+
+def _harmless_unlisted(cast: DeviceCast) -> list[str]:
+    """Standard commands that the declaration leaves out, as far as they may be tried: a reset is never sent where it is not allowed."""
+    tried = (RESET, REBOOT) if cast.declares.allow_reset else (REBOOT,)
+    return [command for command in tried if command not in cast.declares.commands]
 
 
 @scenario("retained_command_is_not_executed", subject="device", needs=_CONFIGURED, duration_s=4.0)

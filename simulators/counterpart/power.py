@@ -283,8 +283,8 @@ def in_place_of_the_shell(command: str) -> str:
 
 async def _exit_status(process: asyncio.subprocess.Process) -> int:
     """The exit status, as soon as the program has ended: `Process.wait` waits for its children too, if they hold its console."""
-    while process.returncode is None:
-        await asyncio.sleep(_EXIT_POLL_S)  # noqa: ASYNC110 - asyncio tells of the exit alone to nobody
+    while process.returncode is None:  # noqa: ASYNC110 - asyncio tells of the exit alone to nobody
+        await asyncio.sleep(_EXIT_POLL_S)
     return process.returncode
 
 
