@@ -61,7 +61,7 @@ certify: $(VENV)/installed
 	$(BIN)/hil certify
 
 test: $(VENV)/installed-dev
-	$(PYTEST) -n $(JOBS) --dist worksteal -m "not nightly and not bench"
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not nightly and not bench and not mutants"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
