@@ -181,7 +181,7 @@ def _projects_with_large_files(platform: Platform, size_bytes_min: int) -> set[s
     if not size_bytes_min:
         return {project.id for project in platform.projects}
     firmware = (file for file in platform.files if file.type is FileType.FIRMWARE)
-    return {file.project_id for file in firmware if file.path.stat().st_size >= size_bytes_min}
+    return {file.project_id for file in firmware if file.size_bytes >= size_bytes_min}
 
 
 def _cast_devices(

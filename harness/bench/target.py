@@ -99,6 +99,14 @@ class TargetFile(Table):
     name: str = Field(min_length=1)
     path: Path
 
+    @property
+    def size_bytes(self) -> int:
+        """The size of the bytes on our side; 0 where they are not there any more."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
 
 class Platform(Table):
     """The table `[platform]`."""

@@ -1,6 +1,7 @@
 """DEV-07 to DEV-10, DEV-19, DEV-21, DEV-24, DEV-25, DEV-27 to DEV-29: what a command leaves behind, and what must leave nothing."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -80,10 +81,10 @@ def holds(in_force: dict[str, Any], wanted: Any) -> bool:
 @check("DEV-07", unseen="the device was not told to reboot, or a reboot of it cannot be seen", hint=_POISON)
 def reboot_happens_once(history: History) -> Iterator[Observation]:
     """One reboot per command, also when the command is delivered again."""
-    for message in commands_received(history):
-        if message.command != REBOOT:
-            continue
-        booted = [line for line in reboots(history, message.device_id) if line > message.first.line]
+    told = [message for message in commands_received(history) if message.command == REBOOT]
+    for message in told:
+        later = [other.first.line for other in told if other.device_id == message.device_id and other.is_after(message)]
+        booted = [line for line in reboots(history, message.device_id) if message.first.line < line < min(later, default=math.inf)]
         if len(booted) == 1:
             yield _back_in_time(history, message, booted[0])
         elif not booted:

@@ -84,7 +84,7 @@ def concurrent_uses_deliver_once(history: History) -> Iterator[Observation]:
     """Of concurrent uses of one key at most one delivers the file."""
     for life in key_lives(history):
         racing = [attempt for attempt in life.own_attempts() if life.is_beside_others(attempt)]
-        if len(racing) < 2:
+        if len(racing) < 2 or any(may_have_used(other) and other not in racing for other in life.before(racing[0])):
             continue
         whole = [attempt for attempt in racing if attempt.is_delivered_whole]
         statuses = [attempt.status for attempt in racing]

@@ -10,7 +10,7 @@ from harness.wire.commands import KEY_LIFETIME_S, download_key
 from harness.wire.files import FileType
 from harness.wire.responses import DOWNLOAD_PATH
 from scenarios.platform.key_sample import sample_facts
-from scenarios.platform.steps import LARGE_BYTES, UNKNOWN_ID, base64_basic, basic, fetch_call, largest_file, offered, size_of, watch
+from scenarios.platform.steps import LARGE_BYTES, UNKNOWN_ID, base64_basic, basic, fetch_call, largest_file, offered, watch
 
 _FIRMWARE = {"firmware": FileType.FIRMWARE}
 _ONE = Needs(files=_FIRMWARE)
@@ -264,7 +264,7 @@ def key_tried_in_any_order(cast: Cast) -> Workload:
         url = yield from offered(platform, device, file)
         if url is None or file is None:
             return
-        steps = _steps(url, device, other, full=platform.api_keys.full, can_break=size_of(file) >= LARGE_BYTES)
+        steps = _steps(url, device, other, full=platform.api_keys.full, can_break=file.size_bytes >= LARGE_BYTES)
         for _ in range(entropy.integer(3, _STEPS_MAX)):
             yield entropy.choice(steps)
         yield fetch_call(url, device)

@@ -143,6 +143,7 @@ def watch_end(platform: Platform, device: TargetDevice, accepted: int = 0) -> St
 def offered(platform: Platform, device: TargetDevice, file: TargetFile | None, *, name: str = "", command: str = "") -> Step[str | None]:
     """Sends a download command to a watched device and returns the URL that arrives; None where none does."""
     command = command or (_COMMAND_OF[file.type] if file else DOWNLOAD_FIRMWARE)
+    yield Receive(device.id, count=_PASSED_OVER_MAX, within_s=0.0)  # What came too often before must not be taken for the answer.
     answer = yield from send(platform, device, command, {"file_name": file.name if file else name})
     if answer.status != 200:
         return None
@@ -188,9 +189,4 @@ def list_call(platform: Platform, project_id: str, file_type: FileType, *, key: 
 def largest_file(platform: Platform, device: TargetDevice) -> TargetFile | None:
     """The largest stored firmware in the device's project."""
     files = [file for file in platform.files if file.type is FileType.FIRMWARE and file.project_id == device.project_id]
-    return max(files, key=size_of, default=None)
-
-
-def size_of(file: TargetFile) -> int:
-    """The size of a stored file, in bytes."""
-    return file.path.stat().st_size
+    return max(files, key=lambda file: file.size_bytes, default=None)

@@ -4,7 +4,7 @@ from harness.bench.target import Platform, TargetDevice, TargetFile
 from harness.operations import AdvanceClock, Announce, InOrder, RunHook, Together, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import CONFIGURATION, KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
-from scenarios.platform.steps import LARGE_BYTES, Step, command_call, fetch_call, largest_file, offered, size_of, watch
+from scenarios.platform.steps import LARGE_BYTES, Step, command_call, fetch_call, largest_file, offered, watch
 
 # A transfer of some seconds, of which the target cannot have sent the end when the clock is moved.
 _TRANSFER_S = 2.5
@@ -13,7 +13,7 @@ _EDGE_S = 15.0
 
 
 def _slow_rate(file: TargetFile) -> float:
-    return size_of(file) / _TRANSFER_S
+    return file.size_bytes / _TRANSFER_S
 
 
 def _stretched(platform: Platform, device: TargetDevice, url: str, file: TargetFile, *, by_s: float) -> Step[None]:
@@ -72,7 +72,7 @@ def transfer_of_almost_fifteen_real_minutes(cast: Cast) -> Workload:
     if url is None or file is None:
         return
     yield Announce("stretching a transfer", {"device_id": device.id, "by_s": 0})
-    rate = size_of(file) / (TRANSFER_TIME_S_MAX - 2 * _EDGE_S)
+    rate = file.size_bytes / (TRANSFER_TIME_S_MAX - 2 * _EDGE_S)
     yield fetch_call(url, device, read_bytes_per_s=rate, within_s=TRANSFER_TIME_S_MAX + 60.0)
 
 

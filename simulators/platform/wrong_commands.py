@@ -273,7 +273,12 @@ WRONG_COMMANDS: tuple[Personality, ...] = (
         "hands_out_one_key",
         "all download commands carry the first one's key",
         ("CMD-08",),
-        {"CMD-03": "an equal message looks like a copy", "KEY-02": "a used key is handed out", "KEY-07": "nothing varies"},
+        {
+            "CMD-03": "an equal message looks like a copy",
+            "KEY-02": "a used key is handed out",
+            "CMD-07": "and the first one's expiry",
+            "KEY-07": "nothing varies",
+        },
         publisher=_shared_key,
     ),
     Personality("takes_any_keys", "keys of send_configuration are not looked at", ("CMD-09",), rules=_keys_unseen),
@@ -290,7 +295,7 @@ WRONG_COMMANDS: tuple[Personality, ...] = (
         ("CMD-10",),
         {
             row: "it is published for every refusal"
-            for row in ("CMD-09", "CMD-11", "CMD-12", "CMD-14", "CMD-15", "CMD-18", "CMD-25", "CMD-32")
+            for row in ("CMD-02", "CMD-03", "CMD-05", "CMD-09", "CMD-11", "CMD-12", "CMD-14", "CMD-15", "CMD-18", "CMD-25", "CMD-32")
         },
         service=_PublishesFirst,
     ),
@@ -373,7 +378,13 @@ WRONG_COMMANDS: tuple[Personality, ...] = (
         {"CMD-02": "it arrives nowhere", "CMD-03": "not even once"},
         publisher=_dropping_every(10),
     ),
-    Personality("overtakes_itself", "each third command comes later than the next", ("CMD-21",), publisher=_Hurried),
+    Personality(
+        "overtakes_itself",
+        "each third command comes later than the next",
+        ("CMD-21",),
+        {"CMD-20": "a 200 does not mean that the broker has it"},
+        publisher=_Hurried,
+    ),
     Personality(
         "serves_without_the_feature",
         "organisations without the feature are served",

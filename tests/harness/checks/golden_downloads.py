@@ -199,6 +199,7 @@ GOLDEN = [
     ("download_errors_follow_the_contract", "warning", fetched(status=401, answer={"message": "no"})),
     ("download_errors_follow_the_contract", "fail", fetched(status=404, answer="File not found")),
     ("download_errors_follow_the_contract", "inconclusive", fetched(status=401, method="HEAD")),
+    ("download_errors_follow_the_contract", "inconclusive", fetched(status=401, answer="{", complete=False, closed_by="us")),
     ("head_and_range_follow_the_reading", "pass", asked(200, method="HEAD")),
     ("head_and_range_follow_the_reading", "deviation", asked(405, method="HEAD")),
     ("head_and_range_follow_the_reading", "pass", asked(405, method="HEAD", declared="405", row="DLD-10")),

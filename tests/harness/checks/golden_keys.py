@@ -71,6 +71,13 @@ def race(*statuses, whole=None):
     return happens
 
 
+def refused_and_deleted(story):
+    story.offer()
+    story.fetch(credential="none", authorization="", status=401)
+    story.says("file deleted", name="fw.bin")
+    story.fetch(status=404)
+
+
 def offer_without_a_key(story):
     story.command("download_firmware", {"file_name": "fw.bin"})
     story.comes(f"{story.dev}/control/download_firmware", {"url": "https://h/v2/device/download", "expires_at": "x"})
@@ -79,6 +86,15 @@ def offer_without_a_key(story):
 def cut_and_raced_for(story):
     story.offer()
     story.fetch(complete=False, received_bytes=10, closed_by="us")
+    path = "/v2/device/download?key=<key:1>"
+    numbers = [story.ask("download", "GET", path, credential=f"token:{story.dev}", device_id=story.dev) for _ in range(2)]
+    for number in numbers:
+        story.answer(number, 401)
+
+
+def used_and_raced_for(story):
+    story.offer()
+    story.fetch()
     path = "/v2/device/download?key=<key:1>"
     numbers = [story.ask("download", "GET", path, credential=f"token:{story.dev}", device_id=story.dev) for _ in range(2)]
     for number in numbers:
@@ -177,6 +193,7 @@ GOLDEN = [
     ("concurrent_uses_deliver_once", "fail", declared("complete-delivery", race(200, 200))),
     ("concurrent_uses_deliver_once", "inconclusive", race(401, None)),
     ("concurrent_uses_deliver_once", "inconclusive", tried(200, 401)),
+    ("concurrent_uses_deliver_once", "inconclusive", used_and_raced_for),
     ("key_is_bound_to_its_device", "pass", tried(foreign(403))),
     ("key_is_bound_to_its_device", "fail", tried(foreign(200))),
     ("key_is_bound_to_its_device", "fail", tried(foreign(401))),
@@ -188,6 +205,7 @@ GOLDEN = [
     ("refused_attempt_does_not_use_up_the_key", "warning", tried(nobody(), 404)),
     ("refused_attempt_does_not_use_up_the_key", "inconclusive", tried(foreign(200), 401)),
     ("refused_attempt_does_not_use_up_the_key", "inconclusive", tried(nobody(), unseen())),
+    ("refused_attempt_does_not_use_up_the_key", "inconclusive", refused_and_deleted),
     ("unknown_key_is_refused", "pass", wrong_key(401)),
     ("unknown_key_is_refused", "deviation", wrong_key(400, "", "an absent")),
     ("unknown_key_is_refused", "pass", declared("400", wrong_key(400), "KEY-06")),
