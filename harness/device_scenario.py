@@ -23,6 +23,7 @@ class DeviceNeeds:
     console: bool = False
     other_host: bool = False  # the device can reach a second host of ours (the bench knows)
     configuration_seen: bool = False  # by a result or an observer
+    any_configuration: bool = False  # what we make up is legal, too
 
     def rule_out(self, device: Device) -> str | None:
         """The line of the device file that rules the scenario out, or None."""
@@ -57,6 +58,8 @@ class DeviceNeeds:
             return "nothing shows an installed image: [device.declares] results and image_sha256_pointer, or [device.observe] image_sha256"
         if self.configuration_seen and not observe.configuration and declares.results == "none":
             return '[device.declares] results = "none", and no [device.observe] configuration'
+        if self.any_configuration and device.configurations:
+            return "[[device.configurations]] names the legal ones: none is of a chosen size"
         if self.invalid_images and all(image.valid for image in device.images):
             return "[[device.images]] names no image with valid = false"
         return None
@@ -73,11 +76,6 @@ class DeviceCast:
     def payload(self, configuration: dict[str, object]) -> bytes:
         """A configuration as it goes over the wire."""
         return json.dumps(configuration, separators=(",", ":")).encode()
-
-    @property
-    def has_own_configurations(self) -> bool:
-        """Whether only the vendor's configurations are legal."""
-        return bool(self.device.configurations)
 
     @property
     def declares(self) -> Declares:

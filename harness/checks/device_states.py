@@ -83,7 +83,7 @@ def reboot_happens_once(history: History) -> Iterator[Observation]:
     """One reboot per command, also when the command is delivered again."""
     told = [message for message in commands_received(history) if message.command == REBOOT]
     for message in told:
-        later = [other.first.line for other in told if other.device_id == message.device_id and other.is_after(message)]
+        later = [other.first.line for other in told if other.is_after(message)]
         booted = [line for line in reboots(history, message.device_id) if message.first.line < line < min(later, default=math.inf)]
         if len(booted) == 1:
             yield _back_in_time(history, message, booted[0])

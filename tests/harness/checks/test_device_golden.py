@@ -217,6 +217,16 @@ def rebooted(story, wrong):
         story.exits()
 
 
+@both("reboot_happens_once")
+def rebooted_for_each_of_two_commands(story, wrong):
+    story.boots()
+    for packet_id in (7, 9):
+        story.command("reboot", packet_id=packet_id)
+        story.exits()
+    if wrong:
+        story.exits()
+
+
 @golden("reboot_happens_once", "fail")
 def not_rebooted(story):
     story.boots()
