@@ -145,8 +145,18 @@ class DeviceBench:
         place = next((place for place in self._stage.places if place.is_free), None)
         if place is None:
             return None
-        place.is_free = False
         place.station.scope = scenario.name
+        return self._taken(place)
+
+    def any_cast(self) -> DeviceCast:
+        """A free device, for somebody who has no scenario. Raises BenchError where none is free."""
+        for place in self._stage.places:
+            if place.is_free:
+                return self._taken(place)
+        raise BenchError("no device is free on this bench")
+
+    def _taken(self, place: _Place) -> DeviceCast:
+        place.is_free = False
         place.watch.mark()
         return DeviceCast(self.device, place.station.device_id, self._configurations())
 
