@@ -74,7 +74,7 @@ async def measure(broker: str, device_counts: Iterable[int], *, commands: int | 
     """The figures of one broker at growing numbers of devices. Raises BenchError when something does not come up."""
     figures = []
     pace = PACES[broker] if commands is None else Pace(commands, PACES[broker].per_s)
-    async with _running(broker) as (process_id, url), _generator(url) as order:
+    async with running_broker(broker) as (process_id, url), _generator(url) as order:
         empty_bytes = memory_bytes(process_id)
         for devices in device_counts:
             connected = await order({"connect": devices})
@@ -166,7 +166,7 @@ def memory_bytes(process_id: int) -> int:
 
 
 @asynccontextmanager
-async def _running(broker: str) -> AsyncIterator[tuple[int, str]]:
+async def running_broker(broker: str) -> AsyncIterator[tuple[int, str]]:
     if broker == "mosquitto":
         mosquitto = MosquittoBroker(BrokerSettings(), AnyoneMayDoAnything())
         await mosquitto.start()

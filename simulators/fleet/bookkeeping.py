@@ -39,6 +39,7 @@ class Counts:
     delivered: int = 0
     results: int = 0
     downloads_running: int = 0
+    downloads_running_max: int = 0
     downloads_done: int = 0
     downloads_failed: int = 0
     wrong_images: int = 0

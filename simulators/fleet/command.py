@@ -18,7 +18,7 @@ from harness.errors import ConfigurationError
 from simulators.broker.operator_login import operator_beside
 from simulators.broker.port import Login
 from simulators.fleet.behaviour import LINKS_BYTES_PER_S, parse_mix
-from simulators.fleet.capacity import ensure_open_files
+from simulators.fleet.capacity import ensure_open_files, resident_bytes
 from simulators.fleet.ledger import Ledger, Totals, merge
 from simulators.fleet.run import FleetRun, Outcome, Plan
 from simulators.fleet.view import serve_metrics, summary, watch
@@ -40,6 +40,7 @@ def fleet(
     rate: Annotated[float | None, typer.Option(min=0.1, help="Connects a second; without it as fast as they go.")] = None,
     mix: Annotated[str, typer.Option(help="Behaviours and personalities by weight, as `firmware=70,slow=25,flaky=5`.")] = "",
     link: Annotated[str, typer.Option(help=f"The link of all devices: {', '.join(LINKS_BYTES_PER_S)}.")] = "",
+    file: Annotated[str, typer.Option(help="The firmware that devices download; without it the first of their project.")] = "",
     shard: Annotated[str, typer.Option(help="Which part of the devices is played here, as `1/4`.")] = "1/1",
     churn: Annotated[float | None, typer.Option(min=1, help="Lose all connections at once, every so many seconds.")] = None,
     hold: Annotated[float, typer.Option(min=0, help="Stay connected for so many seconds after the commands.")] = 0.0,
@@ -65,7 +66,7 @@ def fleet(
         raise ConfigurationError("--target", "", "", "is missing; `hil platform` prints the path of a target file")
     if via not in ("rest", "mqtt"):
         raise ConfigurationError("--via", "", "", f"{via!r} is neither rest nor mqtt")
-    ensure_open_files(devices)
+    ensure_open_files(2 * devices if mix else devices)  # a download is a connection too
     part = usage("--shard", lambda: parse_shard(shard))
     drawn = SystemEntropy().integer(0, 2**31) if seed is None else seed
     plan = Plan(
@@ -80,6 +81,7 @@ def fleet(
         clean_session=clean_session,
         hold_s=hold,
         churn_s=churn,
+        file_name=file,
         settle_s=settle,
         # Two operators with one client id would throw each other out.
         operator_id=operator.partition(":")[0] or f"operator-{drawn}-{part[0]}",
@@ -88,7 +90,9 @@ def fleet(
     console = Console(stderr=True)
     console.print(f"seed {plan.seed}, {plan.devices} devices, {plan.commands} commands via {plan.via}", highlight=False)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        outcome = runner.run(run_watched(FleetRun(plan, read_target(target).platform), console, metrics_port))
+        memory_bytes = resident_bytes()
+        run = FleetRun(plan, read_target(target).platform, memory_before_bytes=memory_bytes)
+        outcome = runner.run(run_watched(run, console, metrics_port))
     report(outcome, out, console, as_json=as_json)
     if not outcome.totals.is_green:
         raise typer.Exit(EXIT_RED)

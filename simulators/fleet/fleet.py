@@ -222,6 +222,7 @@ class Fleet:
 
     async def _transfer(self, line: DeviceLine, number: int) -> None:
         self.counts.downloads_running += 1
+        self.counts.downloads_running_max = max(self.counts.downloads_running_max, self.counts.downloads_running)
         settings, speed = line.machine.settings, line.behaviour.bytes_per_s
         try:
             # The machine is asked for at each event: a reboot replaces it, and the new one does not know this download.

@@ -27,7 +27,7 @@ from simulators.fleet.operators import MqttOperator, Operator, Order, RestOperat
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run does. Times in seconds. `via` is `rest` or `mqtt`; `shard` is (index from 1, count)."""
+    """What a run does. Times in seconds. `via` is `rest` or `mqtt`; `shard` is (index from 1, count); `file_name` is what is downloaded."""
 
     devices: int
     seed: int
@@ -43,6 +43,7 @@ class Plan:
     connect_s: float = 120.0
     settle_s: float = 60.0
     late_after_s: float = 10.0
+    file_name: str = ""
     operator_id: str = "operator"
     operator: Login | None = None
 
@@ -64,7 +65,9 @@ class Outcome:
 class FleetRun:
     """One run against one target. `fleet` is there for a live view as soon as `run` has begun."""
 
-    def __init__(self, plan: Plan, platform: Platform) -> None:
+    def __init__(self, plan: Plan, platform: Platform, *, memory_before_bytes: int = 0) -> None:
+        """`memory_before_bytes`: of this process before it read the target file; what that leaves behind counts as the devices'."""
+        self._memory_before_bytes = memory_before_bytes or resident_bytes()
         self.plan = plan
         self.platform = platform
         self.ledger = Ledger(late_after_s=plan.late_after_s)
@@ -80,7 +83,7 @@ class FleetRun:
         """Raises ConfigurationError where the target has too few devices, BenchError where it cannot be reached."""
         loop = asyncio.get_running_loop()
         chosen = self._chosen()
-        memory_before = resident_bytes()
+        memory_before = self._memory_before_bytes
         self.fleet = fleet = self._make_fleet([Credentials(device.id, device.token) for device in chosen])
         figures: dict[str, Any] = {"devices": len(chosen), "seed": self.plan.seed, "via": self.plan.via}
         try:
@@ -175,7 +178,9 @@ class FleetRun:
         names = [file.name for file in self.platform.files if file.project_id == device.project_id and file.type is FileType.FIRMWARE]
         if not names:
             raise ScenarioError(f"the target file names no firmware of project {device.project_id}, which the mix wants to download")
-        return names[0]
+        if self.plan.file_name and self.plan.file_name not in names:
+            raise ConfigurationError("--file", "", "", f"{self.plan.file_name!r} is no firmware of project {device.project_id}")
+        return self.plan.file_name or names[0]
 
     async def _operator(self) -> Operator:
         tls = ssl_context(self.platform.tls)
@@ -246,7 +251,13 @@ class FleetRun:
             "delivered": counts.delivered,
             "results": counts.results,
             "reconnects": counts.reconnects,
-            "downloads": {"done": counts.downloads_done, "failed": counts.downloads_failed, "wrong_images": counts.wrong_images},
+            "disconnects": counts.disconnects,
+            "downloads": {
+                "done": counts.downloads_done,
+                "failed": counts.downloads_failed,
+                "wrong_images": counts.wrong_images,
+                "at_a_time": counts.downloads_running_max,
+            },
             "latency_ms": {f"p{percent}": quantile_ms(counts.latencies_s, percent) for percent in (50, 95, 99)},
             "memory_per_device_after_bytes": round(memory_bytes / max(1, counts.connected)),
         }
