@@ -100,9 +100,9 @@ def _place_by_data(delivery: Delivery, candidates: list[Sent]) -> bool:
 
 
 def _place_by_name(delivery: Delivery, candidates: list[Sent]) -> bool:
-    """Gives a delivery to an open send of its name, or to one whose message it repeats; False where there is none."""
+    """Gives a delivery to an open send of its name and scenario, or to one whose message it repeats; False where there is none."""
     repeated = [sent for sent in candidates if sent.first and sent.first.message.payload == delivery.message.payload]
-    open_ones = [sent for sent in candidates if sent.first is None]
+    open_ones = [sent for sent in candidates if sent.first is None and sent.call.scope == delivery.seen.event.scope]
     return bool(open_ones or repeated) and _place(delivery, open_ones or repeated)
 
 

@@ -286,7 +286,13 @@ WRONG_COMMANDS: tuple[Personality, ...] = (
         "answers_422",
         "malformed bodies answer 422",
         ("CMD-10",),
-        {"CMD-09": "its 400 is a 422, too", "CMD-11": "its 400 is a 422, too", "CMD-18": _NO_MATTER, "CMD-32": "so does the empty body"},
+        {
+            "CMD-09": "its 400 is a 422, too",
+            "CMD-11": "its 400 is a 422, too",
+            "CMD-18": _NO_MATTER,
+            "CMD-25": "its 400 is a 422, too",
+            "CMD-32": "so does the empty body",
+        },
         answers=answering(where=is_command, status=400, as_status=422),
     ),
     Personality(
