@@ -7,6 +7,7 @@ also proves that it replays.
 import json
 import multiprocessing
 import shlex
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -74,9 +75,14 @@ def run_seeds(campaign: Campaign, seeds: Iterable[int], *, jobs: int = 1) -> Ite
         return
     with ExitStack() as stack:
         # Not fork: a child would inherit threads' locks and loops of whoever calls.
-        pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")))
+        context = multiprocessing.get_context("spawn")
+        pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_interrupts_to_the_parent))
         stack.callback(pool.shutdown, cancel_futures=True)
         yield from pool.map(one, seeds, chunksize=4)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def smallest_failure(campaign: Campaign, seed: int) -> Outcome:

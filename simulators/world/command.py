@@ -5,6 +5,7 @@ everything else to stderr.
 """
 
 import json
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
@@ -60,6 +61,8 @@ def simulate_command(
             typer.echo(f"{kind.name}: {kind.story}")
         return
     campaign = _campaign(devices, minutes, faults, personality)
+    # Like Ctrl-C: else the worker processes would outlive us.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if replay is not None:
         found = _replay(campaign, replay, as_json)
     elif hunts:

@@ -83,6 +83,7 @@ class World:
             self._substitution.leave()
             asyncio.set_event_loop(None)
             self.loop.close()
+            _forget_handlers()
             if self._collector_was_on:
                 gc.enable()
 
@@ -157,6 +158,14 @@ def _preload() -> None:
 
 def _is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
+
+
+def _forget_handlers() -> None:
+    """aiohttp keeps the last thousand handlers with all that hangs on them: three hundred whole worlds."""
+    web_app = sys.modules.get("aiohttp.web_app")
+    for value in list(vars(web_app).values()) if web_app is not None else ():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
 
 
 def _forget_task_history() -> None:

@@ -1,5 +1,6 @@
 """The right system keeps every promise, whatever goes wrong around it."""
 
+import gc
 import os
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from simulators.world.campaign import Campaign, run_seed, run_seeds
 from simulators.world.plan import FaultKind, draw_plan
 from simulators.world.run import simulate
+from simulators.world.world import World
 
 # CI draws other seeds each week; what they find is kept in fixtures/seeds.
 FIRST = int(os.environ.get("HIL_FIRST_SEED", "0"))
@@ -33,6 +35,14 @@ def test_every_seed_sees_effects_uses_of_keys_and_results():
     assert len(record.executed) > 10
     assert {use.status for use in record.uses} >= {200, 401}
     assert any(result.is_success for result in record.results)
+
+
+def test_a_world_that_is_over_leaves_nothing_behind():
+    """Ten thousand of them must fit into one process."""
+    for seed in (1, 2, 3):
+        run_seed(Campaign(), seed)
+    gc.collect()
+    assert [item for item in gc.get_objects() if isinstance(item, World)] == []
 
 
 @pytest.mark.nightly
