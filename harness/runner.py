@@ -212,8 +212,10 @@ async def _run_one(scenario: Scenario, cast: Any, bench: Bench, recorder: Record
             problem = f"the scenario itself failed: {type(error).__name__}: {error}"
             _log.exception("scenario %s failed", scenario.name)
         finally:
-            await bench.dismiss(cast)
-            recorder.record(ScenarioEnded(scenario.name, problem))
+            try:
+                await bench.dismiss(cast)
+            finally:
+                recorder.record(ScenarioEnded(scenario.name, problem))
     on_end(scenario, problem)
 
 

@@ -59,8 +59,9 @@ def _questioned_with(history: History, check: Check) -> History:
     if "device" in subjects:
         others = {seen.fact.name for seen in history.of(ScenarioStarted) if check.id not in seen.fact.serves}
     else:
+        # With no scenario of its own begun, a check has no subject here yet, and sees nothing.
         others = {seen.fact.name for seen in history.of(ScenarioStarted) if seen.fact.subject not in subjects}
-    left_out = others | set(history.problems) if subjects else set(history.problems)
+    left_out = others | set(history.problems)
     return history.without(left_out) if left_out else history
 
 

@@ -18,6 +18,7 @@ from harness.history.events import (
     MqttPacket,
     RunStarted,
     ScenarioEnded,
+    ScenarioStarted,
     Stimulus,
 )
 from harness.wire.commands import DownloadOffer, download_key, parse_download_offer
@@ -228,8 +229,10 @@ class History:
 
     @cached_property
     def problems(self) -> dict[str, str]:
-        """Scenario name -> what of our equipment or of the target's reachability ended it early."""
-        return {seen.fact.name: seen.fact.problem for seen in self.of(ScenarioEnded) if seen.fact.problem}
+        """Scenario name -> what ended it early: our equipment, the target's reachability, or the end of the record itself."""
+        ended = {seen.fact.name: seen.fact.problem for seen in self.of(ScenarioEnded)}
+        cut_off = {seen.fact.name: "the record ends before it does" for seen in self.of(ScenarioStarted) if seen.fact.name not in ended}
+        return cut_off | {name: problem for name, problem in ended.items() if problem}
 
     def advanced_s(self, from_line: int, to_line: int) -> float:
         """By how many seconds the target's test clock was moved between two lines of the timeline."""

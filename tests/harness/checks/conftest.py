@@ -93,9 +93,15 @@ class Story:
     def history(self, *check_ids, status="planned"):
         plan = tuple(PlannedCheck(check_id, status, "because" if status != "planned" else "") for check_id in check_ids)
         start = RunStarted(SCHEMA, "r", "0", "c", 1, "quick", "platform", "story", self.hardening, self.target, {}, plan)
-        facts = [(0.0, "", start), *self._facts]
+        facts = [(0.0, "", start), *self._facts, *self._endings()]
         events = [Event(line, at_s, START_UTC_S + at_s, scope, fact) for line, (at_s, scope, fact) in enumerate(facts, 1)]
         return History(tuple(events))
+
+    def _endings(self):
+        """The scenarios that the story has begun and not ended: they end well."""
+        ended = {fact.name for _, _, fact in self._facts if isinstance(fact, ScenarioEnded)}
+        begun = [fact.name for _, _, fact in self._facts if isinstance(fact, ScenarioStarted)]
+        return [(self._now_s, name, ScenarioEnded(name)) for name in begun if name not in ended]
 
     def judged(self, check_id):
         """What the judge says of one check."""

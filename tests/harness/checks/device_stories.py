@@ -17,6 +17,7 @@ from harness.history.events import (
     Observed,
     PlannedCheck,
     RunStarted,
+    ScenarioEnded,
     ScenarioStarted,
     SerialLine,
     Stimulus,
@@ -48,7 +49,6 @@ class DeviceStory:
         self._facts = []
         self._now_s = 0.0
         self._exchange = 0
-        self.add(ScenarioStarted("scene", "device", (), {"device": DEV}))
 
     def add(self, fact):
         self._now_s += 0.1
@@ -63,7 +63,9 @@ class DeviceStory:
         plan = (PlannedCheck(check_id, "planned"),)
         start = RunStarted(SCHEMA, "r", "0", "c", 1, "quick", "device", "story", "should", {}, declaration, plan)
         events = [Event(1, 0.0, 0.0, "", start)]
-        events += [Event(line, at_s, at_s, "scene", fact) for line, (at_s, fact) in enumerate(self._facts, 2)]
+        begun = ScenarioStarted("scene", "device", (check_id,), {"device": DEV})
+        facts = [(0.0, begun), *self._facts, (self._now_s, ScenarioEnded("scene"))]
+        events += [Event(line, at_s, at_s, "scene", fact) for line, (at_s, fact) in enumerate(facts, 2)]
         return judge(History(tuple(events)), all_checks())[0]
 
     # --- MQTT ---

@@ -7,6 +7,7 @@ from harness.checks.registry import Check, all_checks, broken, check, kept
 from harness.checks.verdict import CheckResult, RunVerdict, Verdict, run_verdict, worst
 from harness.errors import ScenarioError
 from harness.history.events import RunStarted
+from harness.history.timeline import History
 
 
 def judged_by(story, judge_of, *requirements, **more):
@@ -243,3 +244,27 @@ def test_a_check_needs_a_docstring_as_its_title():
 
 def test_a_checks_title_is_the_first_line_of_its_docstring():
     assert all_checks()["key_works_once"].title == "After a successful use a key answers 401 for ever"
+
+
+def test_a_check_none_of_whose_scenarios_began_judges_nothing(story):
+    story.scenario("another", name="theirs")
+    story.command()
+
+    def judge_of(history):
+        yield from (broken("seen elsewhere", call) for call in history.commands())
+
+    assert judged_by(story, judge_of, "CMD-02").verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_scenario_that_the_record_cuts_off_accuses_nobody(story):
+    story.scenario("made_up", name="cut")
+    story.command()
+    whole = story.history("made_up")
+    cut = History(whole.events[:-1])
+
+    def judge_of(history):
+        yield from (broken("never came", call) for call in history.commands())
+
+    checks = {"made_up": Check("made_up", "t", ("CMD-02",), judge_of, "unseen", "")}
+    assert judge(whole, checks)[0].verdict is Verdict.FAIL
+    assert judge(cut, checks)[0].verdict is Verdict.ERROR
