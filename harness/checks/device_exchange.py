@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
+from harness.checks.device_diagnosis import KEEPS_NO_IDS, hint_with_stack, likely_stack
 from harness.checks.device_view import (
     ReceivedMessage,
     commands_received,
@@ -15,10 +16,6 @@ from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import History
 from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION
 
-KEEPS_NO_IDS = (
-    "your MQTT library delivers on PUBLISH and keeps no packet ids, as esp-mqtt, Paho embedded C, lwmqtt and the platform's own Arduino "
-    "library do; keep the last ids yourself"
-)
 _FORGETS_NO_IDS = "a table of packet ids that never forgets drops new messages: an id is free again after PUBCOMP"
 _LOSES_STATE = "the session's state (ids received, ids released) must outlive the connection, as clean_session = 0 promises"
 
@@ -33,7 +30,8 @@ def device_completes_every_exchange(history: History) -> Iterator[Observation]:
             yield kept(message.first, message.pubrecs[0], message.completed)
         elif message.was_left or (not message.lost_connection and not message.cut_short):
             missing = "PUBREC" if not message.pubrecs else "PUBCOMP"
-            yield broken(f"{message.command!r} (packet id {message.first.fact.packet_id}) never got its {missing}", message.first)
+            detail = f"{message.command!r} (packet id {message.first.fact.packet_id}) never got its {missing}"
+            yield broken(detail, message.first, hint=likely_stack(history, message.device_id))
 
 
 @check("DEV-04", unseen="no command was repeated with DUP before its PUBREL, or no effect of it can be seen", hint=KEEPS_NO_IDS)
@@ -46,14 +44,15 @@ def repeated_publish_has_one_effect(history: History) -> Iterator[Observation]:
         if len(message.pubrecs) < 1 + len(copies):
             detail = f"{message.command!r} was sent {1 + len(copies)} times and got {len(message.pubrecs)} PUBREC"
             yield broken(detail, message.first, *copies, hint="every PUBLISH of QoS 2 is answered by a PUBREC, repeated or not")
-        yield from _one_effect(history, message, f"repeated {len(copies)} times with the same packet id")
+        yield from _one_effect(history, message, f"repeated {len(copies)} times with the same packet id", KEEPS_NO_IDS)
 
 
-def _one_effect(history: History, message: ReceivedMessage, how: str) -> Iterator[Observation]:
+def _one_effect(history: History, message: ReceivedMessage, how: str, hint: str) -> Iterator[Observation]:
     lines = effects_of(history, message)
     evidence = [message.first, *message.copies]
     if len(lines) > 1:
-        yield broken(f"{message.command!r}, {how}, had {len(lines)} effects (lines {lines}), allowed: 1", *evidence)
+        detail = f"{message.command!r}, {how}, had {len(lines)} effects (lines {lines}), allowed: 1"
+        yield broken(detail, *evidence, hint=hint_with_stack(history, message.device_id, hint))
     elif lines:
         yield kept(*evidence)
 
@@ -67,7 +66,7 @@ def release_after_resumption_has_one_effect(history: History) -> Iterator[Observ
         if message.completed is None:
             yield broken(f"{message.command!r}: PUBREL after the resumption got no PUBCOMP", message.first, *message.pubrels)
             continue
-        yield from _one_effect(history, message, "released after a resumption")
+        yield from _one_effect(history, message, "released after a resumption", _LOSES_STATE)
         yield from _applied(history, message)
 
 
@@ -77,7 +76,7 @@ def publish_after_resumption_has_one_effect(history: History) -> Iterator[Observ
     for message in commands_received(history):
         if not message.was_repeated_on_another_connection:
             continue
-        yield from _one_effect(history, message, "repeated after a resumption")
+        yield from _one_effect(history, message, "repeated after a resumption", _LOSES_STATE)
         yield from _applied(history, message)
 
 

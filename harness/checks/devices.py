@@ -6,6 +6,7 @@ Effects count, not packets. Importing this module registers the whole family.
 from collections.abc import Iterator
 
 from harness.checks import device_connection, device_downloads, device_exchange, device_states
+from harness.checks.device_diagnosis import likely_stack
 from harness.checks.device_states import Shown, answers, holds
 from harness.checks.device_view import (
     ReceivedMessage,
@@ -45,7 +46,8 @@ def device_asks_for_qos_2(history: History) -> Iterator[Observation]:
             if qos == wanted:
                 yield kept(seen)
             else:
-                yield broken(f"it asks for QoS {qos} on {name!r}, allowed: {wanted}", seen)
+                detail = f"it asks for QoS {qos} on {name!r}, allowed: {wanted}"
+                yield broken(detail, seen, hint=likely_stack(history, seen.fact.device_id))
 
 
 @check("DEV-08a", "DEV-08b", unseen="no configuration was sent and then asked for, or its result cannot be read")
