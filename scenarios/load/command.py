@@ -129,7 +129,7 @@ def _conducted(launch: Launch, directory: Path, console: Console, *, as_json: bo
 
 def _show(outcome: dict[str, Any], directory: Path, console: Console) -> None:
     """The ledger on one screen."""
-    requests = Table(Column("request", no_wrap=True), "count", "failed", "per s", "p50 ms", "p95 ms", "p99 ms", title="requests")
+    requests = Table(Column("request", no_wrap=True), "count", "failed", "per s", "p50", "p95", "p99", title="requests (times in ms)")
     for name, entry in outcome["requests"].items():
         names = ("count", "failures", "requests_per_s", "p50_ms", "p95_ms", "p99_ms")
         requests.add_row(name, *(f"{entry[figure]:g}" for figure in names))

@@ -118,7 +118,8 @@ def _run_options(launch: Launch) -> list[str]:
     if plan.shape != STEADY:
         return options
     options += ["--users", str(plan.users + plan.operators), "--spawn-rate", str(plan.rate)]
-    return [*options, "--run-time", f"{round(launch.run_time_s)}s"] if launch.run_time_s else options
+    is_timed = launch.run_time_s and launch.web_port is None  # Who has the web page ends the run there.
+    return [*options, "--run-time", f"{round(launch.run_time_s)}s"] if is_timed else options
 
 
 def _pass_on(leader: subprocess.Popen[str], directory: Path, say: Callable[[str], None]) -> None:

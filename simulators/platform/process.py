@@ -25,7 +25,10 @@ class PlatformProcess:
     def start(self) -> None:
         """Returns when the platform serves. Raises BenchError where it ends instead."""
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        # A session of its own: Ctrl-C on the terminal is for whoever started it, who ends it when everything else has left.
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        )
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith(_TARGET_LINE):

@@ -142,6 +142,19 @@ def test_ctrl_c_writes_the_ledger_and_all_devices_leave_with_disconnect(tmp_path
     assert seen["disconnected"] == 40
 
 
+def test_ctrl_c_on_a_terminal_ends_the_users_before_the_platform(tmp_path):
+    """A terminal sends SIGINT to all processes at once; the platform is one that `hil load` has started."""
+    out = tmp_path / "out"
+    command = [*HIL, "load", "commands", "--users", "20", "--workers", "2", "--run-time", "10m", "--out", str(out)]
+    load = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    until(lambda: is_working(out))
+    os.killpg(load.pid, signal.SIGINT)
+    _, errors = load.communicate(timeout=DEADLINE_S)
+    ledger = outcome_in(out)["ledger"]
+    assert load.returncode == 3, errors
+    assert ledger["delivered_once"] == ledger["sent"] > 0
+
+
 def test_a_run_without_an_end_is_ended_by_sigterm_and_green(tmp_path, platform):
     target, _ = platform()
     out = tmp_path / "out"
