@@ -59,6 +59,7 @@ KEPT = {
     "a download": download(),
     "a second use is refused": download(uses=[used("k", 2.1), used("k", 2.2, status=401)]),
     "a foreign device is refused": download(uses=[used("k", 2.0, status=403, host="dev-2", device="dev-2"), used("k", 2.1)]),
+    "a key is used in the second that its announcement cuts off": download(uses=[used("k", 2.1, utc_s=LIFE_UTC_S + 0.9)]),
     "a dead key is refused": download(uses=[used("k", 2.1, status=401, utc_s=LIFE_UTC_S + 1)]),
     "a download that a fault broke": download(
         faults=[Struck(3.0, "reset", "dev-1", 33.0)], results=[result("k", 9.0, is_success=False, message="cut")]
@@ -78,7 +79,7 @@ BROKEN = {
     "every_accepted_command_has_its_effect": record(sent=[sent(1, 1.0)]),
     "numbered_commands_keep_their_order": record(sent=[sent(1, 1.0), sent(2, 5.0)], executed=[executed(2, 6.0), executed(1, 7.0)]),
     "a_key_serves_once": download(uses=[used("k", 2.1), used("k", 2.2)]),
-    "a_dead_key_is_refused": download(uses=[used("k", 2.1, utc_s=LIFE_UTC_S + 1)]),
+    "a_dead_key_is_refused": download(uses=[used("k", 2.1, utc_s=LIFE_UTC_S + 1.1)]),
     "a_key_serves_its_own_device_only": download(uses=[used("k", 2.1, host="dev-2", device="dev-2")]),
     "an_unused_key_works": download(uses=[used("k", 2.0, status=403, host="dev-2", device="dev-2"), used("k", 2.1, status=401)]),
     "what_is_installed_is_what_was_offered": record(images={"abc"}, states=[state(image="abc", area="half")]),
