@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from harness.errors import ConfigurationError
 from scenarios.certify.conduct import conduct
 from scenarios.certify.options import Budget, CommonOptions, Expect, Json, Only, Out, PlanOnly, Profile, Rerun, Seed, Skip
 
@@ -17,8 +18,8 @@ def certify(
     context: typer.Context,
     profile: Profile = "quick",
     out: Out = None,
-    only: Only = "",
-    skip: Skip = "",
+    only: Only = None,
+    skip: Skip = None,
     plan: PlanOnly = False,
     seed: Seed = None,
     json: Json = False,
@@ -38,11 +39,17 @@ def certify(
 
 @app.command()
 def device(
-    device: Annotated[Path, typer.Option("--device", help="The device file.")],
+    device: Annotated[Path | None, typer.Option("--device", help="The device file.", show_default=False)] = None,
+    inventory: Annotated[
+        Path | None, typer.Option("--inventory", help="A boards.toml; each board in it names its device file.", show_default=False)
+    ] = None,
+    board: Annotated[str, typer.Option("--board", help="Which board of the inventory.")] = "",
+    all_boards: Annotated[bool, typer.Option("--all", help="Every board of the inventory; ends in one matrix page.")] = False,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="With --all: how many boards side by side.")] = 1,
     profile: Profile = "quick",
     out: Out = None,
-    only: Only = "",
-    skip: Skip = "",
+    only: Only = None,
+    skip: Skip = None,
     plan: PlanOnly = False,
     seed: Seed = None,
     json: Json = False,
@@ -50,12 +57,23 @@ def device(
     rerun: Rerun = None,
     expect: Expect = None,
 ) -> None:
-    """Certify a device: a process, one that connects by itself, or a board."""
-    from scenarios.certify.device import certify_device
+    """Certify a device: a process, one that connects by itself, or a board; or all boards of an inventory."""
+    from scenarios.certify.boards import certify_all, chosen_board
+    from scenarios.certify.device import certify_board, certify_device
 
     options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect)
+    if (device is None) is (inventory is None):
+        raise ConfigurationError("command line", "", "--device", "either a device file or an inventory is wanted")
+    if inventory is None and (board or all_boards):
+        raise ConfigurationError("command line", "", "--inventory", "--board and --all choose from an inventory: none is given")
     run = options.run_options()
-    conduct(partial(certify_device, device, run, options), run, options)
+    if device is not None:
+        conduct(partial(certify_device, device, run, options), run, options)
+    elif inventory is not None and all_boards:
+        raise typer.Exit(certify_all(inventory, board, jobs, run, options))
+    elif inventory is not None:
+        path, entry = chosen_board(inventory, board)
+        conduct(partial(certify_board, path, entry, run, options), run, options)
 
 
 @app.command()
@@ -63,8 +81,8 @@ def platform(
     target: Annotated[Path, typer.Option("--target", help="The target file of the platform.")],
     profile: Profile = "quick",
     out: Out = None,
-    only: Only = "",
-    skip: Skip = "",
+    only: Only = None,
+    skip: Skip = None,
     plan: PlanOnly = False,
     seed: Seed = None,
     json: Json = False,

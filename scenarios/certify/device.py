@@ -1,5 +1,6 @@
 """`hil certify device`: plays the platform for a device and judges its firmware."""
 
+import re
 import tempfile
 from collections.abc import Mapping
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 
 import typer
 
-from harness.bench.device_file import DeviceFile, read_device_file
+from harness.bench.device_file import DeviceFile, Run, read_device_file
 from harness.bench.serial.board import open_board
 from harness.bench.serial.inventory import BoardEntry, read_board
 from harness.bench.serial.ports import ROWS_OF_THE_BENCH, LinkKind
@@ -26,6 +27,7 @@ from simulators.counterpart.bench import DeviceBench
 from simulators.counterpart.power import AttachedDevice, BuiltInDevice, Credentials, ExecDevice, PoweredDevice, ScopeOf, working_directory
 from simulators.counterpart.station import MakeDevice, state_directory_of
 
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]")
 INSTANCES = 6  # of a device that can be started several times
 
 
@@ -34,11 +36,27 @@ async def certify_device(path: Path, run: RunOptions, options: CommonOptions) ->
     file = read_device_file(path)
     board = board_of(file, path)
     subject = Subject("device", file.device.name, file.device.hardening, declaration=declaration_facts(file))
+    return await _certify(file, path, board, subject, run, options)
+
+
+async def certify_board(path: Path, board: BoardEntry, run: RunOptions, options: CommonOptions) -> Outcome | None:
+    """Questions a board of an inventory that makes the claims of the device file at `path`, whatever way of running it stands there."""
+    file = read_device_file(path)
+    place = Run(serial=board.model_dump(mode="json", exclude_none=True, exclude={"program", "agent", "device"}))
+    file = file.model_copy(update={"device": file.device.model_copy(update={"run": place})})
+    name = f"{file.device.name} ({board.name})"
+    subject = Subject("device", name, file.device.hardening, declaration=declaration_facts(file))
+    return await _certify(file, path, board, subject, run, options)
+
+
+async def _certify(
+    file: DeviceFile, path: Path, board: BoardEntry | None, subject: Subject, run: RunOptions, options: CommonOptions
+) -> Outcome | None:
     with tempfile.TemporaryDirectory(prefix="hil-device-") as directory:
         if board is not None and not options.plan:
             await require_board(board, Path(directory) / "looked at")
         certification = Certification(run, subject, SystemClock())
-        make_device = device_maker(file, path, Path(directory), certification.recorder, seed=run.seed)
+        make_device = device_maker(file, path, Path(directory), certification.recorder, seed=run.seed, board=board)
         bench = DeviceBench(file, make_device, certification.recorder, SeededEntropy(run.seed), instances=instances_of(file))
         async with bench:
             return await run_parts(certification, (device_part(bench, rows_of_the_bench(board)),), options)
@@ -47,7 +65,7 @@ async def certify_device(path: Path, run: RunOptions, options: CommonOptions) ->
 def board_of(file: DeviceFile, path: Path) -> BoardEntry | None:
     """The board that the device file at `path` declares, or None where the device is none."""
     table = file.device.run.serial
-    return None if table is None else read_board(path, table, name="board")
+    return None if table is None else read_board(path, table, name=_NO_NAME.sub("-", path.stem))
 
 
 async def require_board(board: BoardEntry, state: Path) -> None:
@@ -80,15 +98,19 @@ def declaration_facts(file: DeviceFile) -> dict[str, Any]:
     return file.device.model_dump(mode="json", exclude_none=True, exclude={"identity": {"token"}})
 
 
-def device_maker(file: DeviceFile, path: Path, state: Path, recorder: Recorder, *, seed: int) -> MakeDevice:
+def device_maker(
+    file: DeviceFile, path: Path, state: Path, recorder: Recorder, *, seed: int, board: BoardEntry | None = None
+) -> MakeDevice:
     """How an instance of the device declared in the file `path` is made, once its credentials are known."""
     run = file.device.run
     if run.exec is not None:
         return partial(_exec_device, run.exec, working_directory(run.exec, path), state, recorder)
     if run.attach:
         return lambda credentials, scope_of: AttachedDevice(credentials, partial(typer.echo, err=True))
+    board = board or board_of(file, path)
+    assert board is not None  # the device file holds exactly one way to run it
     return board_maker(
-        read_board(path, run.serial or {}, name="board"),
+        board,
         state=state,
         clock=SystemClock(),
         entropy=SeededEntropy(f"{seed}/board"),

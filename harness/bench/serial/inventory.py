@@ -76,7 +76,7 @@ class Provision(Table):
 
 
 class BoardEntry(Table):
-    """One board. Exactly one of `url`, `usb` and `emulator` says where it is. Times in seconds."""
+    """One board. Exactly one of `url`, `usb` and `emulator` says where it is; `device` is the file of its claims. Times in seconds."""
 
     name: str = Field(default="board", min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
     url: str | None = Field(default=None, min_length=1)
@@ -84,6 +84,7 @@ class BoardEntry(Table):
     emulator: str | None = Field(default=None, min_length=1)
     program: Path | None = None
     agent: Path | None = None
+    device: Path | None = None
     baud: int = Field(default=115_200, gt=0)
     link: LinkKind = LinkKind.BRIDGE
     pace_bytes: int = Field(default=0, ge=0)
@@ -169,7 +170,7 @@ def read_board(path: Path, table: dict[str, Any], *, name: str) -> BoardEntry:
 
 
 def _absolute(path: Path, board: BoardEntry) -> BoardEntry:
-    files = {key: path.absolute().parent / value for key in ("program", "agent") if (value := getattr(board, key)) is not None}
+    files = {key: path.absolute().parent / value for key in ("program", "agent", "device") if (value := getattr(board, key)) is not None}
     for key, file in files.items():
         if not file.is_file():
             raise ConfigurationError(str(path), f"boards.{board.name}", key, f"{str(file)!r} is no file")

@@ -1,0 +1,130 @@
+"""`hil certify device --inventory FILE --all`: a whole bench, side by side, each board in a process of its own, ending in one matrix page.
+
+A process each keeps boards apart whatever one of them does; its lease is the one that every user of the bench takes. A board that is
+leased, absent or broken has no report: it is an error in the matrix, with the sentence that its process said, and never a FAIL.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from harness.bench.serial.inventory import BoardEntry, read_inventory
+from harness.certification import RunOptions
+from harness.errors import ConfigurationError
+from harness.report.matrix import MATRIX_FILE, MATRIX_PAGE, Column, Matrix, as_matrix_json, as_matrix_page
+from harness.report.package import REPORT_FILE, read_report
+from scenarios.certify.options import CommonOptions
+
+LOG_FILE = "console.log"
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What one board's process is told."""
+
+    inventory: Path
+    board: str
+    out: Path
+    arguments: tuple[str, ...]
+
+    @property
+    def command(self) -> list[str]:
+        place = ["--inventory", str(self.inventory), "--board", self.board, "--out", str(self.out)]
+        return [sys.executable, "-m", "harness.cli", "certify", "device", *place, *self.arguments]
+
+
+def chosen_board(inventory: Path, name: str) -> tuple[Path, BoardEntry]:
+    """The device file and the entry of a board. Raises ConfigurationError where it is unknown or claims nothing."""
+    read = read_inventory(inventory)
+    entry = read.board(name) if name else read.boards[0] if len(read.boards) == 1 else None
+    if entry is None:
+        known = ", ".join(board.name for board in read.boards)
+        raise ConfigurationError(str(inventory), "boards", "name", f"{name!r} is no board of it; there are: {known} (--all takes them all)")
+    return _claims_of(inventory, entry), entry
+
+
+def _claims_of(inventory: Path, entry: BoardEntry) -> Path:
+    if entry.device is None:
+        raise ConfigurationError(str(inventory), f"boards.{entry.name}", "device", "the device file is missing: what does the board claim?")
+    return entry.device
+
+
+def certify_all(inventory: Path, board: str, jobs: int, run: RunOptions, options: CommonOptions) -> int:
+    """Certifies every board, `jobs` at a time, writes the matrix into the run's directory and returns the exit status: the worst.
+
+    Raises ConfigurationError before any board is touched.
+    """
+    if board or options.rerun is not None:
+        raise ConfigurationError("command line", "", "--all", "neither --board nor --rerun goes with it")
+    entries = read_inventory(inventory).boards
+    for entry in entries:
+        _claims_of(inventory, entry)
+    run.out.mkdir(parents=True, exist_ok=True)
+    arguments = tuple(_passed_on(run, options))
+    queue = [_Job(inventory, entry.name, run.out / entry.name, arguments) for entry in entries]
+    columns = asyncio.run(_side_by_side(queue, jobs))
+    if options.plan:
+        return 0
+    matrix = Matrix(tuple(columns))
+    (run.out / MATRIX_PAGE).write_text(as_matrix_page(matrix), encoding="utf-8")
+    (run.out / MATRIX_FILE).write_text(as_matrix_json(matrix), encoding="utf-8")
+    typer.echo(f"verdict: {matrix.verdict.value} · {len(columns)} boards\nmatrix: {run.out / MATRIX_PAGE}", err=options.json)
+    if options.json:
+        typer.echo(as_matrix_json(matrix), nl=False)
+    return matrix.verdict.exit_status
+
+
+def _passed_on(run: RunOptions, options: CommonOptions) -> list[str]:
+    """The options that every board's process gets: the same questions, the same seed."""
+    words = ["--profile", options.profile, "--seed", str(run.seed)]
+    given = {"--only": options.only, "--skip": options.skip, "--budget": options.budget, "--expect": str(options.expect or "")}
+    words += [word for name, value in given.items() if value for word in (name, value)]
+    return [*words, "--plan"] if options.plan else words
+
+
+async def _side_by_side(queue: list[_Job], jobs: int) -> list[Column]:
+    """Runs the jobs; Ctrl-C ends those that run with partial reports, and starts no more."""
+    free = asyncio.Semaphore(jobs)
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return await asyncio.gather(*(_one(job, free, stopped) for job in queue))
+
+
+async def _one(job: _Job, free: asyncio.Semaphore, stopped: asyncio.Event) -> Column:
+    async with free:
+        if stopped.is_set():
+            return Column(job.board, Path(job.board), trouble="not asked: the run was aborted")
+        job.out.mkdir(parents=True, exist_ok=True)
+        (job.out / REPORT_FILE).unlink(missing_ok=True)  # an earlier run's would be taken for this one's
+        with (job.out / LOG_FILE).open("w+b") as log:
+            process = await asyncio.create_subprocess_exec(*job.command, stdout=log, stderr=log, start_new_session=True)
+            await _until_end(process, stopped)
+        column = _column(job, process.returncode)
+    typer.echo(f"{column.name}: {column.verdict.value}{'  ! ' + column.trouble if column.trouble else ''}", err=True)
+    return column
+
+
+async def _until_end(process: asyncio.subprocess.Process, stopped: asyncio.Event) -> None:
+    ending = asyncio.ensure_future(process.wait())
+    stopping = asyncio.ensure_future(stopped.wait())
+    await asyncio.wait({ending, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not ending.done():
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+    await ending
+
+
+def _column(job: _Job, status: int | None) -> Column:
+    try:
+        return Column(job.board, Path(job.board), read_report(job.out / REPORT_FILE))
+    except ConfigurationError:
+        said = (job.out / LOG_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+        last = next((line for line in reversed(said) if line.strip()), "")
+        return Column(job.board, Path(job.board), trouble=last.removeprefix("hil: ") or f"ended with status {status}")
