@@ -15,7 +15,7 @@ from harness.checks.judgement import judge
 from harness.checks.registry import all_checks
 from harness.checks.verdict import CheckResult, RunVerdict, run_verdict
 from harness.clock import Clock
-from harness.errors import HarnessError
+from harness.errors import ConfigurationError, HarnessError
 from harness.history.events import SCHEMA, BrokerChecked, RunEnded, RunStarted
 from harness.history.journal import JournalWriter
 from harness.history.recorder import Recorder
@@ -76,10 +76,9 @@ class Certification:
     """One run. Make the benches with `recorder`, then `plan`, then `run`."""
 
     def __init__(self, options: RunOptions, subject: Subject, clock: Clock) -> None:
-        options.out.mkdir(parents=True, exist_ok=True)
         self._options = options
         self._subject = subject
-        self._journal = JournalWriter(options.out / HISTORY_FILE)
+        self._journal = _journal_in(options.out)
         self.recorder = Recorder(clock, sinks=(self._journal,))
 
     def plan(self, parts: Iterable[Part]) -> Plan:
@@ -137,6 +136,14 @@ class Certification:
                 plan=plan.checks,
             )
         )
+
+
+def _journal_in(directory: Path) -> JournalWriter:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        return JournalWriter(directory / HISTORY_FILE)
+    except OSError as error:
+        raise ConfigurationError(str(directory), "", "", f"no report can be written there: {error.strerror or error}") from error
 
 
 def judged(history: History) -> Outcome:

@@ -22,6 +22,9 @@ import typer.main
 from harness import __version__
 from harness.errors import ConfigurationError, HarnessError
 
+# Libraries that only some commands need, and the extra of pyproject.toml that brings them.
+_EXTRA_OF = {"serial": "board", "serial_asyncio_fast": "board", "qemu": "board", "amqtt": "amqtt", "locust": "load", "gevent": "load"}
+
 COMMAND_GROUP = "hil.commands"
 EXIT_OK = 0
 EXIT_FAIL = 1  # at least one FAIL
@@ -55,9 +58,16 @@ def mounted(name: str, points: Sequence[EntryPoint]) -> Any:
         command = typer.main.get_command(plugin)
     except Exception as error:  # whatever a plug-in's import does, the other commands stay usable
         logging.getLogger(__name__).debug("plug-in %s", points[0].value, exc_info=True)
-        return _broken(name, f"{points[0].value} cannot be loaded: {_one_line(error)}")
+        return _broken(name, _missing_extra(error) or f"{points[0].value} cannot be loaded: {_one_line(error)}")
     command.name = name
     return command
+
+
+def _missing_extra(error: BaseException) -> str:
+    """What to install where a command needs a library of an optional extra; "" where that is not the trouble."""
+    module = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    extra = _EXTRA_OF.get(module)
+    return f"it needs {module}; pip install 'hil[{extra}]'" if extra else ""
 
 
 def _broken(name: str, problem: str) -> Any:

@@ -15,7 +15,7 @@ from harness.clock import Clock, SystemClock, rfc3339
 from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError
 from harness.report.expectations import read_expectations
-from harness.report.package import read_report
+from harness.report.package import REPORT_FILE, read_report
 from harness.requirements import CATALOGUE
 from harness.runner import Selection
 
@@ -28,8 +28,12 @@ NOT_GREEN = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WARNING,
 
 Profile = Annotated[str, typer.Option("--profile", help="quick or full: full adds what needs real minutes.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Directory of the report package (default: reports/<run id>).", show_default=False)]
-Only = Annotated[str, typer.Option("--only", help="Requirement or check ids, separated by commas: nothing else is asked.")]
-Skip = Annotated[str, typer.Option("--skip", help="Requirement or check ids, separated by commas: these are not asked.")]
+Only = Annotated[
+    str | None, typer.Option("--only", help="Requirement or check ids, separated by commas: nothing else is asked.", show_default=False)
+]
+Skip = Annotated[
+    str | None, typer.Option("--skip", help="Requirement or check ids, separated by commas: these are not asked.", show_default=False)
+]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Print what would be asked and how long it takes; send nothing.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, max=_SEED_MAX, help="Seed of all chance in this run.", show_default=False)]
 Budget = Annotated[
@@ -52,8 +56,8 @@ class CommonOptions:
 
     profile: str = "quick"
     out: Path | None = None
-    only: str = ""
-    skip: str = ""
+    only: str | None = None
+    skip: str | None = None
     plan: bool = False
     seed: int | None = None
     json: bool = False
@@ -67,6 +71,8 @@ class CommonOptions:
             raise ConfigurationError("command line", "", "--profile", f"{self.profile!r} is none of {', '.join(PROFILES)}")
         if self.expect is not None:
             read_expectations(self.expect)  # A mistake in it is told before anything is sent.
+        if self.out is not None and (self.out / REPORT_FILE).exists():
+            raise ConfigurationError("command line", "", "--out", f"{str(self.out)!r} holds a report already; name another directory")
         seed = SystemEntropy().integer(0, _SEED_MAX) if self.seed is None else self.seed
         stamp = rfc3339((clock or SystemClock()).utc_s()).replace("-", "").replace(":", "").replace("T", "-").rstrip("Z")
         run_id = f"{stamp}-{seed:08x}"
@@ -99,8 +105,12 @@ def _seconds(text: str) -> float | None:
     return float(number) * _UNITS_S[unit]
 
 
-def _ids(option: str, text: str) -> frozenset[str]:
+def _ids(option: str, text: str | None) -> frozenset[str]:
+    if text is None:
+        return frozenset()
     names = frozenset(name.strip() for name in text.split(",")) - {""}
+    if not names:
+        raise ConfigurationError("command line", "", option, f"{text!r} names nothing; leave the option out to ask everything")
     known = {*all_checks(), *CATALOGUE, *(name[:6] for name in CATALOGUE)}
     for name in sorted(names - known):
         raise ConfigurationError("command line", "", option, f"{name!r} is neither a requirement nor a check of this version")
