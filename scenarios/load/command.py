@@ -4,13 +4,14 @@ import contextlib
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Column, Table
 
 from harness.bench.target import read_target
@@ -115,7 +116,8 @@ def _conducted(launch: Launch, directory: Path, console: Console, *, as_json: bo
     directory.mkdir(parents=True, exist_ok=True)
     result = directory / "load.json"
     result.unlink(missing_ok=True)
-    status = run(launch, directory, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
+    with _progress(console, launch.run_time_s) as say:
+        status = run(launch, directory, say)
     if launch.role is Role.WORKERS:
         return EXIT_VOID if status else 0
     if not result.exists():
@@ -125,6 +127,21 @@ def _conducted(launch: Launch, directory: Path, console: Console, *, as_json: bo
     if as_json:
         typer.echo(json.dumps(outcome))
     return int(outcome["exit_status"])
+
+
+@contextlib.contextmanager
+def _progress(console: Console, run_time_s: float) -> Iterator[Callable[[str], None]]:
+    """What shows the run's lines: below them a bar on a terminal, nothing elsewhere."""
+    clock = SystemClock()
+    started_s = clock.monotonic_s()
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("load", total=run_time_s or None)
+
+        def say(line: str) -> None:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            progress.update(task, completed=clock.monotonic_s() - started_s)
+
+        yield say
 
 
 def _show(outcome: dict[str, Any], directory: Path, console: Console) -> None:

@@ -108,6 +108,17 @@ def test_a_broker_that_drops_messages_is_red_and_the_commands_are_named(tmp_path
     assert outcome["ledger"]["named"]["lost"][0] in done.stderr
 
 
+def test_devices_that_leave_in_the_middle_leave_nothing_behind(tmp_path, platform):
+    """A spike: most devices come late and go early, each once what it was sent has arrived."""
+    target, process = platform()
+    options = ("--target", str(target), "--users", "40", "--workers", "2", "--run-time", "12s", "--shape", "spike")
+    done, outcome = hil_load("commands", *options, out=tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert outcome["facts"]["devices"] == 40
+    assert outcome["ledger"]["delivered_once"] == outcome["ledger"]["sent"] > 0
+    assert ended(process)["disconnected"] == 40
+
+
 def test_a_broken_threshold_is_red(tmp_path):
     limits = tmp_path / "thresholds.toml"
     limits.write_text('[requests."command configuration"]\np50_ms_max = 0.001\n')
