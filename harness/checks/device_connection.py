@@ -1,6 +1,7 @@
 """DEV-01, DEV-02, DEV-15, DEV-16, DEV-20: the device's connection: logging in, staying, coming back."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 from harness.checks.device_fetches import Fetch, requires_results, spoilt_fetches
@@ -15,8 +16,8 @@ from harness.checks.device_view import (
     result_after,
 )
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.events import MqttClosed, MqttPacket, ScenarioStarted, Stimulus
-from harness.history.timeline import Exchange, History, Seen
+from harness.history.events import HttpEnded, HttpRequest, MqttClosed, MqttPacket, ScenarioStarted, Stimulus
+from harness.history.timeline import History, Seen
 from harness.wire.commands import REBOOT
 
 KEEP_ALIVE_GRACE_S = 1.5  # common clients look at their timers once a second
@@ -71,16 +72,16 @@ def repeated_qos_1_command_has_one_effect(history: History) -> Iterator[Observat
 def slow_download_keeps_the_connection(history: History) -> Iterator[Observation]:
     """A slow download does not cost the MQTT connection, or the device comes back by itself."""
     declared_s = float(declares(history).get("keep_alive_s", 30))
-    for fetch, exchange in _slow(history):
+    for fetch, transfer in _slow(history):
         device_id = fetch.message.device_id
-        connects = [seen for seen in history.packets("CONNECT", device_id=device_id) if seen.line < exchange.asked.line]
+        connects = [seen for seen in history.packets("CONNECT", device_id=device_id) if seen.line < transfer.asked.line]
         keep_alive_s = float(connects[-1].fact.keep_alive_s or 0) if connects else declared_s
         if connects and keep_alive_s != declared_s:
             yield broken(f"its CONNECT says keep-alive {keep_alive_s:g} s, declared: {declared_s:g} s", connects[-1])
-        if not keep_alive_s or _lasted_s(exchange) < keep_alive_s:
+        if not keep_alive_s or transfer.lasted_s < keep_alive_s:
             continue
-        silence_s, evidence = _longest_silence(history, device_id, exchange)
-        lost = [seen for seen in history.of(MqttClosed) if seen.fact.device_id == device_id and _is_during(seen.line, exchange)]
+        silence_s, evidence = _longest_silence(history, device_id, transfer)
+        lost = [seen for seen in history.of(MqttClosed) if seen.fact.device_id == device_id and transfer.covers(seen.line)]
         if lost and not _came_back(history, device_id, lost[-1].line):
             yield broken(f"the download cost the connection ({lost[-1].fact.reason}), and it did not come back", *fetch.evidence, lost[-1])
         elif not lost and silence_s > keep_alive_s + KEEP_ALIVE_GRACE_S:
@@ -90,28 +91,36 @@ def slow_download_keeps_the_connection(history: History) -> Iterator[Observation
             yield kept(*fetch.evidence, *lost)
 
 
-def _slow(history: History) -> Iterator[tuple[Fetch, Exchange]]:
+@dataclass(frozen=True)
+class _Transfer:
+    """A slow download, from its first request to its last byte: whoever asks for parts makes many requests."""
+
+    asked: Seen[HttpRequest]
+    ended: Seen[HttpEnded]
+
+    @property
+    def lasted_s(self) -> float:
+        return self.ended.at_s - self.asked.at_s
+
+    def covers(self, line: int) -> bool:
+        return self.asked.line < line < self.ended.line
+
+
+def _slow(history: History) -> Iterator[tuple[Fetch, _Transfer]]:
     for fetch in spoilt_fetches(history, "trickle"):
-        for exchange in fetch.attempts:
-            if exchange.ended is not None and exchange.request.method == "GET":
-                yield fetch, exchange
+        gets = [exchange for exchange in fetch.attempts if exchange.request.method == "GET"]
+        ends = [exchange.ended for exchange in gets if exchange.ended is not None]
+        if ends:
+            yield fetch, _Transfer(gets[0].asked, ends[-1])
 
 
-def _lasted_s(exchange: Exchange) -> float:
-    return exchange.ended.at_s - exchange.asked.at_s if exchange.ended else 0.0
-
-
-def _is_during(line: int, exchange: Exchange) -> bool:
-    return exchange.ended is not None and exchange.asked.line < line < exchange.ended.line
-
-
-def _longest_silence(history: History, device_id: str, exchange: Exchange) -> tuple[float, tuple[Seen[MqttPacket], ...]]:
+def _longest_silence(history: History, device_id: str, transfer: _Transfer) -> tuple[float, tuple[Seen[MqttPacket], ...]]:
     """The longest time without a packet of the device that overlaps the download, and the packets around it."""
     sent = [seen for seen in history.of(MqttPacket) if seen.fact.device_id == device_id and seen.fact.sent_by == "client"]
     longest_s = 0.0
     around: tuple[Seen[MqttPacket], ...] = ()
     for before, after in pairwise(sent):
-        overlaps = exchange.ended is not None and after.line > exchange.asked.line and before.line < exchange.ended.line
+        overlaps = after.line > transfer.asked.line and before.line < transfer.ended.line
         if overlaps and after.at_s - before.at_s > longest_s:
             longest_s, around = after.at_s - before.at_s, (before, after)
     return longest_s, around
@@ -135,14 +144,14 @@ def _listening_after(history: History, device_id: str, line: int) -> Seen[MqttPa
 @check("DEV-16", unseen="no command came while a slow download ran", hint=_BLOCKED)
 def commands_are_answered_during_a_download(history: History) -> Iterator[Observation]:
     """Other commands are answered while a slow download runs."""
-    for fetch, exchange in _slow(history):
+    for fetch, transfer in _slow(history):
         for message in commands_received(history):
-            if is_download(message) or message.device_id != fetch.message.device_id or not _is_during(message.first.line, exchange):
+            if is_download(message) or message.device_id != fetch.message.device_id or not transfer.covers(message.first.line):
                 continue
             answered_s = _answered_after_s(history, message)
             limit_s = float(declares(history).get("result_s", 5)) + _ANSWER_GRACE_S
             # A device that is busy answers when the download is over: only an answer well before that tells.
-            left_s = exchange.ended.at_s - message.first.at_s - _ANSWER_GRACE_S if exchange.ended else 0.0
+            left_s = transfer.ended.at_s - message.first.at_s - _ANSWER_GRACE_S
             if answered_s is not None and answered_s <= min(limit_s, left_s):
                 yield kept(message.first)
             elif left_s >= limit_s or (answered_s is None and left_s > 0):

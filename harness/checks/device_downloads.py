@@ -259,7 +259,7 @@ def second_download_leaves_one_image(history: History) -> Iterator[Observation]:
     """A second download command during a download leads to one final image and one result per command."""
     for first, second in pairwise(fetches(history)):
         ends = [attempt.ended.line for attempt in first.attempts if attempt.ended]
-        if first.kind != "trickle" or first.message.command != second.message.command or (ends and min(ends) < second.message.first.line):
+        if first.kind != "trickle" or first.message.command != second.message.command or (ends and max(ends) < second.message.first.line):
             continue
         end_line = history.events[-1].line + 1
         found = results_of(history, first.message, end_line)

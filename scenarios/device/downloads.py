@@ -5,7 +5,7 @@ from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.scenario import Workload, scenario
 from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOAD_LOGO
 from harness.wire.files import FileType
-from scenarios.device.steps import download, settle_s
+from scenarios.device.steps import download, requests_of, settle_s
 
 FIRMWARE = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,))
 FIRMWARE_SEEN = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), image_seen=True)
@@ -105,7 +105,7 @@ def download_during_a_download(cast: DeviceCast) -> Workload:
     """A second download command comes while the first file is still under way."""
     yield Boot()
     first: StoredFile = yield Store(FileType.FIRMWARE, size_bytes=20_000)
-    yield SpoilDownload("trickle", {"bytes_per_s": first.size_bytes / _UNDER_WAY_S})
+    yield SpoilDownload("trickle", {"bytes_per_s": first.size_bytes / _UNDER_WAY_S}, times=requests_of(cast))
     yield Tell(DOWNLOAD_FIRMWARE, {"file_name": first.name})
     yield Settle(_UNDER_WAY_S / 3)
     second: StoredFile = yield Store(FileType.FIRMWARE, size_bytes=10_000)

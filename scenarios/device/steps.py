@@ -62,6 +62,11 @@ def download_result(cast: DeviceCast, command: str, *, transfer_s: float = 0.0) 
     return events
 
 
+def requests_of(cast: DeviceCast) -> int:
+    """How many requests one download may take: many, for a device that asks for parts."""
+    return 10_000 if cast.declares.download == "range" else 1
+
+
 def exchange_ended(fact: Fact) -> bool:
     """A download is over, whichever way."""
     return isinstance(fact, HttpEnded)

@@ -6,7 +6,7 @@ from harness.scenario import Workload, scenario
 from harness.wire.commands import DOWNLOAD_FIRMWARE, SEND_CONFIGURATION
 from harness.wire.files import FileType
 from scenarios.device.downloads import FIRMWARE, FIRMWARE_SEEN
-from scenarios.device.steps import download, download_result, tell
+from scenarios.device.steps import download, download_result, requests_of, tell
 
 _SIZE_BYTES = 20_000
 _STALL_S = 10.0
@@ -104,7 +104,7 @@ def redirect_to_another_host(cast: DeviceCast) -> Workload:
 def _slow_download(cast: DeviceCast, duration_s: float) -> Workload:
     """A download at the speed of a slow link; shortly after its start the device is asked something."""
     stored: StoredFile = yield Store(FileType.FIRMWARE, size_bytes=_SIZE_BYTES)
-    yield SpoilDownload("trickle", {"bytes_per_s": stored.size_bytes / duration_s})
+    yield SpoilDownload("trickle", {"bytes_per_s": stored.size_bytes / duration_s}, times=requests_of(cast))
     yield Tell(DOWNLOAD_FIRMWARE, {"file_name": stored.name})
     yield Settle(1.0)
     if SEND_CONFIGURATION in cast.declares.commands:
