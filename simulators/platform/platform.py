@@ -288,7 +288,7 @@ class ReferencePlatform:
 
     def _write_target(self) -> Path:
         path = self.directory / "target.toml"
-        _write_private(self.directory / "devices.jsonl", "".join(fleet_lines(self.store, self.secrets)).encode())
+        write_private(self.directory / "devices.jsonl", "".join(fleet_lines(self.store, self.secrets)).encode())
         write_private(self.directory / OPERATOR_FILE, operator_json(PLATFORM_LOGIN, self.secrets.broker_password()))
         write_private(path, to_toml(self.target()).encode())
         return path
