@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from harness.bench.target import TargetDevice
 from harness.operations import Announce, Connect, Disconnect, Publish, Receive
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import CONFIGURATION, REBOOT, STANDARD_COMMANDS
@@ -147,16 +148,27 @@ _NAMES = (
 )
 
 
-@scenario("command_name_stays_in_its_topic", "error_bodies_follow_the_contract", needs=_TWO, alone=True, duration_s=2.0)
+@scenario("command_name_stays_in_its_topic", "error_bodies_follow_the_contract", alone=True, duration_s=2.0)
 def names_that_are_no_topic_level(cast: Cast) -> Workload:
-    """Command names with separators, wildcards, control characters, path parts and excess length, while two devices listen."""
-    platform, device, other = cast.platform, cast.devices["device"], cast.devices["other"]
-    for listener in (device, other):
-        yield Connect(listener.id, filters=((f"{listener.id}/#", 2),))
-    for number, name in enumerate((*_NAMES, f"../../{other.id}/control/reboot", f"/{other.id}/control/reset")):
-        yield from send(platform, device, name, {"injected": number})
-    yield from watch_end(platform, device)
+    """Command names with separators, wildcards, control characters, path parts and excess length, while the device listens."""
+    yield from _inject(cast, cast.device, _NAMES)
+
+
+@scenario("command_name_stays_in_its_topic", needs=_TWO, alone=True)
+def names_that_point_at_another_device(cast: Cast) -> Workload:
+    """Command names that climb to another device's topics, while both listen."""
+    other = cast.devices["other"]
+    yield Connect(other.id, filters=((f"{other.id}/#", 2),))
+    names = (f"../../{other.id}/control/reboot", f"/{other.id}/control/reset", f"../{other.id}", "../control/reboot")
+    yield from _inject(cast, cast.devices["device"], names)
     yield Receive(other.id, within_s=0.2)
+
+
+def _inject(cast: Cast, device: TargetDevice, names: tuple[str, ...]) -> Workload:
+    yield Connect(device.id, filters=((f"{device.id}/#", 2),))
+    for number, name in enumerate(names):
+        yield from send(cast.platform, device, name, {"injected": number})
+    yield from watch_end(cast.platform, device)
 
 
 @scenario("device_reaches_its_own_topics_only", needs=_TWO, alone=True, duration_s=2.0)
@@ -183,15 +195,16 @@ def devices_that_reach_out(cast: Cast) -> Workload:
                 yield Receive(victim.id, within_s=0.2)
 
 
-@scenario("wrong_token_is_refused_at_connect", needs=_TWO, alone=True, duration_s=1.0)
+@scenario("wrong_token_is_refused_at_connect", alone=True, duration_s=1.0)
 def logins_with_wrong_tokens(cast: Cast) -> Workload:
     """A device connects with its own token, then with others' and with parts of its own."""
-    device, other = cast.devices["device"], cast.devices["other"]
+    device = cast.device
+    others = [each.token for each in cast.platform.devices if each.id != device.id][:2]
     yield Connect(device.id)
     yield Disconnect(device.id)
     token = device.token
     strangers = ("hil-token-of-nobody", cast.platform.api_keys.full, device.id, "")
-    for wrong in (other.token, token[:-1], token + "x", token.swapcase(), *strangers):
+    for wrong in (*others, token[:-1], token + "x", token.swapcase(), *strangers):
         if wrong != token:
             yield Connect(device.id, token=wrong)
             yield Disconnect(device.id, abruptly=True)

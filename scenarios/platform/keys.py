@@ -6,7 +6,7 @@ from harness.bench.target import TargetDevice
 from harness.entropy import SeededEntropy
 from harness.operations import AdvanceClock, Announce, Call, RunHook, Volley, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
-from harness.wire.commands import KEY_LIFETIME_S, download_key
+from harness.wire.commands import KEY_LIFETIME_S, DeviceKind, download_key
 from harness.wire.files import FileType
 from harness.wire.responses import DOWNLOAD_PATH
 from scenarios.platform.key_sample import sample_facts
@@ -14,7 +14,9 @@ from scenarios.platform.steps import LARGE_BYTES, UNKNOWN_ID, base64_basic, basi
 
 _FIRMWARE = {"firmware": FileType.FIRMWARE}
 _ONE = Needs(files=_FIRMWARE)
-_TWO = Needs(devices={"device": DeviceNeed(), "other": DeviceNeed(beside="device")}, files=_FIRMWARE)
+# The other device only lends its token, so that it may be of any kind and project.
+_ANY = DeviceNeed(kinds=tuple(DeviceKind), commands="any")
+_TWO = Needs(devices={"device": DeviceNeed(), "other": _ANY}, files=_FIRMWARE)
 _RACERS = 16
 _EARLY_S = 5.0  # How long before the thirty minutes are over the key is tried: all that happens meanwhile must fit in.
 _LATE_S = 3.0  # And how long after them.
@@ -119,24 +121,34 @@ def key_raced_for(cast: Cast) -> Workload:
             yield Volley(tuple(fetch_call(url, device) for _ in range(_RACERS)))
 
 
+@scenario("key_is_bound_to_its_device", "refused_attempt_does_not_use_up_the_key", *_REFUSED, needs=_TWO)
+def key_tried_by_another_device(cast: Cast) -> Workload:
+    """A key is tried with another device's valid token, and then used by its own device."""
+    platform, device, other = cast.platform, cast.devices["device"], cast.devices["other"]
+    yield from watch(device)
+    for _ in range(2):
+        url = yield from offered(platform, device, cast.files["firmware"])
+        if url is not None:
+            yield fetch_call(url, other)
+            yield fetch_call(url, device)
+
+
 @scenario(
-    "key_is_bound_to_its_device",
     "refused_attempt_does_not_use_up_the_key",
     "head_and_range_follow_the_reading",
     "download_needs_the_raw_device_token",
     "api_key_is_no_device_token",
     "token_is_taken_raw_only",
     *_REFUSED,
-    needs=_TWO,
+    needs=_ONE,
 )
-def key_tried_by_others(cast: Cast) -> Workload:
+def key_tried_in_wrong_ways(cast: Cast) -> Workload:
     """Each key is tried in one wrong way, and then used by its device."""
-    platform, device, other = cast.platform, cast.devices["device"], cast.devices["other"]
+    platform, device = cast.platform, cast.device
     yield from watch(device)
     full, token = platform.api_keys.full, device.token
     unknown = ("Basic hil-token-of-nobody", f"Basic {token[:-1]}", f"Basic {token}x", f"Basic {token.swapcase()}", "Basic", "Basic ", token)
     ways: list[dict[str, Any]] = [
-        {"headers": basic(other), "credential": f"token:{other.id}"},
         {"headers": (), "credential": "none"},
         *({"headers": (("Authorization", value),), "credential": "unknown"} for value in unknown if value != f"Basic {token}"),
         {"headers": (("Authorization", f"Bearer {full}"),), "credential": "api-key:full"},
@@ -158,10 +170,10 @@ def _base64_ways(device: TargetDevice) -> list[dict[str, Any]]:
     return [{"headers": base64_basic(text), "credential": f"base64-token:{device.id}"} for text in texts]
 
 
-@scenario("unknown_key_is_refused", "key_defects_are_answered_in_order", *_REFUSED, needs=_TWO)
+@scenario("unknown_key_is_refused", "key_defects_are_answered_in_order", *_REFUSED, needs=_ONE)
 def keys_that_were_never_issued(cast: Cast) -> Workload:
     """Unknown, empty, absent, truncated, repeated and case-changed keys with a valid token, and with none."""
-    platform, device, other = cast.platform, cast.devices["device"], cast.devices["other"]
+    platform, device = cast.platform, cast.device
     yield from watch(device)
     url = yield from offered(platform, device, cast.files["firmware"])
     key = download_key(url) if url else None
@@ -173,13 +185,19 @@ def keys_that_were_never_issued(cast: Cast) -> Workload:
         yield fetch_call(DOWNLOAD_PATH + query, device)
     for headers in ((), (("Authorization", "Basic hil-token-of-nobody"),)):
         yield fetch_call(f"{DOWNLOAD_PATH}?key=hil-never-issued", device, headers=headers, credential="unknown" if headers else "none")
-    yield fetch_call(url, device)
-    yield fetch_call(url, other)
-    again = yield from offered(platform, device, cast.files["firmware"])
-    if again is not None:
-        written = again.partition("key=")[2].partition("&")[0]
-        yield Announce("trying a key", {"how": "a repeated"})
-        yield fetch_call(f"{DOWNLOAD_PATH}?key={written}&key={written}", device)
+    yield Announce("trying a key", {"how": "a repeated"})
+    yield fetch_call(f"{DOWNLOAD_PATH}?key={written}&key={written}", device)
+
+
+@scenario("key_defects_are_answered_in_order", needs=_TWO)
+def used_key_of_another_device(cast: Cast) -> Workload:
+    """A key is used by its device, and then tried by another one."""
+    device, other = cast.devices["device"], cast.devices["other"]
+    yield from watch(device)
+    url = yield from offered(cast.platform, device, cast.files["firmware"])
+    if url is not None:
+        yield fetch_call(url, device)
+        yield fetch_call(url, other)
 
 
 def _wrong_keys(written: str) -> list[tuple[str, str]]:
