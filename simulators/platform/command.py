@@ -16,6 +16,7 @@ from rich.console import Console
 
 from harness.clock import AdvanceableClock, SystemClock
 from harness.errors import ConfigurationError
+from simulators.broker.command import fast_loop
 from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.external import ExternalBroker
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, PacketObserver, TlsFiles
@@ -79,7 +80,9 @@ def platform(
             with_hooks=True,
             rules=_rules(read or []),
         )
-        asyncio.run(_serve(settings, _personality(personality), broker, mqtt_port, keeps_sessions=state is not None))
+        # uvloop, where it is installed, takes a third off a command's processor time.
+        with asyncio.Runner(loop_factory=fast_loop()) as runner:
+            runner.run(_serve(settings, _personality(personality), broker, mqtt_port, keeps_sessions=state is not None))
 
 
 def _rate(shape: str) -> float | None:
