@@ -2,8 +2,8 @@
 
 The protocol (docs.micropython.org, "raw mode"): Ctrl-A enters, the board prompts with `>`; code and Ctrl-D are answered by `OK`, what the
 code printed, 0x04, its exception, 0x04 and `>`. There is no checksum, and the receive ring of small boards is short: what is written is
-paced, and what comes back is one JSON object or it is asked for again. The agent on the board takes each command number once, so asking
-again is harmless.
+paced, the code of a command counts what arrived of it, and what comes back is one JSON object or it is asked for again. The agent on the
+board takes each command number once, so asking again is harmless.
 
 `RawRepl` is the pure part; `RawReplLink` is the BoardLink.
 """
@@ -26,6 +26,7 @@ ENTERED = b"raw REPL; CTRL-B to exit\r\n>"
 ANSWER_S = 3.0
 ENTER_S = 2.0
 PAYLOAD_BYTES_MAX = 1_024
+_LENGTH_WEIGHT = 65_536  # a lost NUL changes no sum
 CODE_REBOOT = "import microbit\nmicrobit.reset()"
 
 
@@ -75,8 +76,10 @@ def compact(source: str) -> str:
 
 
 def call(number: int, name: str, payload: bytes) -> str:
-    """The code that executes a command and prints its result."""
-    return f"print(run({number},{name!r},{payload!r}))"
+    """The code that executes a command and prints its result; nothing, where a byte of the command was lost on its way."""
+    total = number + sum(name.encode()) + sum(payload) + len(payload) * _LENGTH_WEIGHT
+    is_whole = f"n+sum(bytes(c,'utf-8'))+sum(p)+len(p)*{_LENGTH_WEIGHT}=={total}"
+    return f"print((lambda n,c,p:run(n,c,p)if {is_whole} else'')({number},{name!r},{payload!r}))"
 
 
 class RawReplLink:

@@ -1,5 +1,7 @@
 """MicroPython's raw REPL: what the board says, at any split."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,3 +53,15 @@ def test_a_call_quotes_whatever_comes(name: str, payload: bytes) -> None:
     seen: list[object] = []
     exec(call(7, name, payload).removeprefix("print(").removesuffix(")"), {"run": lambda *arguments: seen.append(arguments)})
     assert seen == [(7, name, payload)]
+
+
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")
+@given(st.binary(min_size=1, max_size=20), st.data())
+def test_a_command_that_lost_a_byte_on_its_way_is_not_executed(payload: bytes, data: st.DataObject) -> None:
+    code = call(7, "configuration", payload)
+    at = data.draw(st.integers(code.index(")(7,") + 2, len(code) - 3))
+    seen: list[object] = []
+    scope = {"run": lambda *arguments: seen.append(arguments), "print": lambda text: None}
+    with contextlib.suppress(SyntaxError, ValueError, TypeError, NameError):
+        exec(code[:at] + code[at + 1 :], scope)
+    assert [arguments for arguments in seen if arguments != (7, "configuration", payload)] == []
