@@ -64,6 +64,10 @@ def certify_all(inventory: Path, board: str, jobs: int, run: RunOptions, options
     entries = read_inventory(inventory).boards
     for entry in entries:
         _claims_of(inventory, entry)
+        if (run.out / entry.name / REPORT_FILE).exists():  # It would be taken for this run's.
+            raise ConfigurationError(
+                "command line", "", "--out", f"{str(run.out / entry.name)!r} holds a report already; name another directory"
+            )
     run.out.mkdir(parents=True, exist_ok=True)
     arguments = tuple(_passed_on(run, options))
     queue = [_Job(inventory, entry.name, run.out / entry.name, arguments) for entry in entries]
@@ -101,7 +105,6 @@ async def _one(job: _Job, free: asyncio.Semaphore, stopped: asyncio.Event) -> Co
         if stopped.is_set():
             return Column(job.board, Path(job.board), trouble="not asked: the run was aborted")
         job.out.mkdir(parents=True, exist_ok=True)
-        (job.out / REPORT_FILE).unlink(missing_ok=True)  # an earlier run's would be taken for this one's
         with (job.out / LOG_FILE).open("w+b") as log:
             process = await asyncio.create_subprocess_exec(*job.command, stdout=log, stderr=log, start_new_session=True)
             await _until_end(process, stopped)

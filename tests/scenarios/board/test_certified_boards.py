@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.bench.serial.leases import Lease
+from simulators.board.emulator import MICROPYTHON_HEX
 
 ROOT = Path(__file__).parents[3]
 BOARDS = ROOT / "fixtures" / "boards"
@@ -171,6 +172,7 @@ def test_lwip_that_keeps_its_packet_ids_executes_a_repeated_command_once(tmp_pat
 
 @pytest.mark.nightly
 @pytest.mark.qemu
+@pytest.mark.skipif(not MICROPYTHON_HEX.exists(), reason="missing program: firmware-microbit-micropython")
 def test_micropython_on_a_microbit_is_certified(tmp_path: Path) -> None:
     status, rows, _ = certified("microbit", tmp_path / "out")
 
