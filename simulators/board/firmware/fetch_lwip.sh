@@ -4,14 +4,15 @@ set -eu
 cd "$(dirname "$0")"
 [ -d build/lwip/src ] && exit 0
 here="$PWD/build/apt"
+rm -rf "$here/parts"
 mkdir -p "$here/lists/partial" "$here/parts" "$here/cache/archives/partial"
-cat >"$here/parts/source.sources" <<SOURCES
-Types: deb-src
-URIs: http://deb.debian.org/debian
-Suites: bookworm
-Components: main
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-SOURCES
+# The mirrors that this machine uses already, asked for sources.
+for file in /etc/apt/sources.list.d/*.sources; do
+    [ -f "$file" ] && sed 's/^Types:.*/Types: deb-src/' "$file" >"$here/parts/$(basename "$file")"
+done
+for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [ -f "$file" ] && sed -n 's/^deb /deb-src /p' "$file" >"$here/parts/$(basename "$file" .list)-src.list"
+done
 apt="-o Dir::Etc::sourcelist=$here/none -o Dir::Etc::sourceparts=$here/parts -o Dir::State::lists=$here/lists -o Dir::Cache=$here/cache -o APT::Sandbox::User=root"
 : >"$here/none"
 apt-get -qq $apt update
