@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from harness.bench.target import TargetDevice
-from harness.operations import Announce, Disconnect, Receive, RunHook, Together
+from harness.operations import Announce, Disconnect, Receive, RunHook
 from harness.scenario import COMMANDABLE, Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import (
     CONFIGURATION,
@@ -400,34 +400,6 @@ def several_defects_at_once(cast: Cast) -> Workload:
     yield command_call(platform, device, unlisted, {"file_name": 5} if unlisted in DOWNLOADS else {})
     yield command_call(platform, device, unlisted, missing_file)
     yield command_call(platform, device, DOWNLOAD_FIRMWARE, {"file_name": 5}, device_id=UNKNOWN_ID)
-
-
-_BURST = 200
-_LANES = 8
-
-
-@scenario("commands_arrive_in_order", "command_arrives_exactly_once", "accepted_command_reaches_its_device", duration_s=3.0)
-def burst_of_commands(cast: Cast) -> Workload:
-    """Two hundred commands of one name, some one after the other, some side by side."""
-    platform, device = cast.platform, cast.device
-    yield from watch(device)
-    accepted = 0
-    numbers = list(range(_BURST))
-    while numbers:
-        count = _LANES if len(numbers) % 3 else 1
-        batch, numbers = numbers[:count], numbers[count:]
-        answers = yield Together(tuple(command_call(platform, device, CONFIGURATION, {"burst": number}) for number in batch))
-        accepted += sum(answer.status == 200 for answer in answers)
-    yield from watch_end(platform, device, accepted)
-
-
-@scenario("commands_arrive_in_order", "command_arrives_exactly_once")
-def commands_of_several_names(cast: Cast) -> Workload:
-    """Commands of different names, one after the other."""
-    yield from watch(cast.device)
-    names = (CONFIGURATION, CUSTOM, UNLISTED)
-    accepted = yield from send_all(cast.platform, cast.device, [(names[number % 3], {"step": number}) for number in range(30)])
-    yield from watch_end(cast.platform, cast.device, accepted)
 
 
 @scenario("command_without_broker_is_not_accepted", needs=Needs(hooks=("stop_broker", "start_broker")), alone=True, duration_s=5.0)

@@ -3,12 +3,12 @@
 from typing import Any
 
 from harness.bench.target import TargetDevice
-from harness.operations import Announce, Connect, Disconnect, Publish, Receive
+from harness.operations import Announce, Connect, Disconnect, Publish, Receive, Together
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import CONFIGURATION, REBOOT, STANDARD_COMMANDS
 from harness.wire.topics import control_filter, control_topic, result_topic
 from scenarios.platform.commands import ARRIVES
-from scenarios.platform.steps import CUSTOM, Step, command_call, send, watch, watch_end
+from scenarios.platform.steps import CUSTOM, UNLISTED, Step, command_call, send, send_all, watch, watch_end
 
 _ONCE = ("command_arrives_exactly_once", "command_arrives_on_no_other_topic", "command_is_not_retained", "command_is_published_with_qos_2")
 _SECOND_COPY_WITHIN_S = 0.3
@@ -67,6 +67,34 @@ def offline_with_a_clean_session(cast: Cast) -> Workload:
         yield from send(platform, device, CONFIGURATION, {"offline": number})
     yield from watch(device, announcement="subscribed again")
     yield Receive(device.id, count=3, within_s=0.7)
+
+
+_BURST = 200
+_LANES = 8
+
+
+@scenario("commands_arrive_in_order", "command_arrives_exactly_once", "accepted_command_reaches_its_device", duration_s=3.0)
+def burst_of_commands(cast: Cast) -> Workload:
+    """Two hundred commands of one name, some one after the other, some side by side."""
+    platform, device = cast.platform, cast.device
+    yield from watch(device)
+    accepted = 0
+    numbers = list(range(_BURST))
+    while numbers:
+        count = _LANES if len(numbers) % 3 else 1
+        batch, numbers = numbers[:count], numbers[count:]
+        answers = yield Together(tuple(command_call(platform, device, CONFIGURATION, {"burst": number}) for number in batch))
+        accepted += sum(answer.status == 200 for answer in answers)
+    yield from watch_end(platform, device, accepted)
+
+
+@scenario("commands_arrive_in_order", "command_arrives_exactly_once")
+def commands_of_several_names(cast: Cast) -> Workload:
+    """Commands of different names, one after the other."""
+    yield from watch(cast.device)
+    names = (CONFIGURATION, CUSTOM, UNLISTED)
+    accepted = yield from send_all(cast.platform, cast.device, [(names[number % 3], {"step": number}) for number in range(30)])
+    yield from watch_end(cast.platform, cast.device, accepted)
 
 
 _TWO = Needs(devices={"device": DeviceNeed(), "other": DeviceNeed(beside="device")})
