@@ -78,8 +78,9 @@ def compact(source: str) -> str:
 def call(number: int, name: str, payload: bytes) -> str:
     """The code that executes a command and prints its result; nothing, where a byte of the command was lost on its way."""
     total = number + sum(name.encode()) + sum(payload) + len(payload) * _LENGTH_WEIGHT
-    is_whole = f"n+sum(bytes(c,'utf-8'))+sum(p)+len(p)*{_LENGTH_WEIGHT}=={total}"
-    return f"print((lambda n,c,p:run(n,c,p)if {is_whole} else'')({number},{name!r},{payload!r}))"
+    is_whole = f"_c[0]+sum(bytes(_c[1],'utf-8'))+sum(_c[2])+len(_c[2])*{_LENGTH_WEIGHT}=={total}"
+    # No function of its own: a micro:bit's stack has no room for one more frame.
+    return f"_c=({number},{name!r},{payload!r})\nprint(run(_c[0],_c[1],_c[2])if {is_whole} else'')"
 
 
 class RawReplLink:

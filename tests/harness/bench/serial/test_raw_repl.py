@@ -51,15 +51,15 @@ def test_the_agent_is_made_small_without_changing_its_shape() -> None:
 @given(st.text(max_size=10), st.binary(max_size=20))
 def test_a_call_quotes_whatever_comes(name: str, payload: bytes) -> None:
     seen: list[object] = []
-    exec(call(7, name, payload).removeprefix("print(").removesuffix(")"), {"run": lambda *arguments: seen.append(arguments)})
+    exec(call(7, name, payload), {"run": lambda *arguments: seen.append(arguments), "print": lambda text: None})
     assert seen == [(7, name, payload)]
 
 
-@pytest.mark.filterwarnings("ignore:invalid escape sequence")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning")  # of the code that lost a byte
 @given(st.binary(min_size=1, max_size=20), st.data())
 def test_a_command_that_lost_a_byte_on_its_way_is_not_executed(payload: bytes, data: st.DataObject) -> None:
     code = call(7, "configuration", payload)
-    at = data.draw(st.integers(code.index(")(7,") + 2, len(code) - 3))
+    at = data.draw(st.integers(0, len(code) - 1))
     seen: list[object] = []
     scope = {"run": lambda *arguments: seen.append(arguments), "print": lambda text: None}
     with contextlib.suppress(SyntaxError, ValueError, TypeError, NameError):
