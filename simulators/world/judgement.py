@@ -156,13 +156,17 @@ def a_key_serves_its_own_device_only(record: Record) -> Iterator[str]:
 
 @_rule("KEY-05")
 def an_unused_key_works(record: Record) -> Iterator[str]:
-    """Its device is not refused while nobody was served and the life is not over."""
+    """Its device is not refused while nobody was served and the life is not over.
+
+    A key whose end the server's clock had passed before it was set back may stay dead.
+    """
     owners, ends = _owners(record), _ends_utc_s(record)
     for key, uses in _uses_by_key(record).items():
         was_served = False
         for use in uses:
             was_served = was_served or use.status in (200, None)
-            is_alive = use.utc_s < ends.get(key, 0.0) - _INSTANT_S
+            latest_utc_s = max([use.utc_s, *(utc_s for at_s, utc_s in record.steps_utc_s if at_s <= use.at_s)])
+            is_alive = latest_utc_s < ends.get(key, 0.0) - _INSTANT_S
             if use.status in (401, 403) and use.device == owners.get(key) and is_alive and not was_served:
                 yield f"key {key} was refused to {use.device} with {use.status} at {use.at_s:.3f} s though nobody had used it"
 

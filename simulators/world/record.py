@@ -94,6 +94,7 @@ class Record:
     states: list[DeviceState] = field(default_factory=list)
     ends: list[DeviceState] = field(default_factory=list)
     faults: list[Struck] = field(default_factory=list)
+    steps_utc_s: list[tuple[float, float]] = field(default_factory=list)  # (time, server's wall clock) before and after each step of it
     images: set[str] = field(default_factory=set)
     server_errors: list[tuple[float, str, int]] = field(default_factory=list)
     unhandled: list[str] = field(default_factory=list)

@@ -248,8 +248,10 @@ def _power_cut(world: World, station: Station, fault: Fault) -> None:
 
 
 def _clock_step(world: World, system: SimulatedSystem, fault: Fault) -> None:
-    host = world.network.host(SERVER)
-    host.skew_s += fault.amount_s
+    steps = system.record.steps_utc_s
+    steps.append((world.now_s, world.wall_s(SERVER)))
+    world.network.host(SERVER).skew_s += fault.amount_s
+    steps.append((world.now_s, world.wall_s(SERVER)))
 
 
 def _restart(world: World, system: SimulatedSystem, fault: Fault) -> None:

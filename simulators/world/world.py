@@ -119,8 +119,12 @@ class World:
         """Calls `action(*args)` so many virtual seconds after the world's beginning."""
         self.loop.call_at(_START_S + at_s, action, *args)
 
+    def wall_s(self, host: str) -> float:
+        """The wall clock of a host, in seconds UTC."""
+        return EPOCH_UTC_S + self.now_s + self.network.host(host).skew_s
+
     def _wall_s(self) -> float:
-        return EPOCH_UTC_S + self.now_s + self.network.host(CURRENT_HOST.get()).skew_s
+        return self.wall_s(CURRENT_HOST.get())
 
     def _wind_down(self) -> None:
         """Cancels what still runs, oldest first, and lets it end here."""

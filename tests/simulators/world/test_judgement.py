@@ -60,6 +60,9 @@ KEPT = {
     "a second use is refused": download(uses=[used("k", 2.1), used("k", 2.2, status=401)]),
     "a foreign device is refused": download(uses=[used("k", 2.0, status=403, host="dev-2", device="dev-2"), used("k", 2.1)]),
     "a key is used in the second that its announcement cuts off": download(uses=[used("k", 2.1, utc_s=LIFE_UTC_S + 0.9)]),
+    "a key that a step of the clock had ended stays dead": download(
+        uses=[used("k", 2.1, status=401)], steps_utc_s=[(1.0, 4_000.0), (1.0, 6_000.0), (2.0, 6_001.0), (2.0, 4_000.0)]
+    ),
     "a dead key is refused": download(uses=[used("k", 2.1, status=401, utc_s=LIFE_UTC_S + 1)]),
     "a download that a fault broke": download(
         faults=[Struck(3.0, "reset", "dev-1", 33.0)], results=[result("k", 9.0, is_success=False, message="cut")]
