@@ -16,7 +16,7 @@ from harness.checks.device_view import (
     result_after,
 )
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.events import HttpEnded, HttpRequest, MqttClosed, MqttPacket, ScenarioStarted, Stimulus
+from harness.history.events import HttpEnded, HttpRequest, MqttClosed, MqttPacket, ScenarioEnded, ScenarioStarted, Stimulus
 from harness.history.timeline import History, Seen
 from harness.wire.commands import REBOOT
 
@@ -107,10 +107,12 @@ class _Transfer:
 
 
 def _slow(history: History) -> Iterator[tuple[Fetch, _Transfer]]:
+    over = {seen.fact.name: seen.line for seen in history.of(ScenarioEnded)}
     for fetch in spoilt_fetches(history, "trickle"):
         gets = [exchange for exchange in fetch.attempts if exchange.request.method == "GET"]
         ends = [exchange.ended for exchange in gets if exchange.ended is not None]
-        if ends:
+        # What the device sends after the scenario is not seen here: a transfer that outlives it tells nothing.
+        if ends and ends[-1].line < over.get(fetch.message.first.event.scope, ends[-1].line + 1):
             yield fetch, _Transfer(gets[0].asked, ends[-1])
 
 

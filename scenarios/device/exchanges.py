@@ -86,7 +86,7 @@ def several_commands_at_once(cast: DeviceCast) -> Workload:
     yield Settle(settle_s(cast))
 
 
-@scenario("segmentation_does_not_matter", "configuration_is_applied_and_reported", subject="device", needs=_SEEN, duration_s=6.0)
+@scenario("segmentation_does_not_matter", subject="device", needs=_SEEN, duration_s=6.0)
 def packets_in_pieces(cast: DeviceCast) -> Workload:
     """Commands arrive byte by byte, cut in the fixed header, and several in one segment."""
     yield Boot()

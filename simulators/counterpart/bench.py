@@ -50,6 +50,7 @@ _DRAIN_S = 1.0
 # A connected device that is between two connections (after a reboot, say) comes back by itself within this time, or gets a power cycle.
 _BETWEEN_CONNECTIONS_S = 4.0
 _POLL_S = 0.05
+_OWED_S = 0.5
 
 
 @dataclass
@@ -157,6 +158,7 @@ class DeviceBench:
 
     def _taken(self, place: _Place) -> DeviceCast:
         place.is_free = False
+        place.watch.downloads_owed = 0
         place.watch.mark()
         return DeviceCast(self.device, place.station.device_id, self._configurations())
 
@@ -181,9 +183,13 @@ class DeviceBench:
         for topic in place.retained:
             await station.broker.publish(topic, b"", qos=1, retain=True)
         place.retained = ()
-        station.is_dirty = not await _comes_true(lambda: station.is_quiet, _DRAIN_S)
+        station.is_dirty = not await _comes_true(lambda: station.is_quiet and not self._owes_results(place), _DRAIN_S)
         station.scope = ""
         place.is_free = True
+
+    def _owes_results(self, place: _Place) -> bool:
+        """Whether the device promises results and has not given one for each download of this scenario: a late one would be misread."""
+        return self.device.declares.results == "required" and place.watch.downloads_owed > 0
 
     async def perform(self, cast: DeviceCast, operation: Any) -> Any:
         """Does one operation of `harness.device_operations` at the scenario's place."""
@@ -207,6 +213,10 @@ class DeviceBench:
             raise BenchError(self._absence(place))
         if station.is_dirty:
             await station.renew(power_cycle=can_cycle)
+            await self._arrival(place)
+            # What the device still owed to its former life comes first.
+            await asyncio.sleep(_OWED_S)
+            return
         elif station.is_connected:
             return
         elif place.has_been_on and can_cycle:

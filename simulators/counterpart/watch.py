@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 from harness.history.events import DeviceExited, Event, Fact, MqttPacket, SerialLine
+from harness.wire.commands import DOWNLOADS
+from harness.wire.topics import parse_control_topic
 
 
 class Watch:
@@ -13,9 +15,11 @@ class Watch:
         self._events: list[Event] = []
         self._next = 0
         self._changed = asyncio.Event()
+        self.downloads_owed = 0
 
     def write(self, event: Event) -> None:
         self._events.append(event)
+        self.downloads_owed += _owed_by(event.fact)
         self._changed.set()
 
     def mark(self) -> None:
@@ -57,3 +61,13 @@ class Watch:
 
 def _is_refusal(packet: MqttPacket) -> bool:
     return packet.type == "CONNACK" and any(packet.return_codes or ())
+
+
+def _owed_by(fact: Fact) -> int:
+    """By how much a fact changes the number of results that are owed for downloads."""
+    if not isinstance(fact, MqttPacket) or fact.type != "PUBLISH" or fact.dup:
+        return 0
+    topic = parse_control_topic(fact.topic or "")
+    if topic is None or topic.command not in DOWNLOADS:
+        return 0
+    return -1 if fact.sent_by == "client" else 1
