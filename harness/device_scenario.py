@@ -43,8 +43,8 @@ class DeviceNeeds:
             return f"[device.declares] qos = {declares.qos}"
         if self.download is not None and declares.download != self.download:
             return f'[device.declares] download = "{declares.download}"'
-        if self.power and device.run.attach:
-            return "[device.run] attach = true: the harness cannot cut the device's power"
+        if self.power and not device.run.can_cut_power:
+            return f"{_line_of(device)}: the harness cannot cut the device's power"
         if self.console and device.run.attach:
             return "[device.run] attach = true: its console is not seen"
         if self.keep_alive and not declares.keep_alive_s:
@@ -63,6 +63,10 @@ class DeviceNeeds:
         if self.invalid_images and all(image.valid for image in device.images):
             return "[[device.images]] names no image with valid = false"
         return None
+
+
+def _line_of(device: Device) -> str:
+    return "[device.run] attach = true" if device.run.attach else '[device.run.serial] power.method = "none"'
 
 
 @dataclass(frozen=True, slots=True)

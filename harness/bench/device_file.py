@@ -108,6 +108,14 @@ class Run(Table):
             raise ValueError(f"exactly one of {', '.join(RUN_KINDS)} is wanted, found {', '.join(chosen) or 'none'}")
         return self
 
+    @property
+    def can_cut_power(self) -> bool:
+        """Whether the harness can take the device's power away: a program's process, a board whose table names a way."""
+        if self.serial is not None:
+            power = self.serial.get("power")
+            return isinstance(power, dict) and power.get("method", "none") != "none"
+        return not self.attach
+
 
 class Device(Table):
     """The table `[device]` with everything below it."""

@@ -208,7 +208,7 @@ class DeviceBench:
 
     async def _boot(self, place: _Place, operation: Boot) -> None:
         """The entry state. Where a device is not in it, or in the middle of something, it gets a power cycle if we can give it one."""
-        station, can_cycle = place.station, not self.device.run.attach
+        station, can_cycle = place.station, self.device.run.can_cut_power
         if place.has_been_on and not place.was_ever_there:
             raise BenchError(self._absence(place))
         if station.is_dirty:

@@ -64,6 +64,15 @@ def test_the_rows_that_would_judge_the_bench_name_the_line_of_the_device_file(tm
     assert "repeated_publish_has_one_effect" in {check for _, check in ruled_out}
 
 
+def test_a_board_whose_power_nobody_can_cut_is_not_asked_what_needs_it(tmp_path: Path) -> None:
+    text = (BOARDS / "pty.toml").read_text().replace('link = "bridge"', 'link = "network"').replace('power.method = "emulator"', "")
+    (tmp_path / "plain.toml").write_text(text)
+    planned = hil("--device", tmp_path / "plain.toml", "--plan", "--out", tmp_path / "out").stdout
+
+    reason = '([device.run.serial] power.method = "none": the harness cannot cut the device\'s power)'
+    assert f"token_is_not_on_the_console  {reason}" in planned
+
+
 def test_a_board_with_a_network_of_its_own_is_asked_every_row(tmp_path: Path) -> None:
     text = (BOARDS / "pty.toml").read_text().replace('link = "bridge"', 'link = "network"')
     (tmp_path / "network.toml").write_text(text)
