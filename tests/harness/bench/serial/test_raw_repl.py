@@ -62,6 +62,6 @@ def test_a_command_that_lost_a_byte_on_its_way_is_not_executed(payload: bytes, d
     at = data.draw(st.integers(0, len(code) - 1))
     seen: list[object] = []
     scope = {"run": lambda *arguments: seen.append(arguments), "print": lambda text: None}
-    with contextlib.suppress(SyntaxError, ValueError, TypeError, NameError):
+    with contextlib.suppress(Exception):  # whatever the board says then, the command is asked for again
         exec(code[:at] + code[at + 1 :], scope)
     assert [arguments for arguments in seen if arguments != (7, "configuration", payload)] == []
