@@ -24,6 +24,9 @@ from simulators.fleet.fleet import Credentials, Fleet, shard_of
 from simulators.fleet.ledger import Ledger, Totals, download_correlation
 from simulators.fleet.operators import MqttOperator, Operator, Order, RestOperator
 
+DRAIN_S = 5.0
+"""After a stop: how long answers and deliveries of what was sent may still take."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -118,9 +121,11 @@ class FleetRun:
         self.phase = "commanding"
         started_s = loop.time()
         try:
-            await self._unless_stopped(operator.send(self._orders(chosen, self.fleet.lines)))
+            await self._unless_stopped(operator.send(self._orders(chosen, self.fleet.lines)), grace_s=DRAIN_S)
             self.phase = "settling"
             await self._unless_stopped(self._settle())
+            if self._stopping.is_set():
+                await self._drain()
         finally:
             await operator.close()
         took_s = max((self.ledger.last_delivery_s() or loop.time()) - started_s, 0.001)
@@ -138,6 +143,14 @@ class FleetRun:
         # One more moment, in which a second copy would show itself, and in which the last results are acknowledged.
         await asyncio.sleep(0.5)
 
+    async def _drain(self) -> None:
+        """After a stop, what was accepted is still delivered: left in the devices' sessions, it would be unexpected in the next run."""
+        assert self.fleet is not None
+        deadline_s = asyncio.get_running_loop().time() + DRAIN_S
+        totals = self.ledger.totals()
+        while self.fleet.counts.delivered < totals.accepted - totals.not_owed and await self.fleet.progressed(deadline_s):
+            pass
+
     async def _churn(self) -> None:
         """Reconnect storms: all connections are lost at once, again and again."""
         assert self.fleet is not None
@@ -146,12 +159,14 @@ class FleetRun:
             for line in self.fleet.lines:
                 line.abort()
 
-    async def _unless_stopped(self, work: Any) -> None:
-        """Awaits `work`, or gives it up when the run is to end."""
+    async def _unless_stopped(self, work: Any, *, grace_s: float = 0.0) -> None:
+        """Awaits `work`, or gives it up `grace_s` after the run is to end."""
         task = asyncio.ensure_future(work)
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if grace_s:
+                await asyncio.wait((task,), timeout=grace_s)
             if task.done():
                 task.result()
         finally:
@@ -164,6 +179,8 @@ class FleetRun:
         """The commands, dealt over the devices in turn. Over MQTT there is no download: only a platform can issue a key."""
         downloads: dict[str, int] = {}
         for number in range(self.plan.commands):
+            if self._stopping.is_set():
+                return
             device, line = chosen[number % len(chosen)], lines[number % len(chosen)]
             if line.behaviour.command in DOWNLOADS and self.plan.via == "rest":
                 downloads[device.id] = downloads.get(device.id, 0) + 1

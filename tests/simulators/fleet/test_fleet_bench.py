@@ -33,6 +33,7 @@ COMMANDS = {name: [sys.executable, str(CLIENTS), name] for name in (OURS, "paho-
 COMMANDS["MQTT.js"] = ["node", str(MQTT_JS)]
 IMAGE = Path("fixtures/images/fleet.svg")
 PLACE = Path(os.environ.get("HIL_BENCH_DIR", "reports/bench"))
+WINDOW_BYTES, NEARLY_15_MIN_BYTES = 60 * 2_500, 14 * 60 * 2_500
 DEVICES, DOWNLOADS = int(os.environ.get("HIL_BENCH_DEVICES", "10000")), int(os.environ.get("HIL_BENCH_DOWNLOADS", "3000"))
 
 
@@ -108,12 +109,15 @@ async def fleet_on_the_platform(directory):
     with PlatformProcess(directory / "state", "--provision", str(DEVICES)) as platform:
         run = [("--devices", str(DEVICES), "--commands", str(DEVICES), "--via", via, "--keep-alive", "300") for via in ("mqtt", "rest")]
         mqtt, rest = [await fleet_run(platform.target_path, directory / "out", *options) for options in run]
-    return mqtt, rest, await slow_downloads(directory / "slow", DOWNLOADS, "firmware_v2.1.0.bin", settle_s=150)
+    return mqtt, rest, await slow_downloads(directory / "slow", DOWNLOADS, WINDOW_BYTES, settle_s=200)
 
 
-async def slow_downloads(directory, count, file_name, *, settle_s):
-    options = ("--devices", str(count), "--commands", str(count), "--mix", "slow", "--file", file_name, "--settle", str(settle_s))
-    with PlatformProcess(directory / "state", "--provision", str(count)) as platform:
+async def slow_downloads(directory, count, size_bytes, *, settle_s):
+    """All devices download at once, at 20 kbit/s each."""
+    (directory / "files" / "firmware").mkdir(parents=True)
+    (directory / "files" / "firmware" / "slow.bin").write_bytes(os.urandom(size_bytes))
+    options = ("--devices", str(count), "--commands", str(count), "--mix", "slow", "--file", "slow.bin", "--settle", str(settle_s))
+    with PlatformProcess(directory / "state", "--provision", str(count), "--files", str(directory / "files")) as platform:
         return await fleet_run(platform.target_path, directory / "out", *options)
 
 
@@ -149,6 +153,6 @@ def assert_all_downloaded(run, count):
 @pytest.mark.nightly
 @pytest.mark.timeout(1_500)
 def test_three_thousand_downloads_of_fourteen_minutes_disturb_no_connection(tmp_path, enough_descriptors):
-    run = asyncio.run(slow_downloads(tmp_path, 3_000, "modem_v7.bin", settle_s=1_100))
+    run = asyncio.run(slow_downloads(tmp_path, 3_000, NEARLY_15_MIN_BYTES, settle_s=1_100))
     assert run["ledger"]["green"]
     assert_all_downloaded(run, 3_000)

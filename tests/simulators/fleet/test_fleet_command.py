@@ -83,6 +83,38 @@ def test_ctrl_c_leaves_a_ledger_and_metrics_tell_meanwhile(target, tmp_path):
     assert process.returncode == 3  # cut short: not a complete run
 
 
+def until(process, beginning):
+    """Reads what a fleet tells until a line begins so."""
+    return next(line for line in process.stderr if line.startswith(beginning))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "metric"),
+    [
+        (("--rate", "1"), b"hil_fleet_connected 2.0"),  # while it connects
+        (("--commands", "100000"), b"hil_fleet_commands_delivered 2"),  # while it commands
+        (("--commands", "10", "--mix", "slow"), b"hil_fleet_downloads_running 10.0"),  # while it downloads
+    ],
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_any_time_ends_with_a_ledger_that_adds_up(target, tmp_path, options, metric, number):
+    command = [sys.executable, "-m", "harness.cli", "fleet", "--target", str(target), "--devices", "10", "--metrics-port", "0"]
+    process = subprocess.Popen([*command, *options, "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True)
+    try:
+        url = until(process, "metrics: ").removeprefix("metrics: ").strip()
+        while metric not in urlopen(url, timeout=5).read():
+            assert process.poll() is None
+        process.send_signal(number)
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 3  # cut short: void, but not red
+    totals = Ledger.from_json(json.loads((tmp_path / "ledger.json").read_text())).totals()
+    assert totals.adds_up()
+    assert totals.is_green
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
