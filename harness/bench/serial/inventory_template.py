@@ -16,6 +16,7 @@ name = "{name}"
 # usb = {{ vid = "0483", pid = "374b", serial = "…", location = "1-1.2" }}     # all that is given must fit; `hil board list` prints it
 # emulator = "mps2-an385"             # a board in QEMU: real firmware, no hardware
 
+# device = "device.toml"              # what it claims: for `hil certify device --inventory {file} --all`
 {agent}baud = 115200                         # bits per second, 8 data bits, no parity, 1 stop bit
 link = "{link}"                       # bridge: the framed link (simulators/board/LINK.md); network: the board has its own network;
                                       # raw-repl: MicroPython
