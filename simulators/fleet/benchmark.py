@@ -27,7 +27,7 @@ from simulators.fleet.operators import MqttOperator, Order
 
 OURS = "hil"
 BROKERS = ("mosquitto", "embedded")
-OUR_COUNTS = (100, 1_000, 3_000, 10_000)
+OUR_COUNTS = (100, 300, 1_000, 3_000, 10_000)
 PEER_COUNTS = (100, 300, 1_000)
 COMMANDS_PER_DEVICE = 5
 COMMANDS_MAX = 10_000
