@@ -16,7 +16,6 @@ from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import History
 from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION
 
-_JOINED = "coalesced"
 _FORGETS_NO_IDS = "a table of packet ids that never forgets drops new messages: an id is free again after PUBCOMP"
 _LOSES_STATE = "the session's state (ids received, ids released) must outlive the connection, as clean_session = 0 promises"
 
@@ -122,8 +121,6 @@ def segmentation_does_not_matter(history: History) -> Iterator[Observation]:
         signs = (message.completed, answer.seen if answer else None, *message.pubrecs)
         if any(sign is not None and sign.fact.connection == message.first.fact.connection for sign in signs):
             yield kept(message.first)
-            if how != _JOINED:  # What is joined may be handled in another order: that is another row's business (DEV-30).
-                yield from _applied(history, message)
         else:
             yield broken(f"{message.command!r}, sent {how}, was not taken on its connection", message.first)
 

@@ -37,6 +37,8 @@ def publish_repeated_before_release(cast: DeviceCast) -> Workload:
 def release_first_after_resumption(cast: DeviceCast) -> Workload:
     """The connection is lost after PUBREC; the resumed session begins with PUBREL, without a new PUBLISH."""
     yield Boot()
+    # What is in force from an earlier scenario must not look like an effect of this one.
+    yield from tell(cast, CONFIGURATION, dict(cast.configurations[1]))
     cut = _plan("cut before PUBREL", PacketEvent(packet="PUBREL", sent_by="server"), Cut(when="before"))
     yield from _cut_and_resume(cast, cut, dict(cast.configurations[0]))
 

@@ -62,22 +62,24 @@ class Trial:
         return "\n".join(lines)
 
 
-def device_file() -> DeviceFile:
-    """What every virtual device of these tests declares: short times, so that the tests are short."""
+def device_file(**claims) -> DeviceFile:
+    """What every virtual device of these tests declares: short times, so that the tests are short; and what the test claims besides."""
     device = Device(
         vendor="hil",
         model="virtual device",
         firmware_version="1",
-        declares=Declares(keep_alive_s=2, reboot_s=3, result_s=2, connect_s=6),
+        declares=Declares(**({"keep_alive_s": 2, "reboot_s": 3, "result_s": 2, "connect_s": 6} | claims)),
         factory=Factory(configuration=FACTORY_CONFIGURATION),
         run=Run(exec="hil device"),
     )
     return DeviceFile(device=device)
 
 
-async def certify(personality: Personality, out: Path, *, only: Iterable[str] = (), profile: str = "quick", seed: int = 1) -> Outcome:
+async def certify(
+    personality: Personality, out: Path, *, only: Iterable[str] = (), profile: str = "quick", seed: int = 1, **claims
+) -> Outcome:
     """Questions a personality as `hil certify device` would, in this process."""
-    file = device_file()
+    file = device_file(**claims)
     options = RunOptions(f"trial-{personality.name}", "test", seed, out, Selection(profile, frozenset(only)))
     subject = Subject("device", personality.name, declaration=declaration_facts(file))
     certification = Certification(options, subject, SystemClock())
@@ -111,5 +113,16 @@ def try_personalities(tmp_path):
 
     def run(personalities: Iterable[Personality], *, own_rows_only: bool, seed: int = 1) -> list[Trial]:
         return asyncio.run(try_all(personalities, tmp_path, own_rows_only=own_rows_only, seed=seed))
+
+    return run
+
+
+@pytest.fixture
+def certified(tmp_path):
+    """A function from a personality and its claims to the results of its certification."""
+
+    def run(personality: Personality, **claims) -> dict[str, CheckResult]:
+        outcome = asyncio.run(certify(personality, tmp_path, **claims))
+        return {result.id: result for result in outcome.results}
 
     return run
