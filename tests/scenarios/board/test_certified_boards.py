@@ -150,7 +150,9 @@ def test_either_a_device_file_or_an_inventory_is_wanted() -> None:
 @pytest.fixture(scope="module")
 def network_firmware() -> None:
     """The firmware with lwIP, from Debian's source package; workers of one test run must not build it at the same time."""
-    subprocess.run(["flock", str(FIRMWARE / "Makefile"), "make", "-C", str(FIRMWARE), "network"], check=True, capture_output=True, timeout=280)
+    subprocess.run(
+        ["flock", str(FIRMWARE / "Makefile"), "make", "-C", str(FIRMWARE), "network"], check=True, capture_output=True, timeout=280
+    )
 
 
 @pytest.mark.nightly
