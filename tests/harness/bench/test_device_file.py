@@ -41,7 +41,12 @@ def test_hardening_may_stand_before_the_tables_or_in_device(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "key", "problem"),
     [
-        ('exec = "node device.mjs"', 'exec = "x"\nattach = true', "run", "exactly one of exec, serial, attach is wanted, found exec, attach"),
+        (
+            'exec = "node device.mjs"',
+            'exec = "x"\nattach = true',
+            "run",
+            "exactly one of exec, serial, attach is wanted, found exec, attach",
+        ),
         ('exec = "node device.mjs"', "", "run", "found none"),
         ('vendor = "ACME"', "", "vendor", "is missing"),
         ("[device.run]", '[device.declares]\nresults = "sometimes"\n[device.run]', "results", "'required'"),
