@@ -19,7 +19,7 @@ def certification(tmp_path):
     """`certification(profile, only)` makes the coroutine of `hil certify`."""
 
     def make(profile, only=""):
-        options = CommonOptions(profile=profile, out=tmp_path, only=only, seed=SEED)
+        options = CommonOptions(profile=profile, out=tmp_path, only=only or None, seed=SEED)
         return certify_pair(options.run_options(), options)
 
     return make
