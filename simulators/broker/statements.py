@@ -121,7 +121,7 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement("MQTT-3.8.3-1", "topic filters are UTF-8", _DECODE, f"{_MORE}::test_text_that_is_no_utf_8_ends_the_connection"),
     Statement("MQTT-3.8.3-2", "filters with wildcards are served", f"{_CORE}._subscribe", f"{_MESSAGES}::test_suback_answers_each_filter_in_its_order"),
     Statement("MQTT-3.8.3-3", "SUBSCRIBE names a filter at least, or the connection ends", _DECODE, _REFUSED),
-    Statement("MQTT-3.8.3-4", "reserved bits of the requested QoS end the connection", _DECODE, _REFUSED),
+    Statement("MQTT-3-8.3-4", "reserved bits of the requested QoS end the connection", _DECODE, _REFUSED),
     Statement("MQTT-3.8.4-1", "SUBSCRIBE is answered by SUBACK", f"{_CORE}._on_subscribe", f"{_MESSAGES}::test_suback_answers_each_filter_in_its_order"),
     Statement("MQTT-3.8.4-2", "SUBACK has the packet id of SUBSCRIBE", f"{_CORE}._on_subscribe", f"{_MESSAGES}::test_suback_answers_each_filter_in_its_order"),
     Statement("MQTT-3.8.4-3", "the same filter again replaces the subscription and sends retained messages again", f"{_CORE}._on_subscribe", f"{_MESSAGES}::test_subscribing_again_sends_the_retained_message_again"),

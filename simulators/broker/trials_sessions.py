@@ -253,7 +253,7 @@ VIOLATIONS = (
     Violation("MQTT-3.6.1-1", "PUBREL with flags 0000", b"\x60\x02\x00\x01"),
     Violation("MQTT-3.8.1-1", "SUBSCRIBE with flags 0000", b"\x80\x06\x00\x01\x00\x01a\x00"),
     Violation("MQTT-3.8.3-3", "SUBSCRIBE without a filter", b"\x82\x02\x00\x01"),
-    Violation("MQTT-3.8.3-4", "SUBSCRIBE with QoS 3", b"\x82\x06\x00\x01\x00\x01a\x03"),
+    Violation("MQTT-3-8.3-4", "SUBSCRIBE with QoS 3", b"\x82\x06\x00\x01\x00\x01a\x03"),
     Violation("MQTT-4.7.1-2", "SUBSCRIBE to a/#/b", b"\x82\x0a\x00\x01\x00\x05a/#/b\x00"),
     Violation("MQTT-4.7.1-3", "SUBSCRIBE to a+/b", b"\x82\x09\x00\x01\x00\x04a+/b\x00"),
     Violation("MQTT-3.10.1-1", "UNSUBSCRIBE with flags 0000", b"\xa0\x05\x00\x01\x00\x01a"),
