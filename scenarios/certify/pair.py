@@ -56,7 +56,7 @@ def built_in_device() -> DeviceFile:
         vendor="hil",
         model="virtual device",
         firmware_version=__version__,
-        declares=Declares(keep_alive_s=5, reboot_s=5, result_s=5),
+        declares=Declares(keep_alive_s=3, reboot_s=5, result_s=5),
         factory=Factory(configuration=FACTORY_CONFIGURATION),
         run=Run(exec="hil device"),
     )
