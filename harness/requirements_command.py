@@ -3,25 +3,37 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from harness.checks.registry import Check, all_checks
+from harness.checks.registry import all_checks
 from harness.errors import ConfigurationError
 from harness.requirements import CATALOGUE, FAMILIES, Requirement, find
 
 BEGIN = "<!-- requirements and checks: made by `make trace` -->"
 END = "<!-- end of requirements and checks -->"
 
-CHECK_TESTS = Path("tests/harness/checks")  # beside the file that the table is written into
+TESTS = (Path("tests/harness/checks"), Path("tests/simulators"))  # of the judges and of the judged, beside the file that has the table
+TRIAL_GROUP = "hil.trials"
+"""Entry points of this group are iterables of `Judge`: what judges a broker before anybody is judged on it."""
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[A-Z]{3}-[0-9]{2}[a-z]?|\w+")  # a requirement's id, or a name in code
 
 app = typer.Typer()
+
+
+class Judge(Protocol):
+    """A check, or a trial of a broker."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def requirements(self) -> tuple[str, ...]: ...
 
 
 @app.command()
@@ -33,10 +45,9 @@ def requirements(
     write: Annotated[Path | None, typer.Option("--write", help="Write the table into this file, between its two markers.")] = None,
 ) -> None:
     """Prints the requirement catalogue: id, level, statement, source, our reading, and which checks judge it."""
-    judges = judges_by_requirement(all_checks())
+    judges = judges_by_requirement(all_judges())
     if write is not None:
-        tests = proofs_by_check(all_checks(), write.parent / CHECK_TESTS)
-        _replace_table(write, trace_table(judges, tests))
+        _replace_table(write, trace_table(judges, words_by_test(write.parent / tests for tests in TESTS)))
         return
     wanted = _wanted(ids or list(FAMILIES))
     if as_json:
@@ -47,30 +58,44 @@ def requirements(
         console.print(_paragraph(requirement, judges), soft_wrap=not console.is_terminal)
 
 
-def judges_by_requirement(checks: Mapping[str, Check]) -> dict[str, list[str]]:
-    """Requirement id -> the names of the checks that cite it, in alphabetical order."""
-    judges: dict[str, list[str]] = {id_: [] for id_ in CATALOGUE}
-    for name in sorted(checks):
-        for id_ in checks[name].requirements:
-            judges[id_].append(name)
-    return judges
+def all_judges() -> list[Judge]:
+    """The checks of this installation and its trials of brokers, plug-ins included."""
+    trials = [trial for entry in entry_points(group=TRIAL_GROUP) for trial in entry.load()]
+    return [*all_checks().values(), *trials]
 
 
-def proofs_by_check(names: Iterable[str], directory: Path) -> dict[str, list[str]]:
-    """Check -> the files below `directory` that name it: where it has been seen to pass and to fail."""
-    words = {path.name: set(_WORD.findall(path.read_text(encoding="utf-8"))) for path in sorted(directory.glob("*.py"))}
-    return {name: [file for file, found in words.items() if name in found] for name in names}
+def judges_by_requirement(judges: Iterable[Judge]) -> dict[str, list[str]]:
+    """Requirement id -> the names of the checks and trials that cite it, in alphabetical order."""
+    names: dict[str, set[str]] = {id_: set() for id_ in CATALOGUE}
+    for judge in judges:
+        for id_ in CATALOGUE.keys() & set(judge.requirements):  # a trial cites statements of MQTT 3.1.1 too
+            names[id_].add(judge.id)
+    return {id_: sorted(found) for id_, found in names.items()}
 
 
-def trace_table(judges: Mapping[str, Iterable[str]], tests: Mapping[str, Iterable[str]] | None = None) -> str:
-    """The table of README, in Markdown: one line per requirement, with its checks and the tests of those."""
+def words_by_test(directories: Iterable[Path]) -> dict[str, frozenset[str]]:
+    """File of tests below `directories` -> the names and ids in it, in the files' alphabetical order."""
+    files = [path for directory in directories for path in directory.rglob("*.py") if path.name.startswith(("test_", "golden_"))]
+    words: dict[str, frozenset[str]] = {}
+    for path in sorted(files, key=lambda path: path.name):
+        words[path.name] = words.get(path.name, frozenset()).union(_WORD.findall(path.read_text(encoding="utf-8")))
+    return words
+
+
+def trace_table(judges: Mapping[str, Iterable[str]], tests: Mapping[str, frozenset[str]] | None = None) -> str:
+    """The table of README, in Markdown: one line per requirement, with what judges it and the tests that name one of these."""
     lines = ["| requirement | level | judged by | tested in |", "|---|---|---|---|"]
     for requirement in CATALOGUE.values():
         level = requirement.level.value + (" (H)" if requirement.hardening else "")
         names = list(judges[requirement.id])
-        files = sorted({file for name in names for file in (tests or {}).get(name, ())})
+        files = _naming(names, tests or {}) or _naming([requirement.id], tests or {})
         lines.append(f"| {requirement.id} | {level} | {', '.join(f'`{name}`' for name in names) or '–'} | {', '.join(files) or '–'} |")
     return "\n".join(lines)
+
+
+def _naming(names: Iterable[str], tests: Mapping[str, frozenset[str]]) -> list[str]:
+    wanted = frozenset(names)
+    return [file for file, words in tests.items() if wanted & words]
 
 
 def with_table(text: str, table: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from harness import cli
 from harness.requirements import CATALOGUE
-from harness.requirements_command import BEGIN, END, judges_by_requirement, proofs_by_check, trace_table, with_table
+from harness.requirements_command import BEGIN, END, judges_by_requirement, trace_table, with_table, words_by_test
 
 
 def hil(capsys, *arguments):
@@ -61,11 +61,25 @@ def test_the_table_names_the_tests_of_each_check(tmp_path):
     (tmp_path / "golden_b.py").write_text("someone = 2")
     judges = {id_: ["one"] if id_ == "CMD-02" else [] for id_ in CATALOGUE}
 
-    assert "| CMD-02 | MUST | `one` | golden_a.py |" in trace_table(judges, proofs_by_check(["one"], tmp_path))
+    assert "| CMD-02 | MUST | `one` | golden_a.py |" in trace_table(judges, words_by_test([tmp_path]))
+
+
+def test_a_row_whose_judges_no_test_names_shows_the_tests_that_name_the_row(tmp_path):
+    (tmp_path / "rooms").mkdir()
+    (tmp_path / "rooms" / "test_broker.py").write_text("caught = {'BRK-01'}")
+    (tmp_path / "rooms" / "conftest.py").write_text("row = 'BRK-01'")
+    judges = {id_: [] for id_ in CATALOGUE}
+
+    assert "| BRK-01 | MUST | – | test_broker.py |" in trace_table(judges, words_by_test([tmp_path]))
+
+
+def test_a_trial_of_a_broker_is_among_the_judges_of_its_row(capsys):
+    (row,) = json.loads(hil(capsys, "BRK-01", "--json")[1])
+    assert row["checks"]
 
 
 def test_without_checks_nothing_is_judged():
-    assert set(judges_by_requirement({})) == set(CATALOGUE)
+    assert set(judges_by_requirement([])) == set(CATALOGUE)
 
 
 def test_the_table_replaces_what_stood_between_its_markers():

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from harness.checks.registry import all_checks
 from harness.requirements import CATALOGUE, find
-from harness.requirements_command import CHECK_TESTS, judges_by_requirement, proofs_by_check, trace_table, with_table
-from simulators.broker.self_check import TRIALS
+from harness.requirements_command import TESTS, all_judges, judges_by_requirement, trace_table, with_table, words_by_test
 
 # Requirements that no check judges yet. Each is a debt; whoever writes the check takes its id out of here.
 NOT_YET: frozenset[str] = frozenset()
@@ -18,8 +17,7 @@ NEVER = {
 
 
 def cited() -> set[str]:
-    checks = {requirement for check in all_checks().values() for requirement in check.requirements}
-    return checks | {requirement for trial in TRIALS for requirement in trial.requirements if requirement in CATALOGUE}
+    return {requirement for requirement, judges in judges_by_requirement(all_judges()).items() if judges}
 
 
 def test_every_check_cites_ids_of_the_catalogue():
@@ -45,6 +43,5 @@ def test_what_is_never_judged_is_in_the_catalogue_and_has_no_check():
 
 def test_readme_s_table_of_requirements_and_checks_is_that_of_the_code():
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    tests = proofs_by_check(all_checks(), Path(__file__).parents[2] / CHECK_TESTS)
-    table = trace_table(judges_by_requirement(all_checks()), tests)
+    table = trace_table(judges_by_requirement(all_judges()), words_by_test(Path(__file__).parents[2] / tests for tests in TESTS))
     assert with_table(readme, table) == readme, "`make trace` writes it anew"

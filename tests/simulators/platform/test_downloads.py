@@ -122,7 +122,7 @@ def test_keys_that_are_none_are_refused_with_401(on_bench):
     on_bench(scenario)
 
 
-@pytest.mark.requirement("KEY-01")
+@pytest.mark.requirement("KEY-01a", "KEY-01b")
 def test_a_key_works_until_just_before_thirty_minutes_and_not_at_them(on_bench):
     async def scenario(bench):
         device = bench.device()
