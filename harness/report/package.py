@@ -125,7 +125,7 @@ def coverage_of(results: Iterable[CheckResult], subject_kind: SubjectKind) -> Co
     """What the results say of each requirement of the subject's sides, and of any other that they cite.
 
     A requirement is covered when one of its checks was judged; a mere citation does not cover. It is not applicable when all of its
-    checks are, for the reason of the first.
+    checks are, for the reason of the first, or when no check can judge it from outside.
     """
     by_requirement: dict[str, list[CheckResult]] = {}
     for result in results:
@@ -135,6 +135,7 @@ def coverage_of(results: Iterable[CheckResult], subject_kind: SubjectKind) -> Co
     ruled_out = {
         id_: judges[0].detail for id_, judges in by_requirement.items() if all(judge.verdict is Verdict.NOT_APPLICABLE for judge in judges)
     }
+    ruled_out |= {id_: requirement.unjudged for id_, requirement in CATALOGUE.items() if requirement.unjudged and id_ not in covered}
     concerned = {id_ for id_, requirement in CATALOGUE.items() if _concerns(requirement, subject_kind)} | set(by_requirement)
     in_order = [id_ for id_ in CATALOGUE if id_ in concerned] + sorted(concerned - set(CATALOGUE))
     return Coverage(

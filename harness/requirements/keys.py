@@ -19,6 +19,7 @@ KEYS: tuple[Requirement, ...] = (
         "a key is refused from exactly 30:00 on",
         "D",
         reading="the source does not say whether the last instant belongs to the key's life",
+        unjudged="nobody outside can hit the exact instant",
     ),
     Requirement(
         "KEY-02",

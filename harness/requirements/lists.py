@@ -107,5 +107,6 @@ LISTS: tuple[Requirement, ...] = (
         "files are uploaded through the portal; an upload by API is not judged",
         "C, L",
         reading='the source contradicts itself ("Portal or API", "not yet supported")',
+        unjudged="the source contradicts itself, so no upload by API is asked for",
     ),
 )

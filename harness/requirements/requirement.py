@@ -37,7 +37,8 @@ class Requirement:
 
     `id` is the row's six characters (`CMD-21`), with a letter behind them where the row holds several levels (`CMD-21a`). `source` holds
     the letters of `SOURCES` with their clauses. `reading` says how our reference understands what the source leaves open. `hardening`
-    marks what is not in the source; it becomes MUST where a target or device file asks for it.
+    marks what is not in the source; it becomes MUST where a target or device file asks for it. `unjudged` says why no check can judge
+    the row from outside; empty where one does.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Requirement:
     source: str
     reading: str = ""
     hardening: bool = False
+    unjudged: str = ""
 
     @property
     def row(self) -> str:
