@@ -21,6 +21,7 @@ from harness.history.timeline import History, Seen
 from harness.wire.commands import REBOOT
 
 KEEP_ALIVE_GRACE_S = 1.5  # common clients look at their timers once a second
+BROKER_PATIENCE = 1.5  # of the keep-alive: then a server ends the connection (MQTT-3.1.2-24); one that did not stood still itself
 _ANSWER_GRACE_S = 1.0
 _LONG_WAIT_S = 10.0  # who waits so long hammers nobody, growth or not
 _GROWTH_MIN = 1.5
@@ -84,6 +85,8 @@ def slow_download_keeps_the_connection(history: History) -> Iterator[Observation
         lost = [seen for seen in history.of(MqttClosed) if seen.fact.device_id == device_id and transfer.covers(seen.line)]
         if lost and not _came_back(history, device_id, lost[-1].line):
             yield broken(f"the download cost the connection ({lost[-1].fact.reason}), and it did not come back", *fetch.evidence, lost[-1])
+        elif not lost and silence_s > keep_alive_s * BROKER_PATIENCE + KEEP_ALIVE_GRACE_S:
+            continue
         elif not lost and silence_s > keep_alive_s + KEEP_ALIVE_GRACE_S:
             detail = f"{silence_s:.1f} s without a packet during a download, allowed: {keep_alive_s:g} s"
             yield broken(detail, *fetch.evidence, *evidence)

@@ -280,7 +280,7 @@ WRONG_SESSIONS = (
         "remembers-ids-for-ever",
         "Never forgets a packet id: a new message under a used id is taken for a repetition.",
         breaks=("DEV-06",),
-        also=("DEV-08a", "DEV-09", "DEV-25"),
+        also=("DEV-04", "DEV-05", "DEV-08a", "DEV-09", "DEV-25"),  # a message that has no effect, repeated or not, under a used id
         exchanges=remember_ids_for_ever,
     ),
     Personality(

@@ -510,8 +510,8 @@ def slow(story, wrong):
     story.says("download spoilt", kind="trickle")
     story.offers()
     exchange = story.asks()
-    for _ in range(1 if wrong else 4):
-        story.wait(14 if wrong else 3)
+    for _ in range(2 if wrong else 4):
+        story.wait(8 if wrong else 3)
         story.packet("client", "PINGREQ")
     story.gets(exchange=exchange)
 
@@ -525,6 +525,17 @@ def slow_and_lost(story):
     story.wait(8)
     story.lost(by="us")
     story.wait(7)
+    story.gets(exchange=exchange)
+
+
+@golden("slow_download_keeps_the_connection", "inconclusive")
+def silence_in_which_our_own_broker_stood_still(story):
+    story.connects()
+    story.says("download spoilt", kind="trickle")
+    story.offers()
+    exchange = story.asks()
+    story.wait(30)
+    story.packet("client", "PINGREQ")
     story.gets(exchange=exchange)
 
 
