@@ -24,7 +24,6 @@ from scenarios.platform.steps import (
     UNKNOWN_ID,
     UNLISTED,
     command_call,
-    largest_file,
     last_command,
     list_call,
     send,
@@ -50,6 +49,7 @@ _ACCEPTED = (
     *ARRIVES,
 )
 _REFUSED = ("error_bodies_follow_the_contract", "answers_are_json", "secrets_do_not_leak")
+_DISTURBING = (REBOOT, RESET)  # never sent to a device that is not disposable
 _STORED_WITHIN_S = 0.2  # a message that was stored for later subscribers comes at once
 _VALUES = {
     "sampling_rate": 60,
@@ -119,6 +119,8 @@ _MALFORMED: tuple[bytes, ...] = (
     b'{"command": "configuration", "data": {}',
     b'{"command": "configuration" "data": {}}',
     b'{"command": "configuration", "data": {},}',
+    b'{"command": "configuration", "data": {}} and more',
+    b'{"command": "configuration", "data": {}}{"command": "reset", "data": {}}',
     b"{'command': 'configuration', 'data': {}}",
     b'{"data": {}}',
     b"{}",
@@ -164,7 +166,7 @@ def malformed_keys_of_send_configuration(cast: Cast) -> Workload:
 
 @scenario("command_without_valid_key_is_unauthorized", *_REFUSED)
 def commands_without_valid_key(cast: Cast) -> Workload:
-    """No key, an unknown key, malformed headers, and a device token in the key's place."""
+    """No key, an unknown key, malformed headers, and a device token in the key's place; other commands without any key."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
     full = platform.api_keys.full
@@ -176,16 +178,24 @@ def commands_without_valid_key(cast: Cast) -> Workload:
     for credential, value in attempts:
         headers = (JSON_TYPE,) if value is None else (("Authorization", value), JSON_TYPE)
         yield command_call(platform, device, CONFIGURATION, {"as": credential}, headers=headers, credential=credential)
+    for command, data in _one_of_each(cast):
+        yield command_call(platform, device, command, data, headers=(JSON_TYPE,), credential="none")
     yield from watch_end(platform, device)
+
+
+def _one_of_each(cast: Cast) -> list[tuple[str, dict[str, Any]]]:
+    """A well-formed command of every name that may be sent to the device, those with a file where its project has one."""
+    names = [CONFIGURATION, SEND_CONFIGURATION, CUSTOM, *(_DISTURBING if cast.device.disposable else ())]
+    stored = {file.type: file.name for file in cast.platform.files if file.project_id == cast.device.project_id}
+    downloads = [(name, {"file_name": stored[file_type]}) for name, file_type in DOWNLOADS.items() if file_type in stored]
+    return [*((name, {}) for name in names), *downloads]
 
 
 @scenario("command_without_scope_is_forbidden", *_REFUSED, needs=Needs(api_keys=("read_only",)))
 def command_without_scope(cast: Cast) -> Workload:
     """Well-formed commands with a key that lacks the scope."""
     yield from watch(cast.device)
-    file = largest_file(cast.platform, cast.device)
-    commands = [(CONFIGURATION, {"scope": 1}), (SEND_CONFIGURATION, {}), (CUSTOM, {"times": 1})]
-    for command, data in [*commands, *([(DOWNLOAD_FIRMWARE, {"file_name": file.name})] if file else [])]:
+    for command, data in _one_of_each(cast):
         yield command_call(cast.platform, cast.device, command, data, key="read_only")
     yield from watch_end(cast.platform, cast.device)
 
@@ -194,7 +204,8 @@ def command_without_scope(cast: Cast) -> Workload:
 def organisation_without_feature(cast: Cast) -> Workload:
     """The command and list endpoints with a key of an organisation without the feature."""
     platform, device = cast.platform, cast.device
-    yield command_call(platform, device, CONFIGURATION, {"feature": False}, key="disabled")
+    for command, data in _one_of_each(cast):
+        yield command_call(platform, device, command, data, key="disabled")
     for file_type in FileType:
         for project_id in ("", device.project_id):
             yield list_call(platform, project_id, file_type, key="disabled")
@@ -227,9 +238,9 @@ def _try_unlisted(cast: Cast, allowed_commands: str) -> Workload:
     names += [";".join(listed), ";", listed[0] + ";"]
     for name in dict.fromkeys(name for name in names if name.strip() and name not in listed):
         yield from send(cast.platform, cast.device, name, {"unlisted": True})
-    for file in [file for file in cast.platform.files if file.project_id == cast.device.project_id]:
-        if f"download_{file.type.value}" not in listed:
-            yield from send(cast.platform, cast.device, f"download_{file.type.value}", {"file_name": file.name})
+    for name, data in _one_of_each(cast):
+        if name in (*_DISTURBING, *DOWNLOADS) and name not in listed:
+            yield from send(cast.platform, cast.device, name, data)
     yield from _listed_commands(cast, listed)
 
 
@@ -273,25 +284,29 @@ def unknown_devices(cast: Cast) -> Workload:
     yield command_call(platform, device, CONFIGURATION, {"wrong": "device"}, device_id=UNKNOWN_ID)
     yield command_call(platform, device, CONFIGURATION, {"wrong": "project"}, project_id=UNKNOWN_ID)
     yield command_call(platform, device, CONFIGURATION, {"wrong": "both"}, project_id=UNKNOWN_ID, device_id=UNKNOWN_ID)
-    for other in (project.id for project in platform.projects if project.id != device.project_id):
-        yield command_call(platform, device, CONFIGURATION, {"wrong": "other project"}, project_id=other)
+    for command, data in _one_of_each(cast):
+        yield command_call(platform, device, command, data, device_id=UNKNOWN_ID)
+        for other in (project.id for project in platform.projects if project.id != device.project_id and command not in DOWNLOADS):
+            yield command_call(platform, device, command, data, project_id=other)
     yield from watch_end(platform, device)
 
 
 @scenario("unknown_device_is_not_found", *_REFUSED, needs=Needs(api_keys=("other_org",)))
 def device_of_another_organisation(cast: Cast) -> Workload:
-    """A command with the key of another organisation."""
+    """Commands with the key of another organisation."""
     yield from watch(cast.device)
-    yield command_call(cast.platform, cast.device, CONFIGURATION, {"wrong": "organisation"}, key="other_org")
+    for command, data in _one_of_each(cast):
+        yield command_call(cast.platform, cast.device, command, data, key="other_org")
     yield from watch_end(cast.platform, cast.device)
 
 
 @scenario("unknown_device_is_not_found", needs=Needs(devices={"device": DeviceNeed(kinds=(DeviceKind.HTTP,), commands="any")}))
 def http_only_device(cast: Cast) -> Workload:
     """A device that is HTTP only takes no command."""
-    names = sorted(command_names(cast.device.allowed_commands)) or [CONFIGURATION, CUSTOM]
-    for name in names:
-        yield from send(cast.platform, cast.device, name, {"sampling_rate": 60})
+    listed = command_names(cast.device.allowed_commands)
+    for name, data in _one_of_each(cast):
+        if not listed or name in listed:
+            yield from send(cast.platform, cast.device, name, data)
 
 
 @scenario("ids_of_another_form_are_refused")
@@ -302,13 +317,13 @@ def ids_that_are_no_uuid(cast: Cast) -> Workload:
         yield command_call(cast.platform, cast.device, CONFIGURATION, {"id": strange}, project_id=strange)
 
 
-_TAKES_COMMANDS = ("every_commandable_kind_takes_commands", "accepted_command_reaches_its_device")
+_TAKES_COMMANDS = ("every_commandable_kind_takes_commands", *ARRIVES)
 
 
 def _command_to_a_kind(cast: Cast) -> Workload:
     device = cast.device
     yield from watch(device)
-    accepted = yield from send_all(cast.platform, device, [(CONFIGURATION, {"kind": device.kind.value})])
+    accepted = yield from send_all(cast.platform, device, [(CONFIGURATION, {"kind": device.kind.value}), *_one_of_each(cast)])
     yield from watch_end(cast.platform, device, accepted)
 
 
@@ -318,19 +333,19 @@ def _of_kind(kind: DeviceKind) -> Needs:
 
 @scenario(*_TAKES_COMMANDS, needs=_of_kind(DeviceKind.MQTT))
 def mqtt_device_takes_commands(cast: Cast) -> Workload:
-    """A command to a device of kind MQTT."""
+    """Every command to a device of kind MQTT."""
     yield from _command_to_a_kind(cast)
 
 
 @scenario(*_TAKES_COMMANDS, needs=_of_kind(DeviceKind.INTEMO_WIFI))
 def wifi_device_takes_commands(cast: Cast) -> Workload:
-    """A command to a device of kind Intemo WiFi."""
+    """Every command to a device of kind Intemo WiFi."""
     yield from _command_to_a_kind(cast)
 
 
 @scenario(*_TAKES_COMMANDS, needs=_of_kind(DeviceKind.INTEMO_CELLULAR))
 def cellular_device_takes_commands(cast: Cast) -> Workload:
-    """A command to a device of kind Intemo Cellular."""
+    """Every command to a device of kind Intemo Cellular."""
     yield from _command_to_a_kind(cast)
 
 
