@@ -49,9 +49,13 @@ def is_read_liberally(call: Exchange) -> bool:
 
 
 def stray_of(history: History, call: Exchange) -> Delivery | None:
-    """What was published for a refused command: a message to its device, of its name, that no accepted command explains."""
+    """What was published for a refused command: a message to its device, of its name, that no accepted command explains.
+
+    Where a body that is no command request was answered 200, the stray is taken for its: that answer is a finding already.
+    """
+    believed = [other for other in accepted(history) if other.command is None]
     for stray in matched(history).strays:
-        if may_be_of(stray, call):
+        if may_be_of(stray, call) and not any(may_be_of(stray, other) for other in believed):
             return stray
     return None
 

@@ -32,6 +32,12 @@ def published_for_somebody_else(story):
     story.comes(f"{story.other}/control/{CONFIGURATION}", {}, device=story.other)
 
 
+def published_for_the_body_that_was_accepted(story):
+    story.command(status=400, raw="")
+    story.command(status=200, raw='{"command": "configuration"} and more')
+    story.comes(f"{story.dev}/control/{CONFIGURATION}", {})
+
+
 def downloads(name, status, **more):
     return lambda story: story.command("download_firmware", {"file_name": name}, status, **more)
 
@@ -90,6 +96,8 @@ BAD = "malformed_command_is_refused"
 UNKNOWN = {"credential": "unknown"}
 
 GOLDEN = [
+    ("empty_body_is_refused", "pass", published_for_the_body_that_was_accepted),
+    (BAD, "fail", published_for_the_body_that_was_accepted),
     answers("well_formed_command_is_accepted", "pass"),
     answers("well_formed_command_is_accepted", "fail", status=500),
     answers("well_formed_command_is_accepted", "fail", status=None, closed_by="peer"),
