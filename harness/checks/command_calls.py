@@ -51,13 +51,29 @@ def is_read_liberally(call: Exchange) -> bool:
 def stray_of(history: History, call: Exchange) -> Delivery | None:
     """What was published for a refused command: a message to its device, of its name, that no accepted command explains.
 
-    Where a body that is no command request was answered 200, the stray is taken for its: that answer is a finding already.
+    A stray is taken for another command's where a finding says so already: a body that is no command request was answered 200, an accepted
+    command of that name had come to the device before, or the same message came to another device.
     """
-    believed = [other for other in accepted(history) if other.command is None]
-    for stray in matched(history).strays:
-        if may_be_of(stray, call) and not any(may_be_of(stray, other) for other in believed):
-            return stray
-    return None
+    return next((stray for stray in matched(history).strays if may_be_of(stray, call) and not _is_of_an_accepted(history, stray)), None)
+
+
+def _is_of_an_accepted(history: History, stray: Delivery) -> bool:
+    if any(other.command is None and may_be_of(stray, other) for other in accepted(history)):
+        return True
+    return any(
+        _follows(stray, sent.first) or _repeats_elsewhere(stray, sent.first) for sent in matched(history).sent if sent.first is not None
+    )
+
+
+def _follows(stray: Delivery, first: Delivery) -> bool:
+    is_of_its_scenario = first.seen.event.scope == stray.seen.event.scope
+    return is_of_its_scenario and first.message.topic == stray.message.topic and first.line < stray.line
+
+
+def _repeats_elsewhere(stray: Delivery, first: Delivery) -> bool:
+    if stray.topic is None or first.topic is None or first.message.device_id == stray.message.device_id:
+        return False
+    return (first.topic.command, first.message.payload) == (stray.topic.command, stray.message.payload)
 
 
 def may_be_of(stray: Delivery, call: Exchange) -> bool:

@@ -2,14 +2,14 @@
 
 First every delivery goes to the oldest open send before it whose data it carries, in its own scenario if there is one; failing that it is
 a copy of what such a send has got already. What is left then carries no data of any send: it goes to an open send of that name (its data
-was changed on its way), or is a copy of such a message, or nothing explains it. Retained messages are left out: their sender is no longer
-known, and CMD-04 judges them.
+was changed on its way), or is a copy of such a message, or nothing explains it: what another device got as well, word for word, is no
+changed data. Retained messages are left out: their sender is no longer known, and CMD-04 judges them.
 
 Blind spot: of two sends with the same name and data, a loss of one can hide a duplicate of the other.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -76,14 +76,27 @@ def matched(history: History) -> Matched:
         for sent in _sent(call):
             by_topic[sent.topic].append(sent)
     found = [delivery for delivery in history.deliveries if is_from_the_platform(history, delivery)]
-    left = [delivery for delivery in found if not _place_by_data(delivery, _before(by_topic[delivery.message.topic], delivery))]
-    strays = [delivery for delivery in left if not _place_by_name(delivery, _before(by_topic[delivery.message.topic], delivery))]
-    return Matched(tuple(sent for sends in by_topic.values() for sent in sends), tuple(strays))
+    came = Counter(delivery.message.topic for delivery in found)
+    doubled = {topic for topic, count in came.items() if count > len(by_topic[topic])}
+    left = []
+    for delivery in found:
+        candidates = _before(by_topic[delivery.message.topic], delivery)
+        if not (delivery.message.topic in doubled and _place_again(delivery, candidates)) and not _place_by_data(delivery, candidates):
+            left.append(delivery)
+    everything = tuple(sent for sends in by_topic.values() for sent in sends)
+    elsewhere = {(sent.command, sent.first.message.payload): sent.first.message.device_id for sent in everything if sent.first}
+    strays = [
+        delivery
+        for delivery in left
+        if _is_echo(delivery, elsewhere) or not _place_by_name(delivery, _before(by_topic[delivery.message.topic], delivery))
+    ]
+    return Matched(everything, tuple(strays))
 
 
 def _sent(call: Exchange) -> Iterator[Sent]:
     body = call.sent_json
-    if call.status in (None, 200) and isinstance(body, dict) and isinstance(body.get("command"), str):
+    may_be_accepted = call.status is None or 200 <= call.status < 300
+    if may_be_accepted and isinstance(body, dict) and isinstance(body.get("command"), str):
         yield Sent(call, body["command"], body.get("data", {}))
 
 
@@ -91,6 +104,22 @@ def _before(sends: list[Sent], delivery: Delivery) -> list[Sent]:
     """The sends before a delivery: those of its scenario first, the oldest first."""
     earlier = [sent for sent in sends if sent.call.asked.line < delivery.line]
     return sorted(earlier, key=lambda sent: sent.call.scope != delivery.seen.event.scope)
+
+
+def _place_again(delivery: Delivery, candidates: list[Sent]) -> bool:
+    """Gives a second delivery of an offer to the send that had it: where more came than was sent, it is no answer to the next one."""
+    offers = [sent for sent in candidates if sent.command in DOWNLOADS]
+    same = [sent for sent in offers if sent.first and sent.first.message.payload == delivery.message.payload]
+    if same:
+        same[0].copies.append(delivery)
+    return bool(same)
+
+
+def _is_echo(delivery: Delivery, elsewhere: Mapping[tuple[str, str], str]) -> bool:
+    """Whether another device got the very message that an accepted command explains there."""
+    if delivery.topic is None:
+        return False
+    return elsewhere.get((delivery.topic.command, delivery.message.payload), delivery.message.device_id) != delivery.message.device_id
 
 
 def _place_by_data(delivery: Delivery, candidates: list[Sent]) -> bool:

@@ -60,6 +60,7 @@ _VALUES = {
     "off": False,
     "nothing": None,
     "list": [1, [], {}, "x", None, 1.5e-7],
+    "single": [1],
     "large": 9007199254740991,
     "empty": "",
 }
@@ -108,7 +109,6 @@ def unusual_data(cast: Cast) -> Workload:
 
 
 _MALFORMED: tuple[bytes, ...] = (
-    b"",
     b"{",
     b"[]",
     b"7",
@@ -146,6 +146,14 @@ _MALFORMED: tuple[bytes, ...] = (
 
 
 @scenario("malformed_command_is_refused", "empty_body_is_refused", *_REFUSED)
+def empty_body(cast: Cast) -> Workload:
+    """A request without a body, to a device that is watched."""
+    yield from watch(cast.device)
+    yield command_call(cast.platform, cast.device, None, body=b"")
+    yield from watch_end(cast.platform, cast.device)
+
+
+@scenario("malformed_command_is_refused", *_REFUSED)
 def malformed_bodies(cast: Cast) -> Workload:
     """Bodies that are no command request, each to a device that is watched."""
     yield from watch(cast.device)
@@ -370,24 +378,33 @@ def download_commands(cast: Cast) -> Workload:
     yield from watch_end(cast.platform, cast.device, accepted)
 
 
-@scenario("file_of_another_type_is_refused", "missing_file_is_refused", *_REFUSED, needs=_EACH_FILE)
-def files_that_cannot_be_commanded(cast: Cast) -> Workload:
-    """Files of the other type, of no type, and files that are not stored."""
-    platform, device = cast.platform, cast.device
-    firmware, logo = cast.files["firmware"].name, cast.files["logo"].name
-    yield from watch(device)
-    elsewhere = [file for file in platform.files if file.project_id != device.project_id]
-    own_names = {file.name for file in platform.files if file.project_id == device.project_id}
-    foreign = [(DOWNLOAD_FIRMWARE if file.type is FileType.FIRMWARE else DOWNLOAD_LOGO, file.name) for file in elsewhere]
+@scenario("file_of_another_type_is_refused", *_REFUSED, needs=_EACH_FILE)
+def files_of_another_type(cast: Cast) -> Workload:
+    """Files of the other type, and of none."""
+    yield from watch(cast.device)
     for command, name in (
-        (DOWNLOAD_FIRMWARE, logo),
-        (DOWNLOAD_LOGO, firmware),
+        (DOWNLOAD_FIRMWARE, cast.files["logo"].name),
+        (DOWNLOAD_LOGO, cast.files["firmware"].name),
         (DOWNLOAD_FIRMWARE, "readme.txt"),
         (DOWNLOAD_FIRMWARE, "firmware"),
         (DOWNLOAD_FIRMWARE, "firmware.bin.exe"),
         (DOWNLOAD_LOGO, "logo.gif"),
         (DOWNLOAD_LOGO, "logo.jpeg"),
         (DOWNLOAD_FIRMWARE, ""),
+    ):
+        yield from send(cast.platform, cast.device, command, {"file_name": name})
+    yield from watch_end(cast.platform, cast.device)
+
+
+@scenario("missing_file_is_refused", *_REFUSED, needs=_EACH_FILE)
+def files_that_are_not_stored(cast: Cast) -> Workload:
+    """Files that nobody stored, that another project has, and a path to one that is stored."""
+    platform, device, firmware = cast.platform, cast.device, cast.files["firmware"].name
+    yield from watch(device)
+    elsewhere = [file for file in platform.files if file.project_id != device.project_id]
+    own_names = {file.name for file in platform.files if file.project_id == device.project_id}
+    foreign = [(DOWNLOAD_FIRMWARE if file.type is FileType.FIRMWARE else DOWNLOAD_LOGO, file.name) for file in elsewhere]
+    for command, name in (
         (DOWNLOAD_FIRMWARE, "hil-not-there.bin"),
         (DOWNLOAD_LOGO, "hil-not-there.png"),
         (DOWNLOAD_FIRMWARE, "../" + firmware),

@@ -148,6 +148,7 @@ def key_tried_in_wrong_ways(cast: Cast) -> Workload:
     yield from watch(device)
     full, token = platform.api_keys.full, device.token
     unknown = ("Basic hil-token-of-nobody", f"Basic {token[:-1]}", f"Basic {token}x", f"Basic {token.swapcase()}", "Basic", "Basic ", token)
+    unknown += (f"Bearer {token}",)
     ways: list[dict[str, Any]] = [
         {"headers": (), "credential": "none"},
         *({"headers": (("Authorization", value),), "credential": "unknown"} for value in unknown if value != f"Basic {token}"),

@@ -38,6 +38,18 @@ def published_for_the_body_that_was_accepted(story):
     story.comes(f"{story.dev}/control/{CONFIGURATION}", {})
 
 
+def message_beside_an_accepted_command(story):
+    story.command(status=400, raw="{")
+    story.sent(data={"a": 1})
+    story.comes(f"{story.dev}/control/{CONFIGURATION}", {"b": 2})
+
+
+def copy_of_another_device_s_message(story):
+    story.command(status=400, raw="{")
+    story.comes(f"{story.dev}/control/{CONFIGURATION}", {"a": 1})
+    story.sent(data={"a": 1}, device=story.other)
+
+
 def downloads(name, status, **more):
     return lambda story: story.command("download_firmware", {"file_name": name}, status, **more)
 
@@ -98,6 +110,8 @@ UNKNOWN = {"credential": "unknown"}
 GOLDEN = [
     ("empty_body_is_refused", "pass", published_for_the_body_that_was_accepted),
     (BAD, "fail", published_for_the_body_that_was_accepted),
+    (BAD, "pass", message_beside_an_accepted_command),
+    (BAD, "pass", copy_of_another_device_s_message),
     answers("well_formed_command_is_accepted", "pass"),
     answers("well_formed_command_is_accepted", "fail", status=500),
     answers("well_formed_command_is_accepted", "fail", status=None, closed_by="peer"),

@@ -53,6 +53,14 @@ def another_key_than_was_asked_for(story):
     story.comes(f"{story.dev}/control/download_firmware", {"url": "https://h/v2/device/download?key=<key:2>", "expires_at": "x"})
 
 
+def two_offers_that_come_twice_each(story):
+    for _ in range(2):
+        story.command("download_firmware", {"file_name": "fw.bin"})
+    for key in (1, 1, 2, 2):
+        payload = {"url": f"https://h/v2/device/download?key=<key:{key}>", "expires_at": "2023-11-14T22:43:22Z"}
+        story.comes(f"{story.dev}/control/download_firmware", payload)
+
+
 def in_two_scenarios(story):
     story.command("reset", status=403)
     story.scope = "another"
@@ -279,6 +287,8 @@ GOLDEN = [
     ("command_arrives_exactly_once", "fail", sent(data=DATA, times=2)),
     ("command_arrives_exactly_once", "fail", two_equal_sends_doubled),
     ("command_arrives_exactly_once", "fail", offer_that_comes_twice),
+    ("command_arrives_exactly_once", "fail", two_offers_that_come_twice_each),
+    ("every_download_command_has_its_own_key", "pass", two_offers_that_come_twice_each),
     ("command_arrives_exactly_once", "pass", resumed(arrives=True)),
     ("command_arrives_exactly_once", "fail", resumed(arrives=False)),
     ("command_is_not_retained", "pass", sent(data=DATA)),
