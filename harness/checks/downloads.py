@@ -42,7 +42,7 @@ def download_delivers_the_file(history: History) -> Iterator[Observation]:
     """A download is the file's exact bytes, with type, length and file name in the headers."""
     target = TargetView.of(history)
     for life, attempt in _first_uses(history):
-        if attempt.status == 401 or (attempt.status == 404 and _was_deleted(history, life, attempt)):
+        if attempt.status == 401 or (attempt.status != 200 and _was_deleted(history, life, attempt)):
             continue  # DLD-02 and DLD-04 speak of these.
         file = next(iter(_bytes_of(target, life)), None)
         if attempt.status != 200:
