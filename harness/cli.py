@@ -21,9 +21,7 @@ import typer.main
 
 from harness import __version__
 from harness.errors import ConfigurationError, HarnessError
-
-# Libraries that only some commands need, and the extra of pyproject.toml that brings them.
-_EXTRA_OF = {"serial": "board", "serial_asyncio_fast": "board", "qemu": "board", "amqtt": "amqtt", "locust": "load", "gevent": "load"}
+from harness.extras import missing_extra
 
 COMMAND_GROUP = "hil.commands"
 EXIT_OK = 0
@@ -58,16 +56,9 @@ def mounted(name: str, points: Sequence[EntryPoint]) -> Any:
         command = typer.main.get_command(plugin)
     except Exception as error:  # whatever a plug-in's import does, the other commands stay usable
         logging.getLogger(__name__).debug("plug-in %s", points[0].value, exc_info=True)
-        return _broken(name, _missing_extra(error) or f"{points[0].value} cannot be loaded: {_one_line(error)}")
+        return _broken(name, missing_extra(error) or f"{points[0].value} cannot be loaded: {_one_line(error)}")
     command.name = name
     return command
-
-
-def _missing_extra(error: BaseException) -> str:
-    """What to install where a command needs a library of an optional extra; "" where that is not the trouble."""
-    module = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    extra = _EXTRA_OF.get(module)
-    return f"it needs {module}; pip install 'hil[{extra}]'" if extra else ""
 
 
 def _broken(name: str, problem: str) -> Any:
@@ -149,6 +140,9 @@ def _trouble(error: Exception) -> int:
         if known is not None:
             typer.echo(f"hil: {_one_line(known, with_type=False)}", err=True)
             return status
+    if missing := next(filter(None, map(missing_extra, causes)), ""):
+        typer.echo(f"hil: not available: {missing}", err=True)
+        return EXIT_VOID
     traceback.print_exception(error, file=sys.stderr)
     typer.echo(f"hil: internal error, the run is void: {_one_line(error)}", err=True)
     return EXIT_VOID

@@ -4,6 +4,7 @@ from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
 from harness.errors import ConfigurationError
+from harness.extras import missing_extra
 from simulators.broker.external import ExternalBroker
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory
 from simulators.broker.streams import PORTS
@@ -34,5 +35,5 @@ def broker_named(name: str, settings: BrokerSettings, directory: DeviceDirectory
     try:
         broker: BrokerPort = points[name].load()(settings, directory)
     except ImportError as error:
-        raise ConfigurationError("hil", "", "--broker", f"{name!r} is not installed: {error}") from error
+        raise ConfigurationError("hil", "", "--broker", f"{name!r} is not installed: {missing_extra(error) or error}") from error
     return broker

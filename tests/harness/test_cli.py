@@ -21,6 +21,8 @@ def hello(name: str, fail: str = "") -> None:
         raise BenchError("no answer from\nthe relay")
     if fail == "group":
         raise ExceptionGroup("tasks", [ValueError("a consequence"), BenchError("the relay is gone")])
+    if fail == "library":
+        raise ModuleNotFoundError("No module named 'qemu'", name="qemu")
     if fail == "bug":
         raise ZeroDivisionError("division by zero")
     if fail == "interrupt":
@@ -127,6 +129,7 @@ class TestPlugins:
             ("configuration", 2, "hil: target.toml: [platform] api_url: is missing\n"),
             ("bench", 3, "hil: no answer from the relay\n"),
             ("group", 3, "hil: the relay is gone\n"),
+            ("library", 3, "hil: not available: it needs qemu: pip install 'hil[emulator]'\n"),
         ],
     )
     def test_a_known_error_is_one_line_and_says_whose_fault(self, capsys, fail, status, line):

@@ -1,0 +1,10 @@
+"""The optional extras of pyproject.toml: which of them brings a library that is missing."""
+
+_EXTRA_OF = {"qemu": "emulator", "amqtt": "amqtt", "locust": "load", "gevent": "load"}
+
+
+def missing_extra(error: BaseException) -> str:
+    """What is missing and how to install it, as "it needs locust: pip install 'hil[load]'"; "" where no extra brings it."""
+    module = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    extra = _EXTRA_OF.get(module)
+    return f"it needs {module}: pip install 'hil[{extra}]'" if extra else ""
