@@ -20,7 +20,7 @@ from harness.operations import Answer, Call
 from harness.pytest_plugin import Wanted
 from harness.wire.commands import DeviceKind
 from harness.wire.responses import command_path
-from scenarios.certify.device import built_in_maker, device_maker
+from scenarios.certify.device import board_of, built_in_maker, device_maker, serial_line_of
 from scenarios.certify.pair import built_in_device, embedded
 from simulators.counterpart.bench import DeviceBench
 from simulators.fleet.fleet import Credentials, Fleet
@@ -44,8 +44,10 @@ async def declared_device(wanted: Wanted) -> AsyncIterator[DeviceBench]:
     assert wanted.device is not None
     file = read_device_file(wanted.device)
     with tempfile.TemporaryDirectory(prefix="hil-device-") as directory:
-        make_device = device_maker(file, wanted.device, Path(directory), wanted.recorder, seed=wanted.seed)
-        async with DeviceBench(file, make_device, wanted.recorder, SeededEntropy(wanted.seed)) as bench:
+        board = board_of(file, wanted.device)
+        make_device = device_maker(file, wanted.device, Path(directory), wanted.recorder, seed=wanted.seed, board=board)
+        find_line = serial_line_of(board)
+        async with DeviceBench(file, make_device, wanted.recorder, SeededEntropy(wanted.seed), find_line=find_line) as bench:
             yield bench
 
 

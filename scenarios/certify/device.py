@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from harness.bench.device_file import DeviceFile, Run, read_device_file
-from harness.bench.serial.board import open_board
+from harness.bench.serial.board import device_behind, open_board, url_of
 from harness.bench.serial.inventory import BoardEntry, read_board
 from harness.bench.serial.ports import ROWS_OF_THE_BENCH, LinkKind
 from harness.certification import Certification, Outcome, Part, RunOptions, Subject
@@ -25,6 +25,7 @@ from scenarios.certify.options import CommonOptions
 from simulators.board.powered import board_maker
 from simulators.counterpart.bench import DeviceBench
 from simulators.counterpart.power import AttachedDevice, BuiltInDevice, Credentials, ExecDevice, PoweredDevice, ScopeOf, working_directory
+from simulators.counterpart.preparation import FindLine, Place
 from simulators.counterpart.station import MakeDevice, state_directory_of
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]")
@@ -57,7 +58,10 @@ async def _certify(
             await require_board(board, Path(directory) / "looked at")
         certification = Certification(run, subject, SystemClock())
         make_device = device_maker(file, path, Path(directory), certification.recorder, seed=run.seed, board=board)
-        bench = DeviceBench(file, make_device, certification.recorder, SeededEntropy(run.seed), instances=instances_of(file))
+        entropy = SeededEntropy(run.seed)
+        bench = DeviceBench(
+            file, make_device, certification.recorder, entropy, instances=instances_of(file), find_line=serial_line_of(board)
+        )
         async with bench:
             return await run_parts(certification, (device_part(bench, rows_of_the_bench(board)),), options)
 
@@ -66,6 +70,16 @@ def board_of(file: DeviceFile, path: Path) -> BoardEntry | None:
     """The board that the device file at `path` declares, or None where the device is none."""
     table = file.device.run.serial
     return None if table is None else read_board(path, table, name=_NO_NAME.sub("-", path.stem))
+
+
+def serial_line_of(board: BoardEntry | None) -> FindLine | None:
+    """How to find a board's serial line when a command of the user's needs it; None where there is none that others could open."""
+    return None if board is None or board.emulator is not None else partial(_serial_line, board)
+
+
+def _serial_line(board: BoardEntry) -> Place:
+    url = url_of(board)
+    return Place(url, device_behind(url))
 
 
 async def require_board(board: BoardEntry, state: Path) -> None:

@@ -37,8 +37,9 @@ from harness.history.recorder import Recorder
 from harness.operations import Announce, Call
 from harness.scenario import Scenario
 from harness.wire.responses import command_path
-from simulators.counterpart.observers import run_observer
 from simulators.counterpart.offers import OfferChange
+from simulators.counterpart.preparation import FindLine, Preparation
+from simulators.counterpart.shell import run_shell
 from simulators.counterpart.station import MakeDevice, Station
 from simulators.counterpart.watch import Watch
 from simulators.platform.download_faults import DownloadFault, DownloadFaultKind
@@ -51,6 +52,7 @@ _DRAIN_S = 1.0
 _BETWEEN_CONNECTIONS_S = 4.0
 _POLL_S = 0.05
 _OWED_S = 0.5
+_OBSERVER_S = 30.0
 
 
 @dataclass
@@ -59,6 +61,7 @@ class _Place:
 
     station: Station
     watch: Watch
+    preparation: Preparation
     is_free: bool = True
     retained: tuple[str, ...] = ()
     images: int = 0
@@ -89,14 +92,27 @@ class _Stage:
 
 
 class DeviceBench:
-    """Questions a device. `instances` of it stand side by side, each with its own identity; 1 for a device that exists only once."""
+    """Questions a device. `instances` of it stand side by side, each with its own identity; 1 for a device that exists only once.
 
-    def __init__(self, file: DeviceFile, make_device: MakeDevice, recorder: Recorder, entropy: Entropy, *, instances: int = 1) -> None:
+    `find_line` says where a board's serial line is, for `[device.prepare]`.
+    """
+
+    def __init__(
+        self,
+        file: DeviceFile,
+        make_device: MakeDevice,
+        recorder: Recorder,
+        entropy: Entropy,
+        *,
+        instances: int = 1,
+        find_line: FindLine | None = None,
+    ) -> None:
         self._file = file
         self._recorder = recorder
         self._entropy = entropy
         self._make_device = make_device
         self._instances = instances
+        self._find_line = find_line
         self._stage = _Stage()
         self._stack = AsyncExitStack()
         self._perform: dict[type, Callable[[_Place, Any], Any]] = {
@@ -125,10 +141,12 @@ class DeviceBench:
 
     async def __aenter__(self) -> Self:
         self._recorder.add_sink(self._stage)
+        one_at_a_time = asyncio.Lock()
         for number in range(self._instances):
             station = Station(self.device, self._file.bench, self._entropy.stream(f"station {number}"), self._recorder, self._make_device)
             await self._stack.enter_async_context(station)
-            self._stage.places.append(_Place(station, Watch()))
+            preparation = Preparation(self.device.prepare, station.credentials, self._recorder, self._find_line, one_at_a_time)
+            self._stage.places.append(_Place(station, Watch(), preparation))
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -198,8 +216,25 @@ class DeviceBench:
             raise ScenarioError(f"this bench has no operation {operation!r}")
         place = self._place(cast.device_id)
         if not isinstance(operation, Until | Settle):
+            await self._set_up_again(place)
             place.watch.mark()
         return await perform(place, operation)
+
+    async def _set_up_again(self, place: _Place) -> None:
+        """Runs `[device.prepare] after_reset` once a device has carried out a reset, or has lost its connection over it."""
+        station, preparation = place.station, place.preparation
+        if not preparation.follows_a_reset or not place.watch.resets:
+            return
+        # While a fault holds the exchange back, a device that is still there is not yet to be touched.
+        if not await _comes_true(lambda: station.is_quiet or not station.is_connected, _OWED_S):
+            return
+        place.watch.resets = 0
+        if preparation.uses_the_line:
+            await station.power.off()
+        await preparation.after_reset()
+        await station.power.on()
+        if not await _comes_true(lambda: station.is_connected, self.device.declares.connect_s):
+            raise BenchError(self._absence(place))
 
     def _place(self, device_id: str) -> _Place:
         return next(place for place in self._stage.places if place.station.device_id == device_id)
@@ -224,6 +259,7 @@ class DeviceBench:
                 return
             await station.renew(power_cycle=True)
         else:
+            await place.preparation.flash()
             await station.power.on()
         place.has_been_on = True
         await self._arrival(place)
@@ -313,7 +349,7 @@ class DeviceBench:
         command = getattr(self.device.observe, operation.name)
         if command is None:
             return None
-        status, output = await run_observer(command, place.station.credentials)
+        status, output = await run_shell(command, place.station.credentials, within_s=_OBSERVER_S)
         self._recorder.record(HookRun(operation.name, command, status, output))
         if status:
             raise BenchError(f"[device.observe] {operation.name} ended with status {status}: {output[:200]}")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from harness.history.events import DeviceExited, Event, Fact, MqttPacket, SerialLine
-from harness.wire.commands import DOWNLOADS
+from harness.wire.commands import DOWNLOADS, RESET
 from harness.wire.topics import parse_control_topic
 
 
@@ -16,10 +16,12 @@ class Watch:
         self._next = 0
         self._changed = asyncio.Event()
         self.downloads_owed = 0
+        self.resets = 0
 
     def write(self, event: Event) -> None:
         self._events.append(event)
         self.downloads_owed += _owed_by(event.fact)
+        self.resets += _is_reset(event.fact)
         self._changed.set()
 
     def mark(self) -> None:
@@ -61,6 +63,14 @@ class Watch:
 
 def _is_refusal(packet: MqttPacket) -> bool:
     return packet.type == "CONNACK" and any(packet.return_codes or ())
+
+
+def _is_reset(fact: Fact) -> bool:
+    """Whether the device is told to restore its factory state."""
+    if not isinstance(fact, MqttPacket) or fact.type != "PUBLISH" or fact.sent_by != "server":
+        return False
+    topic = parse_control_topic(fact.topic or "")
+    return topic is not None and topic.command == RESET and topic.role == "control"
 
 
 def _owed_by(fact: Fact) -> int:

@@ -11,6 +11,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from serial import SerialException, serial_for_url
+
 from harness.bench.serial.bridge import FramedBridge
 from harness.bench.serial.buttons import ModemLineReset, ShellPower, ShellReset
 from harness.bench.serial.console import Console
@@ -18,7 +20,7 @@ from harness.bench.serial.inventory import BoardEntry
 from harness.bench.serial.leases import Lease
 from harness.bench.serial.line import AsyncioSerialLine
 from harness.bench.serial.link import LinkEvent, LinkSettings
-from harness.bench.serial.ports import BoardLink, BoardWorld, LinkKind, Power, Reset
+from harness.bench.serial.ports import BoardLink, BoardWorld, LinkKind, PortAbsent, Power, Reset
 from harness.bench.serial.raw_repl import RawReplLink
 from harness.bench.serial.usb import plugged_ports, port_of
 from harness.clock import Clock
@@ -125,6 +127,17 @@ def url_of(entry: BoardEntry) -> str:
     if entry.usb is not None:
         return port_of(entry.usb, plugged_ports())
     return entry.url or ""
+
+
+def device_behind(url: str) -> str:
+    """The port behind a pyserial URL as other programs want it (`/dev/ttyACM0` for `hwgrep://…`); the URL itself where none is.
+
+    Raises PortAbsent.
+    """
+    try:
+        return str(serial_for_url(url, do_not_open=True).port)
+    except (SerialException, ValueError) as error:
+        raise PortAbsent(f"no such port: {url}: {error}") from error
 
 
 @contextlib.asynccontextmanager

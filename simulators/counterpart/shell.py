@@ -1,4 +1,4 @@
-"""Running a `[device.observe]` command: the user's own way to look into the device."""
+"""The user's own commands of a device file, `[device.observe]` and `[device.prepare]`: run in a shell, with the device's environment."""
 
 import asyncio
 import contextlib
@@ -7,12 +7,15 @@ import signal
 
 from simulators.counterpart.power import Credentials, environment_of
 
-_WITHIN_S = 30.0
+OVERTIME_STATUS = 124  # what timeout(1) says
 _OUTPUT_CHARACTERS_MAX = 64 * 1024
 
 
-async def run_observer(command: str, credentials: Credentials) -> tuple[int, str]:
-    """Exit status and standard output, without the line end; the environment names the device as for `[device.run] exec`."""
+async def run_shell(command: str, credentials: Credentials, *, within_s: float) -> tuple[int, str]:
+    """Exit status and what was printed, without the line end; the environment names the device as for `[device.run] exec`.
+
+    A command that is not over in time is killed with its children, and has OVERTIME_STATUS.
+    """
     process = await asyncio.create_subprocess_shell(
         command,
         env=os.environ | environment_of(credentials),
@@ -22,10 +25,10 @@ async def run_observer(command: str, credentials: Credentials) -> tuple[int, str
         start_new_session=True,
     )
     try:
-        async with asyncio.timeout(_WITHIN_S):
+        async with asyncio.timeout(within_s):
             output, _ = await process.communicate()
     except TimeoutError:
-        return 124, f"not over within {_WITHIN_S:g} s"
+        return OVERTIME_STATUS, f"not over within {within_s:g} s"
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
