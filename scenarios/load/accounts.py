@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from simulators.fleet.entries import RUN_OVER
 from simulators.fleet.ledger import Ledger, merge
+from simulators.fleet.totals import is_of_another_run
 
 Tell: TypeAlias = Callable[[str, str, float, str], None]
 """Told of what shall be a request entry: type, name, duration in seconds, and a problem or ""."""
@@ -20,23 +22,21 @@ Announcement: TypeAlias = tuple[str, str, str, float]
 class ToldLedger(Ledger):
     """A ledger that tells of deliveries and downloads as they are entered."""
 
-    def __init__(self, *, late_after_s: float, tell: Tell, released: Callable[[str], None], download_over: Callable[[str], None]) -> None:
-        """Of a device: `released` is called when a command has reached its application, `download_over` when a download has ended,
-        either way.
-        """
+    def __init__(self, *, late_after_s: float, tell: Tell, download_over: Callable[[str], None]) -> None:
+        """`download_over` is called with the device when one of its downloads has ended, either way."""
         super().__init__(late_after_s=late_after_s)
         self._tell = tell
-        self._released = released
         self._download_over = download_over
 
-    def delivered(self, correlation: str, *, at_s: float) -> float | None:
-        latency_s = super().delivered(correlation, at_s=at_s)
+    def delivered(self, correlation: str, *, device_id: str, at_s: float) -> float | None:
+        latency_s = super().delivered(correlation, device_id=device_id, at_s=at_s)
+        if latency_s is None and is_of_another_run(correlation):
+            return None
         if latency_s is None:
             self._tell("MQTT", "delivery", 0.0, "unexpected: no send explains it")
         else:
             again = self.entries[correlation].deliveries > 1
             self._tell("MQTT", "delivery", latency_s, "delivered again" if again else "")
-            self._released(self.entries[correlation].device_id)
         return latency_s
 
     def downloaded(self, key: str, *, size_bytes: int, duration_s: float) -> None:
@@ -44,10 +44,11 @@ class ToldLedger(Ledger):
         self._tell("HTTP", "download", duration_s, "")
         self._download_over(self.keys[key].device_id)
 
-    def download_failed(self, key: str, *, reason: str, duration_s: float) -> None:
-        super().download_failed(key, reason=reason, duration_s=duration_s)
-        self._tell("HTTP", "download", duration_s, reason)
-        self._download_over(self.keys[key].device_id)
+    def download_failed(self, key: str, *, reason: str, size_bytes: int, duration_s: float) -> None:
+        super().download_failed(key, reason=reason, size_bytes=size_bytes, duration_s=duration_s)
+        if reason != RUN_OVER:
+            self._tell("HTTP", "download", duration_s, reason)
+            self._download_over(self.keys[key].device_id)
 
 
 @dataclass(slots=True)

@@ -23,17 +23,15 @@ from scenarios.load.accounts import Announcement, Tell, ToldLedger
 from scenarios.load.plan import LoadPlan, able_devices
 from simulators.fleet.bookkeeping import CORRELATION
 from simulators.fleet.device_line import DeviceLine
-from simulators.fleet.fleet import Credentials, shard_of
+from simulators.fleet.entries import Answer
+from simulators.fleet.fleet import FADE_S, Credentials, shard_of
 from simulators.fleet.gevent_fleet import GeventFleet
-from simulators.fleet.ledger import Answer, download_correlation
 from simulators.fleet.operators import Order
+from simulators.fleet.totals import download_correlation
 
 LOOK_S = 0.25
 ECHO_S = 0.5
 """One more moment after everything has arrived, in which a second copy would show itself."""
-
-UNLUCKY_S_MAX = 5.0
-"""How long a flaky device waits for a command in whose midst it can lose its connection; after that it loses it anyhow."""
 
 DRAIN_S_MAX = 35.0
 """How long requests under way may take; longer than they wait for an answer."""
@@ -49,9 +47,7 @@ class Deal:
 
 
 class ToldFleet(GeventFleet):
-    """A fleet that tells of reconnects, and whose flaky devices lose their connection now and then, at the worst moment: when a command has
-    been released and its PUBREC has not left. The server sends that one again, and only a device that keeps packet ids is not fooled.
-    """
+    """A fleet that tells of reconnects, and whose flaky devices lose their connection now and then."""
 
     def __init__(self, *, tell: Tell, entropy: SeededEntropy, **settings: Any) -> None:
         super().__init__(entropy=entropy, happened=self._connected_first, **settings)
@@ -59,7 +55,6 @@ class ToldFleet(GeventFleet):
         self._drops = entropy.stream("drops")
         self._lost_at_s: dict[str, float] = {}
         self._seen: set[str] = set()
-        self._unlucky: dict[str, DeviceLine] = {}
 
     def _connected_first(self, name: str, duration_s: float, problem: str) -> None:
         if name == "connect":  # Downloads are told by the ledger, which knows their reason.
@@ -72,17 +67,11 @@ class ToldFleet(GeventFleet):
         if lost_at_s is not None:
             self._tell("MQTT", "reconnect", self.now_s() - lost_at_s, "")
         if line.behaviour.drops_every_s is not None:
-            gevent.spawn_later(self._drops.uniform(0.1, 1.9) * line.behaviour.drops_every_s, self._turn_unlucky, line)
+            gevent.spawn_later(self._drops.uniform(0.1, 1.9) * line.behaviour.drops_every_s, self._fade, line)
 
-    def _turn_unlucky(self, line: DeviceLine) -> None:
-        self._unlucky[line.device_id] = line
-        gevent.spawn_later(UNLUCKY_S_MAX, self.released, line.device_id)
-
-    def released(self, device_id: str) -> None:
-        """A command has reached the application of this device."""
-        line = self._unlucky.pop(device_id, None)
-        if line is not None:
-            line.abort()
+    def _fade(self, line: DeviceLine) -> None:
+        line.fade()
+        gevent.spawn_later(FADE_S, line.faded)
 
     def lost(self, line: DeviceLine, *, was_listening: bool) -> None:
         super().lost(line, was_listening=was_listening)
@@ -103,7 +92,7 @@ class Crew:
         self._deal = deal
         self._announce = announce
         self._clock = SystemClock()
-        self.ledger = ToldLedger(late_after_s=plan.late_after_s, tell=tell, released=self._released, download_over=self._download_over)
+        self.ledger = ToldLedger(late_after_s=plan.late_after_s, tell=tell, download_over=self._download_over)
         entropy = SeededEntropy(f"load/{deal.run}/{deal.index}")
         self.fleet = ToldFleet(
             tell=tell,
@@ -119,7 +108,6 @@ class Crew:
         self._firmware = {file.project_id: file.name for file in reversed(platform.files) if file.type is FileType.FIRMWARE}
         self._turn: deque[DeviceLine] = deque()
         self._targets: dict[str, TargetDevice] = {}
-        self._lines: dict[str, DeviceLine] = {}
         self._downloading: set[str] = set()
         self._downloads: dict[str, int] = {}
         self._numbers = 0
@@ -142,7 +130,6 @@ class Crew:
             line = self.fleet.connect(Credentials(device.id, device.token), next(self._behaviours))
         except TargetUnavailable:  # Told already; it goes on trying.
             line = next(line for line in self.fleet.lines if line.device_id == device.id)
-        self._lines[device.id] = line
         self._turn.append(line)
         return device
 
@@ -197,12 +184,6 @@ class Crew:
         """
         self._in_flight -= 1
         self.ledger.answered(order.correlation, answer)
-        line = self._lines[order.device_id]
-        if answer is Answer.ACCEPTED and line.machine.settings.clean_session and not line.is_listening:
-            self.ledger.not_owed(order.correlation)
-
-    def _released(self, device_id: str) -> None:
-        self.fleet.released(device_id)
 
     def _download_over(self, device_id: str) -> None:
         number = self._downloads.get(device_id, 0)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from scenarios.load.thresholds import Figures, Thresholds, broken
-from simulators.fleet.ledger import Totals
+from simulators.fleet.totals import Totals
 
 SCHEMA = "hil-load/1"
 EXIT_OK, EXIT_RED, EXIT_VOID = 0, 1, 3

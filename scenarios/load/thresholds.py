@@ -22,7 +22,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from harness.bench.toml_file import Table, first_mistake, read_toml
-from simulators.fleet.ledger import Totals
+from simulators.fleet.totals import Totals
 
 ALL = "all"
 

@@ -76,9 +76,14 @@ def parse_mix(text: str, *, link: str = "") -> Mix:
     return Mix(tuple(parts)) if parts else Mix(((_behaviour(STEADY.name, link), 1),))
 
 
-def _behaviour(name: str, link: str) -> Behaviour:
+def ensure_link(link: str) -> None:
+    """Raises ValueError for a name that is no link's; an empty one is none."""
     if link and link not in LINKS_BYTES_PER_S:
         raise ValueError(f"{link!r} is no link: {', '.join(LINKS_BYTES_PER_S)}")
+
+
+def _behaviour(name: str, link: str) -> Behaviour:
+    ensure_link(link)
     if name in BEHAVIOURS:
         found = BEHAVIOURS[name]
     elif name in PERSONALITIES:

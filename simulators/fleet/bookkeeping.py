@@ -10,22 +10,32 @@ import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 
+from harness.clock import Clock, SystemClock
 from harness.mqtt.client_session import ClientSession, Duties
 from harness.mqtt.packets import Packet
 from harness.wire.commands import DOWNLOADS, download_key
 from harness.wire.topics import parse_control_topic
+from simulators.device import downloader
 from simulators.device.firmware import Message, PublishResult
 from simulators.device.flash import DownloadJob, Flash
 from simulators.device.personality import Cause, Effects, Notes, Personality
 from simulators.device.settings import DeviceSettings
+from simulators.fleet.device_line import DeviceLine
+from simulators.fleet.entries import RUN_OVER
 from simulators.fleet.ledger import Ledger
+from simulators.fleet.totals import FOREIGN
 
 CORRELATION = "hil"
 """The member of `data` that carries a command's correlation."""
 
 LATENCIES_KEPT = 10_000
+
+KEY_LIFE_S = 30 * 60.0
+OLD_S = 5.0
+"""A key that was issued so long before the run is of an older one; less may be the difference of two clocks."""
 
 
 @dataclass(slots=True)
@@ -46,6 +56,15 @@ class Counts:
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
 
 
+@dataclass(slots=True)
+class Transfer:
+    """A download that runs. `key` is what the ledger keeps in the key's place."""
+
+    key: str
+    began_s: float
+    received_bytes: int = 0
+
+
 class Books:
     """The ledger's eyes on the devices of one process."""
 
@@ -56,15 +75,22 @@ class Books:
         moved: Callable[[], None],
         *,
         images: frozenset[str] = frozenset(),
+        clock: Clock | None = None,
     ) -> None:
-        """`moved` is called after each entry; `images` are the SHA-256 digests that a download may bring, empty: any."""
+        """`moved` is called after each entry; `images` are the SHA-256 digests that a download may bring, empty: any. `clock` tells which
+        keys have expired.
+        """
         self.ledger = ledger
         self.counts = Counts()
         self._now_s = now_s
         self._moved = moved
         self._images = images
         self._watched: dict[str, Personality] = {}
-        self._begun_s: dict[tuple[str, int], float] = {}
+        self._transfers: dict[tuple[str, int], Transfer] = {}
+        self._left: set[str] = set()
+        self._is_closed = False
+        self._clock = clock or SystemClock()
+        self._began_utc_s = self._clock.utc_s()
 
     def watched(self, personality: Personality) -> Personality:
         """The same personality, seen by the books."""
@@ -74,9 +100,68 @@ class Books:
             )
         return self._watched[personality.name]
 
-    def begun(self, device_id: str, number: int) -> None:
+    # -------------------------------------------------------------------------------- what the skins tell
+
+    def added(self, line: DeviceLine) -> None:
+        """A device takes part; it is not connected yet."""
+        if line.machine.settings.clean_session:
+            self.ledger.session_ended(line.device_id)
+
+    def listening(self, line: DeviceLine) -> None:
+        """A device is connected and subscribed."""
+        self.counts.connected += 1
+        self.counts.connects += 1
+        if line.machine.settings.clean_session:
+            self.ledger.session_began(line.device_id)
+        self._moved()
+
+    def lost(self, line: DeviceLine, *, was_listening: bool) -> None:
+        """A device has no connection any more."""
+        self.counts.connected -= was_listening
+        self.counts.disconnects += 1
+        # A device that leaves because its run is over has had all its time: what it lacks was lost, and is not forgiven.
+        if line.machine.settings.clean_session and not (self._is_closed or line.device_id in self._left):
+            self.ledger.session_ended(line.device_id)
+        self._moved()
+
+    def leaves(self, line: DeviceLine) -> None:
+        """A device is about to leave by itself, for good."""
+        self._left.add(line.device_id)
+
+    def begun(self, line: DeviceLine, number: int) -> None:
         """Download `number` of a device starts."""
-        self._begun_s[device_id, number] = self._now_s()
+        key = next((_digest(download_key(job.url) or "") for job in line.machine.flash.jobs if job.number == number), "")
+        self._transfers[line.device_id, number] = Transfer(key, self._now_s())
+        self.counts.downloads_running += 1
+        self.counts.downloads_running_max = max(self.counts.downloads_running_max, self.counts.downloads_running)
+
+    def saw(self, line: DeviceLine, number: int, event: downloader.Event) -> None:
+        """Something came for a download that runs; to be told before the device is."""
+        transfer = self._transfers.get((line.device_id, number))
+        if transfer is not None and isinstance(event, downloader.Body):
+            transfer.received_bytes += len(event.data)
+
+    def stopped(self) -> None:
+        """The skin works on a download no more, however it ended."""
+        self.counts.downloads_running -= 1
+        self._moved()
+
+    def close(self) -> None:
+        """The run is over, and all devices are about to leave: downloads that still run are cut, keys whose time has come are dead."""
+        self._is_closed = True
+        for transfer in self._transfers.values():
+            duration_s = self._now_s() - transfer.began_s
+            if transfer.key in self.ledger.keys:
+                self.ledger.download_failed(transfer.key, reason=RUN_OVER, size_bytes=transfer.received_bytes, duration_s=duration_s)
+        self._transfers.clear()
+        for record in self.ledger.keys.values():
+            record.is_expired = record.is_expired or (not record.used and self._has_passed(record.expires_at))
+
+    def _has_passed(self, expires_at: str) -> bool:
+        expiry_s = _utc_s(expires_at)
+        return expiry_s is not None and self._clock.utc_s() >= expiry_s
+
+    # -------------------------------------------------------------------------------- what the devices show
 
     def _executes(
         self, personality: Personality, notes: Notes, settings: DeviceSettings, flash: Flash, cause: Cause, effects: Effects
@@ -97,22 +182,30 @@ class Books:
             return
         self.counts.delivered += 1
         data = _json_object(message.payload)
-        if topic.command in DOWNLOADS:
-            url = data.get("url")
-            key = download_key(url) if isinstance(url, str) else None
-            latency_s = self.ledger.offered(_digest(key or ""), device_id=device_id, at_s=self._now_s())
+        correlation = data.get(CORRELATION)
+        if topic.device_id != device_id:
+            latency_s = self.ledger.delivered(f"{FOREIGN}{message.topic} at {device_id}", device_id=device_id, at_s=self._now_s())
+        elif topic.command in DOWNLOADS:
+            latency_s = self._offered(device_id, data)
         else:
-            correlation = data.get(CORRELATION)
-            named = correlation if isinstance(correlation, str) else f"foreign:{message.topic}"
-            latency_s = self.ledger.delivered(named, at_s=self._now_s())
+            named = correlation if isinstance(correlation, str) else f"{FOREIGN}{message.topic}"
+            latency_s = self.ledger.delivered(named, device_id=device_id, at_s=self._now_s())
         if latency_s is not None:
             self.counts.latencies_s.append(latency_s)
         self._moved()
 
+    def _offered(self, device_id: str, data: dict[str, object]) -> float | None:
+        url, expires_at = (text if isinstance(text := data.get(member), str) else "" for member in ("url", "expires_at"))
+        expiry_s = _utc_s(expires_at)
+        is_old = expiry_s is not None and expiry_s - KEY_LIFE_S < self._began_utc_s - OLD_S
+        key = _digest(download_key(url) or "")
+        return self.ledger.offered(key, device_id=device_id, at_s=self._now_s(), expires_at=expires_at, is_old=is_old)
+
     def _ended(self, device_id: str, job: DownloadJob, effects: Effects) -> None:
         """A download has its result: an image, or a reason."""
         key = _digest(download_key(job.url) or "")
-        duration_s = self._now_s() - self._begun_s.pop((device_id, job.number), self._now_s())
+        transfer = self._transfers.pop((device_id, job.number), None) or Transfer(key, self._now_s())
+        duration_s = self._now_s() - transfer.began_s
         for effect in effects:
             if not isinstance(effect, PublishResult):
                 continue
@@ -122,7 +215,8 @@ class Books:
                 self.ledger.downloaded(key, size_bytes=effect.body["size"], duration_s=duration_s)
             else:
                 self.counts.downloads_failed += 1
-                self.ledger.download_failed(key, reason=effect.body["message"], duration_s=duration_s)
+                reason = effect.body["message"]
+                self.ledger.download_failed(key, reason=reason, size_bytes=transfer.received_bytes, duration_s=duration_s)
         self._moved()
 
 
@@ -132,6 +226,15 @@ def _json_object(payload: bytes) -> dict[str, object]:
     except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
+
+
+def _utc_s(expires_at: str) -> float | None:
+    """Seconds UTC; None where the text is no moment with an offset."""
+    try:
+        moment = datetime.fromisoformat(expires_at)
+    except ValueError:
+        return None
+    return moment.timestamp() if moment.tzinfo is not None else None
 
 
 def _digest(key: str) -> str:

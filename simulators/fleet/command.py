@@ -17,10 +17,11 @@ from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError
 from simulators.broker.operator_login import operator_beside
 from simulators.broker.port import Login
-from simulators.fleet.behaviour import LINKS_BYTES_PER_S, parse_mix
+from simulators.fleet.behaviour import LINKS_BYTES_PER_S, ensure_link, parse_mix
 from simulators.fleet.capacity import ensure_open_files, resident_bytes
-from simulators.fleet.ledger import Ledger, Totals, merge
+from simulators.fleet.ledger import Ledger, merge
 from simulators.fleet.run import FleetRun, Outcome, Plan
+from simulators.fleet.totals import Totals
 from simulators.fleet.view import serve_metrics, summary, watch
 
 EXIT_RED = 1
@@ -68,10 +69,12 @@ def fleet(
         raise ConfigurationError("--via", "", "", f"{via!r} is neither rest nor mqtt")
     ensure_open_files(2 * devices if mix else devices)  # a download is a connection too
     part = usage("--shard", lambda: parse_shard(shard))
+    usage("--link", lambda: ensure_link(link))
     drawn = SystemEntropy().integer(0, 2**31) if seed is None else seed
     plan = Plan(
         devices=devices,
         seed=drawn,
+        run=f"{drawn}.{SystemEntropy().integer(0, 2**31):x}",
         commands=commands,
         via=via,
         rate_per_s=rate,
@@ -142,7 +145,7 @@ def merged_totals(paths: list[Path]) -> Totals:
             ledgers.append(Ledger.from_json(json.loads(path.read_bytes())))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(str(path), "", "", f"is no ledger: {error}") from error
-    return merge(ledgers).totals()
+    return usage("--merge", lambda: merge(ledgers)).totals()
 
 
 def parse_shard(text: str) -> tuple[int, int]:

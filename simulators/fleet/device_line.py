@@ -49,13 +49,16 @@ class Surroundings(Protocol):
 class DeviceLine(asyncio.Protocol):
     """A device and, while it has one, its connection."""
 
-    __slots__ = ("_decoder", "_fleet", "_transport", "attempt", "behaviour", "is_listening", "last_sent_s", "machine", "personality")
+    __slots__ = (
+        "_decoder", "_fleet", "_is_fading", "_transport", "attempt", "behaviour", "is_listening", "last_sent_s", "machine", "personality",
+    )  # fmt: skip
 
     def __init__(self, fleet: Surroundings, settings: DeviceSettings, behaviour: Behaviour, personality: Personality) -> None:
         """`settings` as tuned by `personality`, which is the behaviour's own with the fleet's bookkeeping around it."""
         self._fleet = fleet
         self._transport: asyncio.Transport | None = None
         self._decoder: Decoder | None = None
+        self._is_fading = False
         self.behaviour = behaviour
         self.personality = personality
         self.attempt = 0
@@ -76,6 +79,7 @@ class DeviceLine(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self._is_fading = False
         self._decoder = Decoder(max_packet_bytes=self.machine.settings.packet_bytes_max)
         self.write((self.machine.connect(),))
 
@@ -159,8 +163,10 @@ class DeviceLine(asyncio.Protocol):
     # -------------------------------------------------------------------------------- the connection
 
     def write(self, packets: Sequence[Packet]) -> None:
-        """Sends packets in one piece; they are lost where there is no connection."""
-        if self._transport is not None:
+        """Sends packets in one piece; they are lost where there is no connection, or one that fades."""
+        if self._is_fading:
+            self.abort()
+        elif self._transport is not None:
             self._transport.write(encode(packets[0]) if len(packets) == 1 else b"".join(map(encode, packets)))
             self.last_sent_s = self._fleet.now_s()
 
@@ -168,6 +174,19 @@ class DeviceLine(asyncio.Protocol):
         """Sends PINGREQ."""
         if ping := self.machine.ping():
             self.write(ping)
+
+    def fade(self) -> None:
+        """The network fails as real ones do: what the device says next is lost, and with it the connection.
+
+        So a command may be released whose PUBREC the server never sees. It is sent again, and only a device that keeps packet ids is not
+        fooled.
+        """
+        self._is_fading = True
+
+    def faded(self) -> None:
+        """A connection that fades has had its time, even if nothing was said."""
+        if self._is_fading:
+            self.abort()
 
     def disconnect(self) -> None:
         """Leaves with a clean DISCONNECT."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from harness.entropy import Entropy
+from simulators.device import downloader
 from simulators.device.asyncio_device import broker_address
 from simulators.device.flash import Flash
 from simulators.device.settings import DeviceSettings
@@ -26,6 +27,12 @@ T = TypeVar("T")
 CONNECTS_AT_A_TIME = 128
 DEVICES_PER_ADDRESS = 25_000
 """Connections from one source address to one server; Linux has about 28,000 ephemeral ports."""
+
+FADE_S = 5.0
+"""How long a flaky device waits for a command in whose midst it can lose its connection; after that it loses it anyhow."""
+
+STORM_S = 0.1
+"""For so long a reconnect storm swallows what devices say, before it takes their connections."""
 
 LEAVE_S_MAX = 10.0
 """How long clean disconnects may take before the process ends all the same."""
@@ -99,7 +106,9 @@ class Fleet:
             personality = self.books.watched(behaviour.personality)
             rules = replace(self._settings.firmware, device_id=device.device_id)
             settings = replace(self._settings, device_id=device.device_id, token=device.token, firmware=rules)
-            self.lines.append(DeviceLine(self, personality.tunes(settings), behaviour, personality))
+            line = DeviceLine(self, personality.tunes(settings), behaviour, personality)
+            self.books.added(line)
+            self.lines.append(line)
 
     async def connect(self, *, rate_per_s: float | None = None) -> None:
         """Connects all devices, at most `rate_per_s` starts a second; returns when each is listening or had its first failure."""
@@ -169,21 +178,29 @@ class Fleet:
         self._progress.set()
 
     def listening(self, line: DeviceLine) -> None:
-        self.counts.connected += 1
-        self.counts.connects += 1
+        self.books.listening(line)
         keep_alive_s = line.machine.settings.keep_alive_s
         if keep_alive_s:
             self._due.append((self.now_s() + keep_alive_s / 2, line))
             self._beat()
         if line.behaviour.drops_every_s is not None:
             drop_s = self._entropy.uniform(0.5, 1.5) * line.behaviour.drops_every_s
-            self._loop.call_later(drop_s, line.abort)
-        self._progress.set()
+            self._loop.call_later(drop_s, self._fade, line)
+
+    def _fade(self, line: DeviceLine) -> None:
+        line.fade()
+        self._loop.call_later(FADE_S, line.faded)
+
+    async def storm(self) -> None:
+        """All connections are lost at once, and with them the last things that devices have said."""
+        for line in self.lines:
+            line.fade()
+        await asyncio.sleep(STORM_S)
+        for line in self.lines:
+            line.faded()
 
     def lost(self, line: DeviceLine, *, was_listening: bool) -> None:
-        self.counts.connected -= was_listening
-        self.counts.disconnects += 1
-        self._progress.set()
+        self.books.lost(line, was_listening=was_listening)
         if not self._is_leaving:
             self._retry(line)
 
@@ -213,29 +230,26 @@ class Fleet:
     # -------------------------------------------------------------------------------- downloads
 
     def download(self, line: DeviceLine, number: int) -> None:
-        self.books.begun(line.device_id, number)
+        self.books.begun(line, number)
         self._transfers[line.device_id, number] = task = self._loop.create_task(self._transfer(line, number))
-        task.add_done_callback(lambda _: self._transfers.pop((line.device_id, number), None))
+        task.add_done_callback(lambda _: self._stopped(line, number))
+
+    def _stopped(self, line: DeviceLine, number: int) -> None:
+        self._transfers.pop((line.device_id, number), None)
+        self.books.stopped()
 
     def cancel(self, line: DeviceLine, number: int) -> None:
         self._transfers[line.device_id, number].cancel()
 
     async def _transfer(self, line: DeviceLine, number: int) -> None:
-        self.counts.downloads_running += 1
-        self.counts.downloads_running_max = max(self.counts.downloads_running_max, self.counts.downloads_running)
         settings, speed = line.machine.settings, line.behaviour.bytes_per_s
-        try:
+
+        def tell(event: downloader.Event) -> list[downloader.Action]:
+            self.books.saw(line, number, event)
             # The machine is asked for at each event: a reboot replaces it, and the new one does not know this download.
-            await carry_out(
-                settings.download,
-                lambda event: line.do(line.machine.downloading(number, event)),
-                DiscardingStorage(),
-                "",
-                tls=settings.tls,
-                bytes_per_s=speed,
-            )
-        finally:
-            self.counts.downloads_running -= 1
+            return line.do(line.machine.downloading(number, event))
+
+        await carry_out(settings.download, tell, DiscardingStorage(), "", tls=settings.tls, bytes_per_s=speed)
 
     # -------------------------------------------------------------------------------- ending
 
@@ -259,6 +273,7 @@ class Fleet:
     async def disconnect(self) -> None:
         """All devices leave with a clean DISCONNECT."""
         self._is_leaving = True
+        self.books.close()
         for task in [*self._tasks, *self._transfers.values()]:
             task.cancel()
         if self._pulse is not None:

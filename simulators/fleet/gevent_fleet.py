@@ -79,6 +79,7 @@ class GeventFleet:
         rules = replace(self._settings.firmware, device_id=device.device_id)
         settings = replace(self._settings, device_id=device.device_id, token=device.token, firmware=rules)
         line = DeviceLine(self, personality.tunes(settings), behaviour, personality)
+        self.books.added(line)
         self.lines.append(line)
         self._listening[device.device_id] = listening = gevent.event.Event()
         started_s = self.now_s()
@@ -92,11 +93,13 @@ class GeventFleet:
     def leave(self, line: DeviceLine) -> None:
         """One device leaves with a clean DISCONNECT, and does not come back."""
         self._left.add(line.device_id)
+        self.books.leaves(line)
         line.disconnect()
 
     def disconnect(self) -> None:
         """All devices leave with a clean DISCONNECT."""
         self._is_leaving = True
+        self.books.close()
         for transfer in list(self._transfers.values()):
             transfer.kill(block=False)
         for line in self.lines:
@@ -110,20 +113,18 @@ class GeventFleet:
         return self._clock.monotonic_s()
 
     def listening(self, line: DeviceLine) -> None:
-        self.counts.connected += 1
-        self.counts.connects += 1
+        self.books.listening(line)
         self._listening[line.device_id].set()
 
     def lost(self, line: DeviceLine, *, was_listening: bool) -> None:
-        self.counts.connected -= was_listening
-        self.counts.disconnects += 1
+        self.books.lost(line, was_listening=was_listening)
         self._listening[line.device_id].clear()
 
     def later(self, line: DeviceLine, delay_s: float) -> None:
         gevent.spawn_later(delay_s, line.grace_over)
 
     def download(self, line: DeviceLine, number: int) -> None:
-        self.books.begun(line.device_id, number)
+        self.books.begun(line, number)
         self._transfers[line.device_id, number] = gevent.spawn(self._transfer, line, number)
 
     def cancel(self, line: DeviceLine, number: int) -> None:
@@ -174,7 +175,6 @@ class GeventFleet:
                     line.keep_alive()
 
     def _transfer(self, line: DeviceLine, number: int) -> None:
-        self.counts.downloads_running += 1
         started_s = self.now_s()
         done = self.counts.downloads_done
         try:
@@ -182,7 +182,7 @@ class GeventFleet:
             while actions:
                 actions = self._follow(line, number, actions)
         finally:
-            self.counts.downloads_running -= 1
+            self.books.stopped()
             self._transfers.pop((line.device_id, number), None)
             self._happened("download", self.now_s() - started_s, "" if self.counts.downloads_done > done else "failed")
 
@@ -205,6 +205,7 @@ class GeventFleet:
         )
         with closing(events):
             for event in events:
+                self.books.saw(line, number, event)
                 following = line.do(line.machine.downloading(number, event))
                 if any(not isinstance(wanted, downloader.Write) for wanted in following):
                     return following

@@ -22,7 +22,8 @@ from harness.wire.responses import command_path
 from harness.wire.topics import control_topic
 from simulators.broker.port import Login
 from simulators.device.asyncio_device import broker_address
-from simulators.fleet.ledger import Answer, Ledger
+from simulators.fleet.entries import Answer
+from simulators.fleet.ledger import Ledger
 
 ANSWER_S_MAX = 30.0
 """After so long a command counts as unanswered."""

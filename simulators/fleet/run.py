@@ -21,8 +21,9 @@ from simulators.fleet.bookkeeping import CORRELATION
 from simulators.fleet.capacity import resident_bytes
 from simulators.fleet.device_line import DeviceLine
 from simulators.fleet.fleet import Credentials, Fleet, shard_of
-from simulators.fleet.ledger import Ledger, Totals, download_correlation
+from simulators.fleet.ledger import Ledger
 from simulators.fleet.operators import MqttOperator, Operator, Order, RestOperator
+from simulators.fleet.totals import Totals, download_correlation
 
 DRAIN_S = 5.0
 """After a stop: how long answers and deliveries of what was sent may still take."""
@@ -30,10 +31,13 @@ DRAIN_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run does. Times in seconds. `via` is `rest` or `mqtt`; `shard` is (index from 1, count); `file_name` is what is downloaded."""
+    """What a run does. Times in seconds. `via` is `rest` or `mqtt`; `shard` is (index from 1, count); `file_name` is what is downloaded;
+    `run` makes this run's correlations different from those of every other (empty: the seed does).
+    """
 
     devices: int
     seed: int
+    run: str = ""
     commands: int = 0
     via: str = "rest"
     rate_per_s: float | None = None
@@ -156,8 +160,7 @@ class FleetRun:
         assert self.fleet is not None
         while self.plan.churn_s:
             await asyncio.sleep(self.plan.churn_s)
-            for line in self.fleet.lines:
-                line.abort()
+            await self.fleet.storm()
 
     async def _unless_stopped(self, work: Any, *, grace_s: float = 0.0) -> None:
         """Awaits `work`, or gives it up `grace_s` after the run is to end."""
@@ -188,7 +191,7 @@ class FleetRun:
                 correlation = download_correlation(device.id, downloads[device.id])
                 yield Order(correlation, device.project_id, device.id, line.behaviour.command, {"file_name": file_name})
             else:
-                correlation = f"{self.plan.seed}-{self.plan.shard[0]}-{number}"
+                correlation = f"{self.plan.run or self.plan.seed}-{self.plan.shard[0]}-{number}"
                 yield Order(correlation, device.project_id, device.id, CONFIGURATION, {CORRELATION: correlation, "sampling_rate": 60})
 
     def _file_for(self, device: TargetDevice) -> str:
@@ -276,7 +279,7 @@ class FleetRun:
                 "at_a_time": counts.downloads_running_max,
             },
             "latency_ms": {f"p{percent}": quantile_ms(counts.latencies_s, percent) for percent in (50, 95, 99)},
-            "memory_per_device_after_bytes": round(memory_bytes / max(1, counts.connected)),
+            "memory_per_device_after_bytes": round(memory_bytes / len(self.fleet.lines)),
         }
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from harness.errors import ConfigurationError
 from simulators.fleet.capacity import resident_bytes
 from simulators.fleet.run import FleetRun, Outcome, quantile_ms
 
@@ -64,13 +65,15 @@ def summary(outcome: Outcome) -> Table:
         if isinstance(value, int) and not isinstance(value, bool):
             style = ("red" if value else "green") if name in red else ""
             view.add_row(name, f"[{style}]{value}[/{style}]" if style else str(value))
+    if totals.keys["issued"]:
+        view.add_row("keys", ", ".join(f"{name} {count}" for name, count in totals.keys.items()))
     for name, correlations in totals.named.items():
         view.add_row(f"{name}: which", "\n".join(correlations[:10]))
     return view
 
 
 async def serve_metrics(run: FleetRun, port: int) -> web.AppRunner:
-    """`/metrics` on the loopback address; the caller cleans the runner up."""
+    """`/metrics` on the loopback address; the caller cleans the runner up. Raises ConfigurationError where the port is taken."""
 
     async def metrics(request: web.Request) -> web.Response:
         return web.Response(body=_metrics(run), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
@@ -79,7 +82,11 @@ async def serve_metrics(run: FleetRun, port: int) -> web.AppRunner:
     application.router.add_get("/metrics", metrics)
     runner = web.AppRunner(application, handle_signals=False)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise ConfigurationError("--metrics-port", "", "", f"{port} cannot be had: {error.strerror}") from error
     return runner
 
 

@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scenarios.load.accounts import Accounts, ToldLedger
-from simulators.fleet.ledger import Answer, Ledger
+from simulators.fleet.entries import RUN_OVER, Answer
+from simulators.fleet.ledger import Ledger
+from simulators.fleet.totals import FOREIGN
 
 
 def ledger_of(worker, commands, *, delivered=None):
@@ -14,7 +16,7 @@ def ledger_of(worker, commands, *, delivered=None):
         ledger.sent(correlation, device_id=f"dev-{worker}", command="configuration", at_s=0.0)
         ledger.answered(correlation, Answer.ACCEPTED)
         if delivered is None or number < delivered:
-            ledger.delivered(correlation, at_s=1.0)
+            ledger.delivered(correlation, device_id=f"dev-{worker}", at_s=1.0)
     return ledger
 
 
@@ -68,31 +70,32 @@ def test_the_merged_ledger_adds_up_whoever_dies(workers):
 
 
 def told_ledger():
-    told, released, over = [], [], []
-    ledger = ToldLedger(late_after_s=10.0, tell=lambda *entry: told.append(entry), released=released.append, download_over=over.append)
-    return ledger, told, released, over
+    told, over = [], []
+    ledger = ToldLedger(late_after_s=10.0, tell=lambda *entry: told.append(entry), download_over=over.append)
+    return ledger, told, over
 
 
 def test_a_second_delivery_is_a_failed_entry():
-    ledger, told, released, _ = told_ledger()
+    ledger, told, _ = told_ledger()
     ledger.sent("c", device_id="dev-1", command="configuration", at_s=0.0)
-    ledger.delivered("c", at_s=0.5)
-    ledger.delivered("c", at_s=1.5)
+    ledger.delivered("c", device_id="dev-1", at_s=0.5)
+    ledger.delivered("c", device_id="dev-1", at_s=1.5)
     assert told == [("MQTT", "delivery", 0.5, ""), ("MQTT", "delivery", 1.5, "delivered again")]
-    assert released == ["dev-1", "dev-1"]
 
 
 def test_a_delivery_without_a_send_is_a_failed_entry():
-    ledger, told, _, _ = told_ledger()
-    ledger.delivered("x", at_s=0.5)
+    ledger, told, _ = told_ledger()
+    ledger.delivered("an-earlier-run-1-7", device_id="dev-1", at_s=0.4)
+    ledger.delivered(f"{FOREIGN}dev-1/control/reboot", device_id="dev-1", at_s=0.5)
     assert told == [("MQTT", "delivery", 0.0, "unexpected: no send explains it")]
 
 
 def test_both_ends_of_a_download_are_told():
-    ledger, told, _, over = told_ledger()
+    ledger, told, over = told_ledger()
     ledger.sent("download:dev-1:1", device_id="dev-1", command="download_firmware", at_s=0.0)
     ledger.offered("key", device_id="dev-1", at_s=0.1)
     ledger.downloaded("key", size_bytes=10, duration_s=2.0)
-    ledger.download_failed("key", reason="HTTP status 410", duration_s=1.0)
+    ledger.download_failed("key", reason="HTTP status 410", size_bytes=0, duration_s=1.0)
+    ledger.download_failed("key", reason=RUN_OVER, size_bytes=0, duration_s=1.0)
     assert told[1:] == [("HTTP", "download", 2.0, ""), ("HTTP", "download", 1.0, "HTTP status 410")]
     assert over == ["dev-1", "dev-1"]

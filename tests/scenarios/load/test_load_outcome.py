@@ -4,7 +4,7 @@ import pytest
 
 from scenarios.load.outcome import judge
 from scenarios.load.thresholds import RequestLimits, Thresholds
-from simulators.fleet.ledger import Totals
+from simulators.fleet.totals import Totals
 
 GREEN = Totals(sent=10, accepted=10, delivered_once=10)
 FACTS = {"connects": 5, "never_connected": 0}

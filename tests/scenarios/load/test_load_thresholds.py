@@ -4,7 +4,7 @@ import pytest
 
 from harness.errors import ConfigurationError
 from scenarios.load.thresholds import Figures, LedgerLimits, RequestLimits, Thresholds, broken, read_thresholds
-from simulators.fleet.ledger import Totals
+from simulators.fleet.totals import Totals
 
 MEASURED = Figures(count=200, failures=2, requests_per_s=20.0, mean_ms=10.0, p50_ms=9.0, p95_ms=30.0, p99_ms=80.0)
 TOTALS = Totals(sent=200, accepted=198, unknown=2, delivered_once=198, late=4)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from harness.faults import Drop, Duplicate, FaultPlan, PacketEvent, PacketFault
 from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings
 from simulators.fleet.behaviour import BEHAVIOURS, Mix, parse_mix
+from simulators.fleet.bookkeeping import CORRELATION
 from simulators.fleet.command import parse_shard
 from simulators.fleet.fleet import Credentials, Fleet, shard_of
 from simulators.fleet.ledger import Ledger
@@ -107,6 +109,55 @@ def test_reconnect_storms_lose_nothing():
     outcome = in_a_world(churn_s=1.0, hold_s=10.0)
     assert outcome.figures["reconnects"] >= 20
     assert outcome.totals.is_green
+
+
+def test_a_wrong_device_is_found_out_by_a_reconnect_storm():
+    """The storm swallows PUBRECs: what is sent again is what the wrong device executes again."""
+    outcome = in_a_world(mix=parse_mix("delivers-twice"), churn_s=1.0, hold_s=10.0, commands=20_000)
+    assert outcome.totals.duplicated > 0
+    assert outcome.totals.delivered_once + outcome.totals.duplicated == 20_000
+
+
+def test_clean_sessions_in_a_reconnect_storm_accuse_nobody():
+    outcome = in_a_world(clean_session=True, churn_s=1.0, commands=20_000)
+    assert outcome.totals.not_owed > 0
+    assert outcome.totals.is_green
+    assert outcome.totals.adds_up()
+
+
+def test_a_broker_that_drops_commands_of_clean_sessions_is_red_all_the_same():
+    outcome = in_a_world(clean_session=True, meanwhile=faulty(first_command(Drop())), settle_s=20.0)
+    assert (outcome.totals.lost, outcome.totals.delivered_once) == (20, 40)
+
+
+def test_what_a_run_that_was_cut_short_left_behind_does_not_turn_the_next_one_red():
+    async def two_runs():
+        broker = EmbeddedBroker(BrokerSettings(), AnyoneMayDoAnything())
+        await broker.start()
+        settings = Plan(devices=20, seed=1, commands=60, via="mqtt")
+        former = FleetRun(replace(settings, run="former", commands=0), platform(broker.mqtt_url, 20))
+        await former.run()
+        for device in former.platform.devices:
+            await broker.publish(f"{device.id}/control/configuration", json.dumps({CORRELATION: f"former-{device.id}"}).encode())
+        outcome = await FleetRun(replace(settings, run="latter"), platform(broker.mqtt_url, 20)).run()
+        await broker.stop()
+        return outcome.totals
+
+    with World(1) as world:
+        totals = world.run("server", two_runs(), within_s=600)
+    assert (totals.left_over, totals.delivered_once) == (20, 60)
+    assert totals.is_green
+
+
+def test_a_forged_command_is_unexpected():
+    async def forge(run, broker):
+        while run.phase != "settling":
+            await asyncio.sleep(0.01)
+        await broker.publish("dev-3/control/reboot", b"{}")
+
+    outcome = in_a_world(meanwhile=forge, settle_s=5.0, hold_s=1.0)
+    assert outcome.totals.unexpected == 1
+    assert outcome.totals.named["unexpected"] == ["foreign:dev-3/control/reboot"]
 
 
 def test_flaky_devices_come_back():

@@ -13,8 +13,10 @@ from harness.errors import TargetUnavailable
 from simulators.device.downloader import Body, BodyEnd, Failed, Request, Response
 from simulators.fleet.behaviour import BEHAVIOURS
 from simulators.fleet.blocking_fetch import fetch_blocking
+from simulators.fleet.entries import Answer
 from simulators.fleet.fleet import Credentials
-from simulators.fleet.ledger import Answer, Ledger, download_correlation
+from simulators.fleet.ledger import Ledger
+from simulators.fleet.totals import download_correlation
 from simulators.platform.process import PlatformProcess
 
 gevent = pytest.importorskip("gevent")

@@ -8,17 +8,21 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from simulators.fleet.ledger import Answer, Ledger, download_correlation, merge
+from simulators.fleet.entries import RUN_OVER, Answer
+from simulators.fleet.ledger import Ledger, merge
+from simulators.fleet.totals import FOREIGN, download_correlation
+
+DEVICE = "dev-1"
 
 
 def ledger_of(*commands, late_after_s=10.0):
     """A ledger of (answer, deliveries, is_owed) triples."""
     ledger = Ledger(late_after_s=late_after_s)
     for number, (answer, deliveries, is_owed) in enumerate(commands):
-        ledger.sent(f"c{number}", device_id="dev-1", command="configuration", at_s=0.0, is_owed=is_owed)
+        ledger.sent(f"c{number}", device_id=DEVICE, command="configuration", at_s=0.0, is_owed=is_owed)
         ledger.answered(f"c{number}", answer)
         for _ in range(deliveries):
-            ledger.delivered(f"c{number}", at_s=1.0)
+            ledger.delivered(f"c{number}", device_id=DEVICE, at_s=1.0)
     return ledger
 
 
@@ -51,16 +55,55 @@ def test_a_red_column_names_its_commands():
 
 def test_a_delivery_that_nobody_sent_is_unexpected():
     ledger = Ledger()
-    ledger.delivered("ghost", at_s=1.0)
+    ledger.delivered(f"{FOREIGN}dev-1/control/reboot", device_id=DEVICE, at_s=1.0)
     assert ledger.totals().unexpected == 1
     assert not ledger.totals().is_green
 
 
+def test_what_an_earlier_run_left_in_a_session_is_told_and_accuses_nobody():
+    ledger = Ledger()
+    ledger.delivered("an-earlier-run-1-7", device_id=DEVICE, at_s=1.0)
+    ledger.offered("old key", device_id=DEVICE, at_s=1.0, is_old=True)
+    ledger.sent(download_correlation(DEVICE, 1), device_id=DEVICE, command="download_firmware", at_s=2.0)
+    ledger.answered(download_correlation(DEVICE, 1), Answer.ACCEPTED)
+    ledger.offered("new key", device_id=DEVICE, at_s=3.0)
+    totals = ledger.totals()
+    assert (totals.left_over, totals.unexpected, totals.delivered_once) == (2, 0, 1)
+    assert totals.is_green
+    assert totals.named["left_over"] == ["an-earlier-run-1-7", f"an older download to {DEVICE}"]
+
+
+def test_a_command_at_another_device_is_unexpected_there_and_lost_here():
+    ledger = ledger_of((Answer.ACCEPTED, 0, True))
+    ledger.delivered("c0", device_id="dev-2", at_s=1.0)
+    totals = ledger.totals()
+    assert (totals.unexpected, totals.lost) == (1, 1)
+    assert totals.named["unexpected"] == ["foreign:c0 at dev-2"]
+
+
+def test_a_clean_session_is_owed_what_was_sent_into_it_and_reached_its_end():
+    ledger = Ledger()
+    ledger.session_ended(DEVICE)
+    for correlation, happens in (
+        ("before", lambda: ledger.session_began(DEVICE)),
+        ("got", lambda: ledger.delivered("got", device_id=DEVICE, at_s=1.0)),
+        ("cut", lambda: ledger.session_ended(DEVICE)),
+        ("between", lambda: ledger.session_began(DEVICE)),
+        ("lost", lambda: None),
+    ):
+        ledger.sent(correlation, device_id=DEVICE, command="reboot", at_s=0.0)
+        ledger.answered(correlation, Answer.ACCEPTED)
+        happens()
+    totals = ledger.totals()
+    assert (totals.delivered_once, totals.not_owed, totals.lost) == (1, 3, 1)
+    assert totals.named["lost"] == [f"lost (reboot to {DEVICE})"]
+
+
 def test_late_is_a_part_of_delivered_once():
     ledger = Ledger(late_after_s=0.5)
-    ledger.sent("a", device_id="d", command="reboot", at_s=0.0)
+    ledger.sent("a", device_id=DEVICE, command="reboot", at_s=0.0)
     ledger.answered("a", Answer.ACCEPTED)
-    ledger.delivered("a", at_s=0.6)
+    ledger.delivered("a", device_id=DEVICE, at_s=0.6)
     assert (ledger.totals().late, ledger.totals().delivered_once) == (1, 1)
 
 
@@ -83,21 +126,53 @@ def test_downloads_are_matched_by_their_keys_in_order():
     assert "download:d:1" in totals.named["duplicated"][0]
 
 
+@pytest.mark.parametrize(
+    ("answers", "keys", "columns"),
+    [
+        # (delivered_once, lost, unknown, refused, unexpected)
+        ((Answer.REFUSED, Answer.ACCEPTED), 1, (1, 0, 0, 1, 0)),
+        ((Answer.UNKNOWN, Answer.ACCEPTED), 1, (1, 0, 1, 0, 0)),
+        ((Answer.UNKNOWN, Answer.ACCEPTED), 2, (1, 0, 1, 0, 0)),
+        ((Answer.UNKNOWN, Answer.ACCEPTED), 3, (1, 0, 1, 0, 1)),
+        ((Answer.REFUSED, Answer.ACCEPTED), 2, (1, 0, 0, 1, 1)),
+        ((Answer.REFUSED, Answer.ACCEPTED), 0, (0, 1, 0, 1, 0)),
+        ((Answer.ACCEPTED, Answer.REFUSED, Answer.ACCEPTED), 2, (2, 0, 0, 1, 0)),
+    ],
+)
+def test_keys_are_counted_against_accepted_downloads_first(answers, keys, columns):
+    """Nothing in a download command says which request it answers: one that was refused must not turn its successor into a loss."""
+    ledger = Ledger()
+    for number, answer in enumerate(answers, 1):
+        ledger.sent(download_correlation(DEVICE, number), device_id=DEVICE, command="download_firmware", at_s=0.0)
+        ledger.answered(download_correlation(DEVICE, number), answer)
+    for number in range(keys):
+        ledger.offered(f"key-{number}", device_id=DEVICE, at_s=1.0)
+    totals = ledger.totals()
+    assert (totals.delivered_once, totals.lost, totals.unknown, totals.refused, totals.unexpected) == columns
+    assert totals.adds_up()
+
+
 def test_keys_say_how_they_ended():
     ledger = Ledger()
-    for key in ("used", "refused", "cut", "unused"):
-        ledger.offered(key, device_id=key, at_s=1.0)
+    for key in ("used", "refused", "cut", "unfinished", "expired", "unused"):
+        ledger.offered(key, device_id=key, at_s=1.0, expires_at="2026-01-01T00:30:00Z")
     ledger.downloaded("used", size_bytes=7, duration_s=1.0)
-    ledger.download_failed("refused", reason="HTTP status 401", duration_s=1.0)
-    ledger.download_failed("cut", reason="the body ended early", duration_s=1.0)
-    keys = ledger.totals().keys
-    assert keys == {"issued": 4, "used": 1, "refused": 1, "cut": 1, "unused": 1, "used_twice": 0, "bytes": 7}
+    ledger.download_failed("refused", reason="HTTP status 401", size_bytes=0, duration_s=1.0)
+    ledger.download_failed("cut", reason="the body ended early", size_bytes=3, duration_s=2.0)
+    ledger.download_failed("unfinished", reason=RUN_OVER, size_bytes=2, duration_s=1.0)
+    ledger.keys["expired"].is_expired = True
+    ends = {"used": 1, "refused": 1, "expired": 1, "cut": 1, "unfinished": 1, "unused": 1, "used_twice": 0}
+    assert ledger.totals().keys == {"issued": 6, **ends, "bytes": 12}
+    written = {record["device_id"]: record for record in ledger.to_json()["keys"]}
+    assert (written["cut"]["size_bytes"], written["cut"]["duration_s"], written["cut"]["cut"]) == (3, 2.0, "the body ended early")
+    assert written["refused"]["refused"] == "HTTP status 401"
+    assert written["unused"]["expires_at"] == "2026-01-01T00:30:00Z"
 
 
 def test_what_one_process_sent_and_another_received_finds_together():
     sender = ledger_of((Answer.ACCEPTED, 0, True), (Answer.ACCEPTED, 0, True))
     receiver = Ledger()
-    receiver.delivered("c0", at_s=1.0)
+    receiver.delivered("c0", device_id=DEVICE, at_s=1.0)
     merged = merge([receiver, sender]).totals()
     assert (merged.delivered_once, merged.lost, merged.unexpected) == (1, 1, 0)
     assert sender.totals().lost == 2
@@ -115,7 +190,7 @@ COMMANDS = st.lists(st.tuples(st.sampled_from(Answer), st.integers(0, 3), st.boo
 def test_a_ledger_survives_being_written_down(commands, strays):
     ledger = ledger_of(*commands)
     for stray in strays:
-        ledger.delivered(stray, at_s=1.0)
+        ledger.delivered(stray, device_id=DEVICE, at_s=1.0)
     again = Ledger.from_json(json.loads(json.dumps(ledger.to_json())))
     assert again.totals() == ledger.totals()
 
@@ -127,7 +202,7 @@ def test_it_does_not_matter_which_process_saw_a_delivery(commands, data):
     for number, (_, deliveries, _) in enumerate(commands):
         for _ in range(deliveries):
             seen_by = data.draw(st.sampled_from([sender, receiver]))
-            seen_by.delivered(f"c{number}", at_s=1.0)
+            seen_by.delivered(f"c{number}", device_id=DEVICE, at_s=1.0)
     one, other, both = whole.totals(), merge([sender, receiver]).totals(), merge([receiver, sender]).totals()
     assert one == other == both
 
@@ -145,7 +220,7 @@ class Books(RuleBasedStateMachine):
     @rule(target=correlations, is_owed=st.booleans())
     def send(self, is_owed):
         self.count += 1
-        self.ledger.sent(f"c{self.count}", device_id="d", command="reboot", at_s=float(self.count), is_owed=is_owed)
+        self.ledger.sent(f"c{self.count}", device_id=DEVICE, command="reboot", at_s=float(self.count), is_owed=is_owed)
         return f"c{self.count}"
 
     @rule(correlation=consumes(correlations), answer=st.sampled_from(Answer))
@@ -154,7 +229,7 @@ class Books(RuleBasedStateMachine):
 
     @rule(number=st.integers(1, 8))
     def deliver(self, number):
-        self.ledger.delivered(f"c{number}", at_s=100.0)
+        self.ledger.delivered(f"c{number}", device_id=DEVICE, at_s=100.0)
 
     @invariant()
     def the_columns_add_up(self):
