@@ -1,7 +1,8 @@
 """`hil certify device --inventory FILE --all`: a whole bench, side by side, each board in a process of its own, ending in one matrix page.
 
-A process each keeps boards apart whatever one of them does; its lease is the one that every user of the bench takes. A board that is
-leased, absent or broken has no report: it is an error in the matrix, with the sentence that its process said, and never a FAIL.
+A process each keeps boards apart whatever one of them does; its lease is the one that every user of the bench takes, and it ends with us,
+even where we are killed. A board that is leased, absent or broken has no report: it is an error in the matrix, with the sentence that its
+process said, and never a FAIL.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ class _Job:
     @property
     def command(self) -> list[str]:
         place = ["--inventory", str(self.inventory), "--board", self.board, "--out", str(self.out)]
-        return [sys.executable, "-m", "harness.cli", "certify", "device", *place, *self.arguments]
+        return [sys.executable, "-m", "scenarios.certify.board_process", "certify", "device", *place, *self.arguments]
 
 
 def chosen_board(inventory: Path, name: str) -> tuple[Path, BoardEntry]:
@@ -106,7 +107,9 @@ async def _one(job: _Job, free: asyncio.Semaphore, stopped: asyncio.Event) -> Co
             return Column(job.board, Path(job.board), trouble="not asked: the run was aborted")
         job.out.mkdir(parents=True, exist_ok=True)
         with (job.out / LOG_FILE).open("w+b") as log:
-            process = await asyncio.create_subprocess_exec(*job.command, stdout=log, stderr=log, start_new_session=True)
+            process = await asyncio.create_subprocess_exec(
+                *job.command, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
             await _until_end(process, stopped)
         column = _column(job, process.returncode)
     typer.echo(f"{column.name}: {column.verdict.value}{'  ! ' + column.trouble if column.trouble else ''}", err=True)
