@@ -1,7 +1,8 @@
 /* The board with a network of its own: lwIP's TCP/IP and MQTT client, an HTTP request of our own, a console that provisions it.
  *
  * lwIP 2.1.3 hands over each PUBLISH as it comes and remembers no packet ids, so a QoS 2 message that is repeated with DUP would be executed
- * twice. KEEP_PACKET_IDS remembers them until their PUBREL; without it the firmware shows what lwIP does by itself. */
+ * twice. KEEP_PACKET_IDS remembers them until their PUBREL; GATHER_PACKETS mends what lwIP makes of a packet that TCP brings in parts.
+ * Without them the firmware shows what lwIP does by itself. */
 #include "application.h"
 #include "ethernet.h"
 #include "lwip/apps/mqtt.h"
@@ -10,6 +11,7 @@
 #include "lwip/init.h"
 #include "lwip/ip4_addr.h"
 #include "lwip/timeouts.h"
+#include "mqtt_input.h"
 #include "netif/ethernet.h"
 #include "request.h"
 
@@ -198,7 +200,11 @@ static void connect(void) {
     if (mqtt_client_connect(client, &address, login.port, connection_changed, 0, &info) != ERR_OK) {
         is_connecting = 0;
         try_later();
+        return;
     }
+#ifdef GATHER_PACKETS
+    mqtt_input_gather(client);
+#endif
 }
 
 /* ---- console: set id|token|host|port|keepalive VALUE, connect ---- */
