@@ -5,6 +5,7 @@ The same function judges a run that has just ended and one that is read from a p
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from harness.checks.equipment import broken_promises, broker_results, trusting
 from harness.checks.registry import Check, Observation
@@ -77,7 +78,8 @@ def _found(history: History, check: Check, findings: list[Observation]) -> Check
     more = f" (and {len(details) - _DETAILS_MAX} more)" if len(details) > _DETAILS_MAX else ""
     lines = tuple(line for finding in ranked for line in finding.lines)
     hint = next((finding.hint for finding in ranked if finding.hint), check.hint)
-    return _made(history, check, verdict, "; ".join(details[:_DETAILS_MAX]) + more, lines, hint)
+    made = _made(history, check, verdict, "; ".join(details[:_DETAILS_MAX]) + more, lines, hint)
+    return replace(made, example=ranked[0].lines[:_EVIDENCE_LINES_MAX])
 
 
 _SEVERITY = [Verdict.FAIL, Verdict.WARNING, Verdict.DEVIATION]

@@ -49,7 +49,10 @@ class RunVerdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check's verdict with its reasons. `evidence` holds line numbers of `history.jsonl`, from 1."""
+    """One check's verdict with its reasons.
+
+    `evidence` holds line numbers of `history.jsonl`, from 1; `example` those of the worst finding alone.
+    """
 
     id: str
     title: str
@@ -60,6 +63,7 @@ class CheckResult:
     hint: str = ""
     evidence: tuple[int, ...] = ()
     duration_s: float = 0.0
+    example: tuple[int, ...] = ()
 
 
 def run_verdict(results: Iterable[CheckResult], *, aborted: bool = False) -> RunVerdict:

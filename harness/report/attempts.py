@@ -31,7 +31,9 @@ def merged(report: "Report", earlier: "Report") -> "Report":
     )
     attempts = (*earlier.attempts, Attempt(earlier.run.id, earlier.verdict, asked_again))
     verdict = run_verdict(checks, aborted=report.verdict is RunVerdict.ABORTED)
-    return replace(report, checks=checks, verdict=verdict, attempts=attempts)
+    # The script of a kept finding stands in the earlier package.
+    kept = tuple(replace(finding, script="") for finding in earlier.findings if finding.check not in asked_again)
+    return replace(report, checks=checks, verdict=verdict, attempts=attempts, findings=(*report.findings, *kept))
 
 
 def _is_asked(check: CheckResult) -> bool:
@@ -39,4 +41,4 @@ def _is_asked(check: CheckResult) -> bool:
 
 
 def _kept(check: CheckResult, run: str) -> CheckResult:
-    return replace(check, detail=f"kept from run {run}: {check.detail}", evidence=())
+    return replace(check, detail=f"kept from run {run}: {check.detail}", evidence=(), example=())

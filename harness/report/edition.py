@@ -39,9 +39,16 @@ def redacted(report: Report, history: History) -> tuple[Report, History]:
         replace(check, detail=labels.text(check.detail), hint=labels.text(check.hint), title=labels.text(check.title))
         for check in report.checks
     )
+    # What was sent and came back, and a script with it, is what this edition leaves out.
+    findings = tuple(
+        replace(
+            finding, detail=labels.text(finding.detail), likely_causes=labels.text(finding.likely_causes), sent=(), came_back=(), script=""
+        )
+        for finding in report.findings
+    )
     coverage = replace(report.coverage, not_applicable={id_: labels.text(why) for id_, why in report.coverage.not_applicable.items()})
     run = replace(report.run, command=_without_directories(labels.text(report.run.command)))
-    return replace(report, run=run, checks=checks, coverage=coverage), History(events)
+    return replace(report, run=run, checks=checks, coverage=coverage, findings=findings), History(events)
 
 
 class _Labels:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from harness.checks.verdict import CheckResult, Verdict
 from harness.history.journal import line_of
 from harness.history.timeline import History
+from harness.report.findings import Finding as Told
 from harness.report.package import Report
 from harness.report.picture import picture
 from harness.report.wording import words
@@ -48,6 +49,7 @@ class Finding:
     evidence: tuple[EvidenceLine, ...]
     picture: Markup
     reproduce: str
+    told: Told | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def finding_of(check: CheckResult, report: Report, history: History) -> Finding:
         evidence=tuple(_evidence(history, shown, with_record=is_finding)),
         picture=Markup(picture(history, check.evidence)) if is_finding else Markup(),
         reproduce=_reproduction(report, check),
+        told=report.finding(check.id),
     )
 
 

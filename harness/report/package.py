@@ -18,6 +18,7 @@ from harness.clock import rfc3339
 from harness.errors import ConfigurationError
 from harness.history.timeline import History
 from harness.report.attempts import Attempt
+from harness.report.findings import BROKEN, Finding, finding_of
 from harness.requirements import CATALOGUE, Requirement, Side
 
 SCHEMA = "hil-report/1"
@@ -86,11 +87,16 @@ class Report:
     environment: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what was expected to fail, and what of that is no longer true
     attempts: tuple[Attempt, ...] = ()  # earlier runs of the same plan, oldest first
+    findings: tuple[Finding, ...] = ()  # one for each check that found something broken
     schema: str = SCHEMA
 
     def with_verdict(self, *verdicts: Verdict) -> tuple[CheckResult, ...]:
         """The checks that came to one of `verdicts`, in the report's order."""
         return tuple(check for check in self.checks if check.verdict in verdicts)
+
+    def finding(self, check_id: str) -> Finding | None:
+        """What the check found, if it found something broken."""
+        return next((finding for finding in self.findings if finding.check == check_id), None)
 
     def counts(self) -> dict[Verdict, int]:
         """How many checks came to each verdict; those of no check are left out."""
@@ -118,6 +124,7 @@ def report_of(
         checks=checks,
         coverage=coverage_of(checks, start.subject_kind),
         environment=environment or {},
+        findings=tuple(finding_of(check, history) for check in checks if check.verdict in BROKEN),
     )
 
 

@@ -16,6 +16,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from harness.report.findings import SCRIPTS_DIRECTORY
+
 MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "manifest.sig"
 MANIFEST_SCHEMA = "hil-manifest/1"
@@ -59,7 +61,7 @@ def fingerprint_of(key: Ed25519PublicKey) -> str:
 
 def write_manifest(directory: Path, about: Mapping[str, str]) -> None:
     """Writes the manifest over every file of `directory`, with the members of `about` (run, verdict, edition) beside the hashes."""
-    files = {path.name: _digest(path) for path in sorted(directory.iterdir()) if path.is_file() and path.name not in _OWN_FILES}
+    files = {name: _digest(directory / name) for name in _names(directory) if name not in _OWN_FILES}
     manifest = {"schema": MANIFEST_SCHEMA, **about, "files": files}
     (directory / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (directory / SIGNATURE_FILE).unlink(missing_ok=True)
@@ -93,11 +95,24 @@ def verify(directory: Path, known: Mapping[str, str]) -> Verification:
         return Verification(SIGNATURE_FILE, f"cannot be read ({error})")
     listed = manifest.get("files", {})
     altered, problem = _first_alteration(directory, listed if isinstance(listed, dict) else {})
-    unlisted = tuple(sorted(path.name for path in directory.iterdir() if path.name not in _OWN_FILES and path.name not in listed))
+    unlisted = tuple(name for name in _names(directory) if name not in _OWN_FILES and name not in listed)
     return Verification(altered, problem, fingerprint, known.get(fingerprint, ""), unlisted)
 
 
 _OWN_FILES = (MANIFEST_FILE, SIGNATURE_FILE)
+
+
+def _names(directory: Path) -> list[str]:
+    """Every file of the package, those in its one directory too, as a path from there."""
+    own = [path.name for path in directory.iterdir() if path.is_file()]
+    scripts = [f"{SCRIPTS_DIRECTORY}/{path.name}" for path in directory.glob(f"{SCRIPTS_DIRECTORY}/*") if path.is_file()]
+    return sorted(own + scripts)
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a manifest's name is one of its package's: no way up, no way out, nothing hidden."""
+    base = name.removeprefix(f"{SCRIPTS_DIRECTORY}/")
+    return "/" not in base and not base.startswith(".")
 
 
 def _first_alteration(directory: Path, listed: Mapping[str, Any]) -> tuple[str, str]:
@@ -105,7 +120,7 @@ def _first_alteration(directory: Path, listed: Mapping[str, Any]) -> tuple[str, 
         return "report.json", "is not in the manifest"
     for name, digest in listed.items():
         path = directory / name
-        if "/" in name or name.startswith("."):
+        if not _is_inside(name):
             return name, "is no file of a package"
         if not path.is_file():
             return name, "is missing"

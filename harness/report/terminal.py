@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.checks.verdict import CheckResult, RunVerdict, Verdict
+from harness.report.findings import Finding
 from harness.report.package import Report
 from harness.requirements import FAMILIES
 
@@ -23,6 +24,7 @@ STYLES = {
 _RUN_STYLES = {RunVerdict.PASS: "bold green", RunVerdict.PASS_WITH_WARNINGS: "bold yellow", RunVerdict.FAIL: "bold red"}
 _NEEDS_A_REASON = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WARNING, Verdict.DEVIATION)
 _PLAIN_WIDTH = 160
+_TOLD_MAX = 4  # events of a finding that are told here; the rest stands in the report
 _NOT_ASKED = (Verdict.SKIPPED, Verdict.NOT_APPLICABLE)
 
 
@@ -34,7 +36,7 @@ def show(report: Report, console: Console, *, everything: bool = False) -> None:
     if shown:
         console.print(_table(shown))
     for check in sorted(report.with_verdict(*_NEEDS_A_REASON), key=lambda check: _NEEDS_A_REASON.index(check.verdict)):
-        console.print(_reason(check), soft_wrap=not console.is_terminal)
+        console.print(_reason(check, report.finding(check.id)), soft_wrap=not console.is_terminal)
     console.print(summary(report), soft_wrap=not console.is_terminal)
 
 
@@ -60,15 +62,26 @@ def _family_rank(check: CheckResult) -> int:
     return families.index(_family(check)) if _family(check) in families else len(families)
 
 
-def _reason(check: CheckResult) -> Text:
+def _reason(check: CheckResult, finding: Finding | None) -> Text:
     text = Text("\n")
     text.append(check.verdict.value.upper(), style=STYLES[check.verdict])
     text.append(f" {check.id} ({', '.join(check.requirements)})\n  {check.detail}")
+    for requirement in finding.requirements if finding else ():
+        text.append(f"\n  {requirement.id} {requirement.level}: {requirement.statement} (source {requirement.source})", style="dim")
+    for name, lines in (("sent", finding.sent), ("came back", finding.came_back)) if finding else ():
+        text.append("".join(f"\n  {name}: {line}" for line in _first(lines)))
     if check.hint:
         text.append(f"\n  hint: {check.hint}", style="italic")
     if check.evidence:
         text.append(f"\n  history.jsonl: {_lines(check.evidence)}", style="dim")
+    if finding and finding.script:
+        text.append(f"\n  without hil: bash {finding.script}", style="dim")
     return text
+
+
+def _first(lines: tuple[str, ...]) -> list[str]:
+    more = [f"and {len(lines) - _TOLD_MAX} more"] if len(lines) > _TOLD_MAX else []
+    return [*lines[:_TOLD_MAX], *more]
 
 
 def _lines(numbers: tuple[int, ...], *, most: int = 12) -> str:

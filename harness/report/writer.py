@@ -14,6 +14,7 @@ from harness.report.capture import CAPTURE_FILE, as_capture
 from harness.report.html import HTML_FILE, as_html
 from harness.report.junit import JUNIT_FILE, as_junit
 from harness.report.package import HISTORY_FILE, REPORT_FILE, Report, as_json
+from harness.report.shell_script import shell_script
 from harness.report.signature import sign, write_manifest
 
 _LIBRARIES = ("aiohttp", "amqtt", "cryptography", "pydantic", "uvloop")
@@ -31,9 +32,22 @@ def write_package(directory: Path, report: Report, history: History, *, key: Ed2
     _write(directory / JUNIT_FILE, as_junit(report))
     _write(directory / HTML_FILE, as_html(report, history, edition=edition))
     _write(directory / CAPTURE_FILE, as_capture(history))
+    _write_scripts(directory, report, history)
     write_manifest(directory, {"run": report.run.id, "verdict": report.verdict.value, "edition": edition})
     if key is not None:
         sign(directory, key)
+
+
+def _write_scripts(directory: Path, report: Report, history: History) -> None:
+    """For each finding that says so, the script that shows it again without hil."""
+    checks = {check.id: check for check in report.checks}
+    for finding in report.findings:
+        script = shell_script(checks[finding.check], history) if finding.script else None
+        if script is not None:
+            path = directory / finding.script
+            path.parent.mkdir(exist_ok=True)
+            _write(path, script)
+            path.chmod(0o755)
 
 
 def environment() -> Mapping[str, str]:

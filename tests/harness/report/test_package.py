@@ -38,6 +38,7 @@ def test_the_members_are_those_of_the_interface(report):
         "hint": "the broker repeats PUBLISH & keeps no ids",
         "evidence": [9, 10],
         "duration_s": 1.5,
+        "example": [],
     }
     assert set(members["coverage"]) == {"covered", "not_applicable", "untested"}
 
