@@ -19,8 +19,11 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from harness.bench.raw_connection import RawConnection, open_raw
 from harness.bench.target import Platform
 from harness.bench.tls import ssl_context
+from harness.bench.traces import Traces
+from harness.entropy import SystemEntropy
 from harness.errors import TargetUnavailable
 from harness.history.events import Headers, HttpEnded, HttpProgress, HttpRequest, HttpResponse, text_of
 from harness.history.recorder import Recorder
@@ -45,6 +48,7 @@ class HttpDriver:
         self._platform = platform
         self._recorder = recorder
         self.pace = Pace(platform.limits.requests_per_s)
+        self._traces = Traces(SystemEntropy())
         self._banned_until_s = 0.0
         self._tls = ssl_context(platform.tls) if urlsplit(platform.api_url).scheme == "https" else None
 
@@ -66,6 +70,10 @@ class HttpDriver:
     async def __aexit__(self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         await self._session.close()
         await self._slow_session.close()
+
+    def next_trace(self) -> str:
+        """A traceparent for a call that somebody else makes."""
+        return self._traces.traceparent(self._recorder.next_number())
 
     async def call(self, call: Call) -> Answer:
         """Sends one request. Raises TargetUnavailable where no connection stands or the target bans us (429, or 503 with Retry-After)."""
@@ -139,40 +147,34 @@ class HttpDriver:
         await self._may_ask(len(calls))
         requests = [self._record_request(call) for call in calls]
         lines = await asyncio.gather(*(self._all_but_last_byte(request) for request in requests))
-        for request, (_, writer) in zip(requests, lines, strict=True):
-            writer.write(self._request_bytes(request)[-1:])
-        reads = (self._read_raw(*line, request) for request, line in zip(requests, lines, strict=True))
+        for request, line in zip(requests, lines, strict=True):
+            line.writer.write(self._request_bytes(request, line)[-1:])
+        reads = (self._read_raw(line, request) for request, line in zip(requests, lines, strict=True))
         return list(await asyncio.gather(*reads))
 
-    async def _all_but_last_byte(self, request: "_Request") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        url = urlsplit(self._platform.api_url)
-        port = url.port or (443 if url.scheme == "https" else 80)
-        try:
-            async with asyncio.timeout(_CONNECT_WITHIN_S):
-                reader, writer = await asyncio.open_connection(url.hostname, port, ssl=self._tls)
-        except (OSError, TimeoutError) as error:
-            raise TargetUnavailable(f"no connection to {self._platform.api_url}: {error}") from error
-        writer.write(self._request_bytes(request)[:-1])
-        await writer.drain()
-        return reader, writer
+    async def _all_but_last_byte(self, request: "_Request") -> RawConnection:
+        line = await open_raw(self._platform.api_url, self._platform.http.proxy, self._tls, within_s=_CONNECT_WITHIN_S)
+        line.writer.write(self._request_bytes(request, line)[:-1])
+        await line.writer.drain()
+        return line
 
-    def _request_bytes(self, request: "_Request") -> bytes:
+    def _request_bytes(self, request: "_Request", line: RawConnection) -> bytes:
         call, url = request.call, urlsplit(self._platform.api_url)
-        head = [f"{call.method} {url.path}{call.path} HTTP/1.1", f"Host: {url.netloc}", "Connection: close"]
+        head = [f"{call.method} {line.base}{url.path}{call.path} HTTP/1.1", f"Host: {url.netloc}", "Connection: close", *line.headers]
         head += [f"{name}: {value}" for name, value in request.headers]
         if call.body is not None:
             head.append(f"Content-Length: {len(call.body)}")
         return "\r\n".join([*head, "", ""]).encode() + (call.body or b"")
 
-    async def _read_raw(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: "_Request") -> Answer:
+    async def _read_raw(self, line: RawConnection, request: "_Request") -> Answer:
         received = _Body(self._recorder, request.exchange)
         try:
             async with asyncio.timeout(request.call.within_s):
-                raw = await reader.read(-1)
+                raw = await line.reader.read(-1)
         except (TimeoutError, ConnectionError) as error:
             return self._ended(request, received, problem=f"{type(error).__name__}: {error}", closed_by="peer")
         finally:
-            writer.close()
+            line.writer.close()
         problem = received.parse(raw, request.call.method)
         if received.status is not None:
             self._recorder.record(HttpResponse(request.exchange, received.status, received.headers))
@@ -181,7 +183,7 @@ class HttpDriver:
 
     def _record_request(self, call: Call) -> "_Request":
         exchange = self._recorder.next_number()
-        headers = (*self._platform.http.headers.items(), ("traceparent", _traceparent(exchange)), *call.headers)
+        headers = (*self._platform.http.headers.items(), ("traceparent", self._traces.traceparent(exchange)), *call.headers)
         self._recorder.record(
             HttpRequest(
                 exchange=exchange,
@@ -222,11 +224,6 @@ class _Request:
     call: Call
     exchange: int
     headers: Headers
-
-
-def _traceparent(exchange: int) -> str:
-    """Names an exchange in the target's own traces and logs.   Source: W3C Trace Context."""
-    return f"00-{exchange:032x}-{exchange:016x}-01"
 
 
 def _slow_socket(address: Any) -> socket.socket:

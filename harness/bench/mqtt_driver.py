@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self, TypeVar
-from urllib.parse import urlsplit
 
 from harness.bench.http_driver import Pace
 from harness.bench.packet_record import packet_fact
+from harness.bench.streams import ByteStream, Gateway, open_stream
 from harness.bench.target import Platform, TargetDevice
 from harness.bench.tls import ssl_context
 from harness.errors import RemoteWireError, ScenarioError, TargetUnavailable
@@ -25,10 +25,8 @@ from harness.operations import Connect, Connected
 from harness.operations import Publish as PublishOperation
 
 _SERVER_UNAVAILABLE = 3  # return code of a CONNACK
-_DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 _CONNECT_WITHIN_S = 10.0
 _ANSWER_WITHIN_S = 10.0
-_READ_BYTES = 64 * 1024
 _VAIN_WAITS_MAX = 6  # in a row; a platform that delivers nothing must not keep a run waiting for each of its hundred messages
 _IMPATIENT_WITHIN_S = 1.0
 
@@ -181,7 +179,7 @@ class _Line:
         session: ClientSession,
         inbox: asyncio.Queue[MqttDelivered],
         operation: Connect,
-        streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        stream: ByteStream,
     ) -> None:
         self._device_id = device_id
         self._recorder = recorder
@@ -189,7 +187,7 @@ class _Line:
         self._inbox = inbox
         self._withhold = operation.withhold
         self._cut_after = operation.cut_after
-        self._reader, self._writer = streams
+        self._stream = stream
         self._decoder = Decoder()
         self._answers: asyncio.Queue[Packet | None] = asyncio.Queue()
         self._waiting: dict[int, asyncio.Event] = {}
@@ -210,14 +208,10 @@ class _Line:
         inbox: asyncio.Queue[MqttDelivered],
         operation: Connect,
     ) -> Self:
-        url = urlsplit(platform.mqtt_url)
-        tls = ssl_context(platform.tls) if url.scheme == "mqtts" else None
-        try:
-            async with asyncio.timeout(_CONNECT_WITHIN_S):
-                streams = await asyncio.open_connection(url.hostname, url.port or _DEFAULT_PORTS.get(url.scheme, 1883), ssl=tls)
-        except (OSError, TimeoutError) as error:
-            raise TargetUnavailable(f"no connection to {platform.mqtt_url}: {error}") from error
-        return cls(device_id, recorder, session, inbox, operation, streams)
+        tls = ssl_context(platform.tls) if platform.mqtt_url.startswith(("mqtts:", "wss:")) else None
+        gateway = Gateway(platform.http.proxy, platform.http.headers)
+        stream = await open_stream(platform.mqtt_url, deadline_s=_CONNECT_WITHIN_S, tls=tls, gateway=gateway)
+        return cls(device_id, recorder, session, inbox, operation, stream)
 
     def send(self, packets: Iterable[Packet]) -> None:
         """Sends what is due, except what this connection withholds; ends early where the connection is to be cut."""
@@ -227,7 +221,7 @@ class _Line:
                 continue
             raw = encode(packet)
             self._recorder.record(packet_fact(packet, len(raw), connection=self._number, device_id=self._device_id, sent_by="client"))
-            self._writer.write(raw)
+            self._stream.write(raw)
             self._cut_if_due(f"sent {name}")
 
     async def answer(self, wanted: type[A]) -> A | None:
@@ -253,7 +247,7 @@ class _Line:
     async def _read(self) -> None:
         try:
             while self.end is None:
-                data = await self._reader.read(_READ_BYTES)
+                data = await self._stream.read()
                 if not data:
                     self._over("us" if self._is_leaving else "peer", "the connection was closed")
                     return
@@ -321,10 +315,8 @@ class _Line:
         self._answers.put_nowait(None)
         for event in self._waiting.values():
             event.set()
-        if closed_by == "peer":
-            self._writer.close()
-        else:
-            self._writer.transport.abort()
+        if closed_by != "peer":
+            self._stream.abort()
 
     async def close(self, *, abruptly: bool) -> None:
         """Ends the connection from our side."""
@@ -336,6 +328,7 @@ class _Line:
         for task in (self._reading, self._pinging):
             task.cancel()
         await asyncio.gather(self._reading, self._pinging, return_exceptions=True)
+        await self._stream.close()
 
     async def _flushed(self) -> None:
         """Waits until the peer has closed, as it must after DISCONNECT, so that nothing of ours is cut off on its way."""

@@ -139,7 +139,7 @@ class PlatformBench:
         if self._platform.clock is None:
             raise ScenarioError("a scenario moves the clock of a target that has no test clock")
         try:
-            await advance_test_clock(self._platform.clock.advance_url, seconds, self._platform.tls, self._recorder)
+            await advance_test_clock(self._platform, seconds, self._recorder, trace=self._http.next_trace())
         except BenchError as error:
             # It may have moved all the same: what is asked from here on has no time that we know.
             self._clock_trouble = str(error)
@@ -155,6 +155,8 @@ def register_secrets(platform: Platform, recorder: Recorder) -> None:
     """Makes the recorder write labels for all secrets of the target file."""
     for name, key in platform.api_keys.model_dump(exclude_none=True).items():
         recorder.redactor.register(key, label=f"<api-key:{name}>", what="api key")
+    for label, secret in platform.http.secrets().items():
+        recorder.redactor.register(secret, label=label, what="gateway secret")
     for device in platform.devices:
         recorder.redactor.register(device.token, label=f"<token:{device.id}>", what="token")
 

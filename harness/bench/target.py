@@ -4,6 +4,7 @@ Reading it never touches the network. Every mistake becomes one `ConfigurationEr
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from harness.bench.toml_file import Table, first_mistake, read_toml, resolve_sec
 from harness.errors import ConfigurationError
 from harness.wire.commands import DeviceKind
 from harness.wire.files import FileType
+
+_SECRET_HEADER = re.compile("auth|key|token|secret|password|cookie", re.IGNORECASE)
 
 
 class ApiKeys(Table):
@@ -35,10 +38,21 @@ class Tls(Table):
 
 
 class HttpOptions(Table):
-    """A proxy, and headers for a gateway in front of the target."""
+    """A proxy, and headers for a gateway in front of the target. Both may be `env:NAME` or `file:PATH`."""
 
     proxy: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        return None if url is None else _checked_url(url, ("http", "https"))
+
+    def secrets(self) -> dict[str, str]:
+        """What of it must not stand in a report, by label: the proxy's password, and headers whose name says that they hold a secret."""
+        password = urlsplit(self.proxy or "").password
+        named = {f"<header:{name}>": value for name, value in self.headers.items() if _SECRET_HEADER.search(name)}
+        return named | ({"<proxy:password>": password} if password else {})
 
 
 class Limits(Table):
@@ -180,6 +194,7 @@ def _with_secrets(path: Path, platform: dict[str, Any]) -> dict[str, Any]:
     keys = platform.get("api_keys")
     if isinstance(keys, dict):
         resolved["api_keys"] = {name: resolve_secret(path, "platform.api_keys", name, value) for name, value in keys.items()}
+    resolved |= _with_http_secrets(path, platform.get("http"))
     devices = platform.get("devices")
     if isinstance(devices, list):
         resolved["devices"] = [
@@ -189,6 +204,17 @@ def _with_secrets(path: Path, platform: dict[str, Any]) -> dict[str, Any]:
             for index, device in enumerate(devices)
         ]
     return resolved
+
+
+def _with_http_secrets(path: Path, http: Any) -> dict[str, Any]:
+    """The table `http` with its proxy and the values of its headers resolved; nothing where there is none."""
+    if not isinstance(http, dict):
+        return {}
+    resolved = {name: resolve_secret(path, "platform.http", name, value) for name, value in http.items()}
+    headers = resolved.get("headers")
+    if isinstance(headers, dict):
+        resolved["headers"] = {name: resolve_secret(path, "platform.http.headers", name, value) for name, value in headers.items()}
+    return {"http": resolved}
 
 
 def _with_devices_file(path: Path, platform: dict[str, Any]) -> dict[str, Any]:

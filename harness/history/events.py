@@ -124,7 +124,7 @@ class SecretSeen:
     """What may be known of a secret that its label replaces from here on. `bits_max`: length times the alphabet's bits."""
 
     label: str
-    what: Literal["api key", "token", "download key"]
+    what: Literal["api key", "token", "download key", "gateway secret"]
     length: int
     alphabet: Literal["base64url", "other"]
     bits_max: float
@@ -266,10 +266,11 @@ class MqttClosed:
 
 @dataclass(frozen=True, slots=True)
 class ClockAdvanced:
-    """The target's test clock was moved forward. `now` is what the target answered."""
+    """The target's test clock was moved forward. `now` is what the target answered, `traceparent` names the call in its logs."""
 
     seconds: float
     now: str
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from harness.history.events import SecretSeen
 # Probes send secrets cut short and in the other case; shorter than this, such a piece may well be a common word.
 _BEGINNING_LENGTH_MIN = 8
 
-SecretKind = Literal["api key", "token", "download key"]
+SecretKind = Literal["api key", "token", "download key", "gateway secret"]
 
 # Very short forms would match by accident all over the timeline.
 _FORM_LENGTH_MIN = 4

@@ -85,9 +85,7 @@ class PlatformUnderTest:
 
     async def advance(self, seconds: float) -> None:
         """Moves the platform's test clock forward."""
-        if self._platform.clock is None:
-            raise BenchError("the target file has no [platform.clock]")
-        await advance_test_clock(self._platform.clock.advance_url, seconds, self._platform.tls, self._wanted.recorder)
+        await advance_test_clock(self._platform, seconds, self._wanted.recorder, trace=self._http.next_trace())
 
     @asynccontextmanager
     async def fleet(self) -> AsyncIterator["ConnectedFleet"]:

@@ -3,11 +3,11 @@
 from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
+from harness.bench.streams import PORTS
 from harness.errors import ConfigurationError
 from harness.extras import missing_extra
 from simulators.broker.external import ExternalBroker
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory
-from simulators.broker.streams import PORTS
 
 GROUP = "hil.brokers"
 

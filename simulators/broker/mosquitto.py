@@ -14,12 +14,12 @@ import socket
 import tempfile
 from pathlib import Path
 
+from harness.bench.streams import open_stream
 from harness.entropy import Entropy, SystemEntropy
 from harness.errors import BenchError, ResourceMissing, TargetUnavailable
 from simulators.broker.external import platform_publisher
 from simulators.broker.port import BrokerSettings, BrokerUnavailable, DeviceDirectory, Login
 from simulators.broker.publisher import Publisher
-from simulators.broker.streams import open_stream
 
 # Debian keeps servers outside the PATH of ordinary users.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])

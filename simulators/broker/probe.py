@@ -8,11 +8,11 @@ import ssl
 from collections.abc import Callable
 from typing import TypeVar
 
+from harness.bench.streams import ByteStream, open_stream
 from harness.errors import RemoteWireError
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Connack, Connect, Packet, Publish, Suback, Subscribe
-from simulators.broker.streams import ByteStream, open_stream
 
 P = TypeVar("P", bound=Packet)
 

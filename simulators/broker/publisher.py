@@ -7,13 +7,13 @@ not sent again behind the platform's back, its publish fails and says that the o
 import asyncio
 import ssl
 
+from harness.bench.streams import ByteStream, open_stream
 from harness.errors import RemoteWireError, TargetUnavailable
 from harness.mqtt.client_session import ClientSession, Duties
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Connack, Packet
 from simulators.broker.port import BrokerUnavailable
-from simulators.broker.streams import ByteStream, open_stream
 
 ANSWER_WITHIN_S = 10.0
 KEEP_ALIVE_S = 30

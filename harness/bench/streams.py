@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -32,7 +34,20 @@ class ByteStream(Protocol):
         ...
 
 
-async def open_stream(url: str, *, deadline_s: float = 5.0, tls: ssl.SSLContext | None = None) -> ByteStream:
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What stands in front of a WebSocket: a proxy (its URL, or None), and headers that the upgrade request must carry."""
+
+    proxy: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+_NO_GATEWAY = Gateway()
+
+
+async def open_stream(
+    url: str, *, deadline_s: float = 5.0, tls: ssl.SSLContext | None = None, gateway: Gateway = _NO_GATEWAY
+) -> ByteStream:
     """Connects. Raises TargetUnavailable, and ValueError for a URL of another kind."""
     parts = urlsplit(url)
     if parts.scheme not in PORTS or not parts.hostname:
@@ -42,7 +57,7 @@ async def open_stream(url: str, *, deadline_s: float = 5.0, tls: ssl.SSLContext 
     try:
         async with asyncio.timeout(deadline_s):
             if parts.scheme in ("ws", "wss"):
-                return await WebSocketStream.open(url, context)
+                return await WebSocketStream.open(url, context, gateway)
             return TcpStream(*await asyncio.open_connection(parts.hostname, parts.port or PORTS[parts.scheme], ssl=context))
     except (OSError, TimeoutError, aiohttp.ClientError) as error:
         raise TargetUnavailable(f"no connection to {url}: {error or 'timeout'}") from error
@@ -78,13 +93,15 @@ class WebSocketStream:
         self._session = session
         self._socket = socket
         self._unsent: asyncio.Queue[bytes] = asyncio.Queue()
+        self._is_aborted = False
         self._sending = asyncio.create_task(self._send())
 
     @classmethod
-    async def open(cls, url: str, tls: ssl.SSLContext | None) -> "WebSocketStream":
+    async def open(cls, url: str, tls: ssl.SSLContext | None, gateway: Gateway) -> "WebSocketStream":
         session = aiohttp.ClientSession()
         try:
-            return cls(session, await session.ws_connect(url, protocols=("mqtt",), ssl=tls or True))
+            socket = await session.ws_connect(url, protocols=("mqtt",), headers=gateway.headers, proxy=gateway.proxy, ssl=tls or True)
+            return cls(session, socket)
         except BaseException:
             await session.close()
             raise
@@ -97,12 +114,14 @@ class WebSocketStream:
         self._unsent.put_nowait(data)
 
     async def close(self) -> None:
-        await self._unsent.join()
-        self._sending.cancel()
-        await self._socket.close()
+        if not self._is_aborted:
+            await self._unsent.join()
+            self._sending.cancel()
+            await self._socket.close()
         await self._session.close()
 
     def abort(self) -> None:
+        self._is_aborted = True
         self._sending.cancel()
         if (transport := self._socket._response.connection and self._socket._response.connection.transport) is not None:
             transport.abort()
