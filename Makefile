@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest
 
 # Debian packages of the programs that the tests talk to; tshark reads our captures. Node.js comes apart: a foreign one brings its own
 # npm, which Debian's conflicts with.
-PEERS  := mosquitto mosquitto-clients curl nginx qemu-system-arm firmware-microbit-micropython gcc-arm-none-eabi libnewlib-arm-none-eabi chromium tshark
+PEERS  := mosquitto mosquitto-clients curl nginx openssl qemu-system-arm firmware-microbit-micropython gcc-arm-none-eabi libnewlib-arm-none-eabi chromium tshark
 NODE_PEERS := tests/interop/node_modules
 
 .PHONY: help certify test lint format bench peers nightly mutants trace simulate load install install-dev clean

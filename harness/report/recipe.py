@@ -215,7 +215,7 @@ def _listening(connections: Iterable[_Connection], last: int) -> Iterator[Step]:
         yield Listen(line, number, connection.device_id, *login, bool(connect.clean_session), connection.filters)
         if connection.closed is not None and connection.closed.line < last:
             assert isinstance(connection.closed.fact, ev.MqttClosed)
-            in_order = connection.closed.fact.reason == "disconnected"
+            in_order = connection.closed.fact.closed_by == "us" and not connection.closed.fact.reason.startswith("cut")
             yield HangUp(connection.closed.line, number, abruptly=not in_order)
 
 

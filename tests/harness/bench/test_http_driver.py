@@ -1,6 +1,7 @@
 """The HTTP driver sends what it is told, keeps to the target's limits, and tells a ban from an answer."""
 
 import asyncio
+import re
 
 import pytest
 from aiohttp import web
@@ -13,6 +14,7 @@ from harness.history.events import HttpEnded, HttpRequest, HttpResponse
 from harness.history.recorder import Recorder
 from harness.operations import Call
 
+W3C_TRACEPARENT = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]")
 BODY = bytes(range(256)) * 4_000
 
 
@@ -101,7 +103,16 @@ def test_every_call_has_a_trace_of_its_own_that_the_history_knows():
 
     traces, history = driven(use)
     assert len(set(traces)) == 2
+    assert all(W3C_TRACEPARENT.fullmatch(trace) and int(trace[3:35], 16) and int(trace[36:52], 16) for trace in traces)
     assert [dict(seen.fact.headers)["traceparent"] for seen in history.of(HttpRequest)] == traces
+
+
+def test_two_runs_do_not_share_their_traces():
+    async def use(driver, server):
+        await driver.call(get("/a"))
+        return server.headers[0]["traceparent"]
+
+    assert driven(use)[0] != driven(use)[0]
 
 
 @pytest.mark.parametrize("path", ["/banned", "/busy"])

@@ -128,3 +128,20 @@ def test_a_broken_line_of_the_devices_file_is_named(tmp_path):
     text = GOOD.replace('name = "staging"', 'name = "staging"\ndevices_file = "devices.jsonl"')
 
     assert "devices.jsonl:2 is no JSON" in mistake(tmp_path, text).problem
+
+
+def with_http(line: str) -> str:
+    return GOOD.replace("[[platform.projects]]", f"[platform.http]\n{line}\n\n[[platform.projects]]")
+
+
+def test_what_a_gateway_wants_may_come_from_the_environment_and_is_a_secret_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("GATE", "open sesame")
+    monkeypatch.setenv("PROXY", "http://us:hush@proxy:3128")
+    text = with_http('proxy = "env:PROXY"\nheaders = { "X-Api-Key" = "env:GATE", "X-Env" = "staging" }')
+    http = read_target(written(tmp_path, text)).platform.http
+    assert http.headers == {"X-Api-Key": "open sesame", "X-Env": "staging"}
+    assert http.secrets() == {"<header:X-Api-Key>": "open sesame", "<proxy:password>": "hush"}
+
+
+def test_a_proxy_that_is_no_url_is_named(tmp_path):
+    assert "proxy" in str(mistake(tmp_path, with_http('proxy = "proxy:3128"')))
