@@ -19,9 +19,13 @@ def is_url(name: str) -> bool:
 
 def require_broker_url(url: str) -> None:
     """Raises ConfigurationError for a URL that no broker can have."""
-    parts = urlsplit(url)
-    if parts.scheme not in PORTS or not parts.hostname:
-        raise ConfigurationError("hil", "", "--broker", f"{url!r} is no URL of a broker: {', '.join(PORTS)}, and a host")
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ConfigurationError("hil", "", "--broker", f"{url!r} is no URL of a broker: {', '.join(PORTS)}, a host, and a port to 65535")
 
 
 def broker_named(name: str, settings: BrokerSettings, directory: DeviceDirectory) -> BrokerPort:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from harness.checks.verdict import CheckResult, Verdict
 from harness.entropy import Entropy, SystemEntropy
+from harness.errors import TargetUnavailable
 from simulators.broker.backends import broker_named, is_url, require_broker_url
 from simulators.broker.port import AnyoneMayDoAnything, BrokerPort, BrokerSettings
 from simulators.broker.trial import FAILURES, Arena, Trial, judge, judge_failure
@@ -32,18 +33,20 @@ async def self_check(
     """Judges a running broker, given as such or by its URL, in the order of `trials`; takes about ten seconds.
 
     All clients log in with the same credentials (or none) and need all rights. Nothing is left on the broker. Never raises for what the
-    broker does; a broker that cannot be reached gives results of verdict ERROR.
+    broker does. One that cannot be reached, or that lets none of our clients in, gives results of verdict ERROR: it has broken no promise.
     """
     url = broker if isinstance(broker, str) else broker.mqtt_url
     prefix = f"hil-check-{(entropy or SystemEntropy()).random_bytes(4).hex()}"
     secret = None if password is None else password.encode()
     together = asyncio.Semaphore(SIDE_BY_SIDE)
+    wanted = list(enumerate(trials))
+    if obstacle := await _obstacle(Arena(url, f"{prefix}-login", username, secret)):
+        return [judge_failure(trial, TargetUnavailable(obstacle)) for _, trial in wanted]
 
     async def run(number: int, trial: Trial) -> CheckResult:
         async with together:
             return await _try(trial, Arena(url, f"{prefix}-{number}", username, secret))
 
-    wanted = list(enumerate(trials))
     results = dict(
         zip(
             (number for number, trial in wanted if trial not in ALONE),
@@ -82,6 +85,21 @@ def without_credentials(url: str) -> str:
 def broken_musts(results: Iterable[CheckResult]) -> frozenset[str]:
     """The requirement ids of MUST rows that the broker broke: verdicts that rest on them are worth nothing."""
     return frozenset(id_ for result in results if result.verdict is Verdict.FAIL and result.level == "MUST" for id_ in result.requirements)
+
+
+async def _obstacle(arena: Arena) -> str:
+    """Why none of our clients can be served by whatever listens there; empty where one can."""
+    name = arena.name()
+    try:
+        async with asyncio.timeout(TRIAL_WITHIN_S):
+            client = await arena.client(name)
+            granted = await client.subscribe((f"{name}/control/+", 2))
+            await client.close()
+    except TargetUnavailable as error:
+        return str(error)
+    except FAILURES as error:
+        return f"no client of ours gets in ({error or 'no answer'}): is this a broker of MQTT 3.1.1, and may the login of its URL connect?"
+    return "the login of its URL may not subscribe to every topic" if granted[0] > 2 else ""
 
 
 async def _try(trial: Trial, arena: Arena) -> CheckResult:

@@ -58,8 +58,25 @@ def test_a_broker_that_runs_already_is_judged_with_the_login_of_its_url(embedded
 
     good, bad, sessions = asyncio.run(run())
     assert not_passed(good) == []
-    assert {result.verdict for result in bad} == {Verdict.FAIL}
+    assert {result.verdict for result in bad} == {Verdict.ERROR}
+    assert "CONNACK 5" in bad[0].detail
     assert sessions == 0
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_what_is_no_broker_has_broken_no_promise(answer):
+    async def serve(reader, writer):
+        await reader.read(1)
+        writer.write(answer)
+        writer.close()
+
+    async def run():
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            return await self_check(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}", trials=TRIALS[:3])
+
+    results = asyncio.run(run())
+    assert [result.verdict for result in results] == [Verdict.ERROR] * 3
+    assert "is this a broker" in results[0].detail
 
 
 def test_a_broker_that_is_not_there_is_an_error_and_no_verdict():
@@ -126,7 +143,7 @@ def test_the_command_prints_a_report_and_ends_with_its_status():
     assert {"BRK-01", "BRK-12", "CMD-26a"} <= set(report["coverage"]["covered"])
 
 
-@pytest.mark.parametrize("name", ["nobody", "ftp://host"])
+@pytest.mark.parametrize("name", ["nobody", "ftp://host", "mqtt://", "mqtt://host:99999", "mqtt://host:0", "mqtt://[host"])
 def test_a_broker_that_means_nothing_is_the_users_mistake(name):
     from harness.errors import ConfigurationError
 
