@@ -5,7 +5,7 @@ follows at most three branches per level (the level itself, `+`, `#`). Retained 
 What *matching* means is `harness.mqtt.topic_filters`; a test holds both against it. Rights, sessions and QoS policy are others' business.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 Subscriber = TypeVar("Subscriber")
@@ -84,7 +84,7 @@ class SubscriptionIndex(Generic[Subscriber]):
     def remove(self, topic_filter: str, subscriber: Subscriber) -> bool:
         """Ends the subscription; False if there was none."""
         if has_wildcard(topic_filter):
-            return self._remove_below(self._root, topic_filter.split("/"), 0, subscriber)
+            return self._remove_wildcard(topic_filter.split("/"), subscriber)
         subscribers = self._exact.get(topic_filter, {})
         if subscriber not in subscribers:
             return False
@@ -93,19 +93,24 @@ class SubscriptionIndex(Generic[Subscriber]):
             del self._exact[topic_filter]
         return True
 
-    def _remove_below(self, node: _FilterNode[Subscriber], levels: list[str], depth: int, subscriber: Subscriber) -> bool:
-        if levels[depth:] == ["#"]:
-            removed, node.below = _without(node.below, subscriber)
-            return removed
-        if depth == len(levels):
-            removed, node.here = _without(node.here, subscriber)
-            return removed
-        child = node.child(levels[depth])
-        if child is None:
-            return False
-        removed = self._remove_below(child, levels, depth + 1, subscriber)
-        if child.is_empty():
-            node.prune(levels[depth])
+    def _remove_wildcard(self, levels: list[str], subscriber: Subscriber) -> bool:
+        # Step by step, as everywhere here: a filter may have 65,535 levels, far more than calls can be nested.
+        is_below = levels[-1] == "#"
+        named = levels[:-1] if is_below else levels
+        path = [self._root]
+        for level in named:
+            child = path[-1].child(level)
+            if child is None:
+                return False
+            path.append(child)
+        if is_below:
+            removed, path[-1].below = _without(path[-1].below, subscriber)
+        else:
+            removed, path[-1].here = _without(path[-1].here, subscriber)
+        for parent, level in zip(reversed(path[:-1]), reversed(named), strict=True):
+            if not path.pop().is_empty():
+                break
+            parent.prune(level)
         return removed
 
     def match(self, topic: str) -> Mapping[Subscriber, int]:
@@ -169,11 +174,26 @@ def _highest(found: list[Mapping[Subscriber, int]]) -> dict[Subscriber, int]:
 
 
 class _NameNode(Generic[Message]):
-    __slots__ = ("children", "message")
+    """One level of the topics that have a retained message. A leaf has no children: None instead of an empty dictionary."""
+
+    __slots__ = ("children", "message", "topic")
 
     def __init__(self) -> None:
-        self.children: dict[str, _NameNode[Message]] = {}
+        self.children: dict[str, _NameNode[Message]] | None = None
         self.message: Message | None = None
+        self.topic = ""
+
+    def child(self, level: str) -> "_NameNode[Message] | None":
+        return self.children.get(level) if self.children else None
+
+    def grow(self, level: str) -> "_NameNode[Message]":
+        """The node of the next level, made if it is missing."""
+        if self.children is None:
+            self.children = {}
+        node = self.children.get(level)
+        if node is None:
+            node = self.children[level] = _NameNode()
+        return node
 
 
 class RetainedMessages(Generic[Message]):
@@ -191,23 +211,23 @@ class RetainedMessages(Generic[Message]):
     def get(self, topic: str) -> Message | None:
         node: _NameNode[Message] | None = self._root
         for level in topic.split("/"):
-            node = node.children.get(level) if node else None
+            node = node.child(level) if node else None
         return node.message if node else None
 
     def put(self, topic: str, message: Message) -> None:
         """Stores, replacing the topic's former message.   Source: MQTT-3.3.1-5."""
         node = self._root
         for level in topic.split("/"):
-            node = node.children.setdefault(level, _NameNode[Message]())
+            node = node.grow(level)
         self._count += node.message is None
-        node.message = message
+        node.topic, node.message = topic, message
 
     def remove(self, topic: str) -> bool:
         """Forgets the topic's message; False if there was none.   Source: MQTT-3.3.1-10."""
         path = [self._root]
         levels = topic.split("/")
         for level in levels:
-            child = path[-1].children.get(level)
+            child = path[-1].child(level)
             if child is None:
                 return False
             path.append(child)
@@ -216,33 +236,45 @@ class RetainedMessages(Generic[Message]):
         path[-1].message = None
         self._count -= 1
         for parent, level in zip(reversed(path[:-1]), reversed(levels), strict=True):
-            if parent.children[level].children or parent.children[level].message is not None:
+            child = path.pop()
+            if child.children or child.message is not None or not parent.children:
                 break
             del parent.children[level]
+            parent.children = parent.children or None
         return True
 
     def matching(self, topic_filter: str) -> Iterator[tuple[str, Message]]:
         """The retained messages that `topic_filter` reaches, with their topics, in an order of no meaning."""
         levels = topic_filter.split("/")
-        yield from self._matching(self._root, levels, 0, ())
-
-    def _matching(self, node: _NameNode[Message], levels: list[str], depth: int, name: tuple[str, ...]) -> Iterator[tuple[str, Message]]:
-        if depth == len(levels):
-            if node.message is not None:
-                yield "/".join(name), node.message
-        elif levels[depth] == "#":
-            yield from _all_below(node, name)
-        elif levels[depth] == "+":
-            for level, child in node.children.items():
-                if not (depth == 0 and level.startswith("$")):
-                    yield from self._matching(child, levels, depth + 1, (*name, level))
-        elif following := node.children.get(levels[depth]):
-            yield from self._matching(following, levels, depth + 1, (*name, levels[depth]))
+        reached = [self._root]
+        for depth, level in enumerate(levels):
+            if level == "#":
+                # `a/#` also matches `a` (4.7.1.2); the root itself is no topic.
+                yield from _messages(_all_below(reached if depth else _following(self._root, "+", is_root=True)))
+                return
+            reached = [following for node in reached for following in _following(node, level, is_root=depth == 0)]
+        yield from _messages(reached)
 
 
-def _all_below(node: _NameNode[Message], name: tuple[str, ...]) -> Iterator[tuple[str, Message]]:
-    if node.message is not None:
-        yield "/".join(name), node.message
-    for level, child in node.children.items():
-        if name or not level.startswith("$"):
-            yield from _all_below(child, (*name, level))
+def _following(node: _NameNode[Message], level: str, *, is_root: bool) -> Iterator[_NameNode[Message]]:
+    """The nodes of the next level that a filter's `level` reaches; a leading wildcard does not reach `$` topics (MQTT-4.7.2-1)."""
+    if level != "+":
+        if child := node.child(level):
+            yield child
+        return
+    for name, child in (node.children or {}).items():
+        if not (is_root and name.startswith("$")):
+            yield child
+
+
+def _all_below(nodes: Iterable[_NameNode[Message]]) -> Iterator[_NameNode[Message]]:
+    """These nodes and everything below them."""
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += (node.children or {}).values()
+
+
+def _messages(nodes: Iterable[_NameNode[Message]]) -> Iterator[tuple[str, Message]]:
+    return ((node.topic, node.message) for node in nodes if node.message is not None)

@@ -98,7 +98,30 @@ def test_retained_messages_that_are_removed_leave_nothing_behind(topics):
         assert retained.remove(topic)
         assert not retained.remove(topic)
     assert len(retained) == 0
-    assert retained._root.children == {}
+    assert not retained._root.children
+
+
+@pytest.mark.parametrize("levels", [["+"], ["a"], [""]])
+def test_a_filter_and_a_topic_may_have_as_many_levels_as_fit_into_them(levels):
+    """More than calls can be nested: one such client must not cost another its connection."""
+    index: SubscriptionIndex[str] = SubscriptionIndex()
+    deep = "/".join(levels * 30_000)
+    topic = deep.replace("+", "x")
+    index.add(deep, "dev-1", 1)
+    index.add(deep + "/#", "dev-2", 1)
+    assert dict(index.match(topic)) == {"dev-1": 1, "dev-2": 1}
+    assert index.remove(deep, "dev-1")
+    assert index.remove(deep + "/#", "dev-2")
+    assert index._root.is_empty()
+
+
+def test_a_retained_message_may_lie_as_deep_as_its_topic_allows():
+    retained: RetainedMessages[bytes] = RetainedMessages()
+    deep = "/".join(["a"] * 30_000)
+    retained.put(deep, b"x")
+    assert dict(retained.matching("#")) == dict(retained.matching("a/+/#")) == dict(retained.matching(deep)) == {deep: b"x"}
+    assert retained.remove(deep)
+    assert not retained._root.children
 
 
 def steps_of_a_match(devices: int) -> int:
