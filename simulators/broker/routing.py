@@ -1,7 +1,8 @@
 """Which subscribers a topic reaches, and which retained messages a filter reaches, at a cost that does not grow with either's number.
 
-Filters without wildcards, nearly all of a fleet's, stand in one dictionary; the others in a trie of topic levels, in which a publish
-follows at most three branches per level (the level itself, `+`, `#`). Retained messages stand in a trie of names, which a filter walks.
+Filters without wildcards stand in one dictionary, those whose only wildcard is a `+` at the end in another, by what precedes it: nearly
+all of a fleet's are of these two kinds. The others stand in a trie of topic levels, in which a publish follows at most three branches per
+level (the level itself, `+`, `#`). Retained messages stand in a trie of names, which a filter walks.
 What *matching* means is `harness.mqtt.topic_filters`; a test holds both against it. Rights, sessions and QoS policy are others' business.
 """
 
@@ -58,16 +59,18 @@ class _FilterNode(Generic[Subscriber]):
 class SubscriptionIndex(Generic[Subscriber]):
     """All subscriptions of a broker. A subscriber is any hashable object; filters and topics must be legal."""
 
-    __slots__ = ("_exact", "_root")
+    __slots__ = ("_exact", "_one_below", "_root")
 
     def __init__(self) -> None:
         self._exact: dict[str, dict[Subscriber, int]] = {}
+        self._one_below: dict[str, dict[Subscriber, int]] = {}
         self._root: _FilterNode[Subscriber] = _FilterNode()
 
     def add(self, topic_filter: str, subscriber: Subscriber, qos: int) -> None:
         """Subscribes, or replaces the QoS of the same filter.   Source: MQTT-3.8.4-3."""
-        if not has_wildcard(topic_filter):
-            self._exact.setdefault(topic_filter, {})[subscriber] = qos
+        table, name = self._place(topic_filter)
+        if table is not None:
+            table.setdefault(name, {})[subscriber] = qos
             return
         *levels, last = topic_filter.split("/")
         node = self._root
@@ -83,17 +86,26 @@ class SubscriptionIndex(Generic[Subscriber]):
 
     def remove(self, topic_filter: str, subscriber: Subscriber) -> bool:
         """Ends the subscription; False if there was none."""
-        if has_wildcard(topic_filter):
-            return self._remove_wildcard(topic_filter.split("/"), subscriber)
-        subscribers = self._exact.get(topic_filter, {})
+        table, name = self._place(topic_filter)
+        if table is None:
+            return self._remove_from_trie(topic_filter.split("/"), subscriber)
+        subscribers = table.get(name, {})
         if subscriber not in subscribers:
             return False
         del subscribers[subscriber]
         if not subscribers:
-            del self._exact[topic_filter]
+            del table[name]
         return True
 
-    def _remove_wildcard(self, levels: list[str], subscriber: Subscriber) -> bool:
+    def _place(self, topic_filter: str) -> tuple[dict[str, dict[Subscriber, int]] | None, str]:
+        """The dictionary for this filter, and its name there; None: it belongs in the trie."""
+        if not has_wildcard(topic_filter):
+            return self._exact, topic_filter
+        if topic_filter.endswith("/+") and not has_wildcard(above := topic_filter[:-2]):
+            return self._one_below, above
+        return None, ""
+
+    def _remove_from_trie(self, levels: list[str], subscriber: Subscriber) -> bool:
         # Step by step, as everywhere here: a filter may have 65,535 levels, far more than calls can be nested.
         is_below = levels[-1] == "#"
         named = levels[:-1] if is_below else levels
@@ -122,6 +134,9 @@ class SubscriptionIndex(Generic[Subscriber]):
         exact = self._exact.get(topic)
         if exact:
             found.append(exact)
+        above, slash, _ = topic.rpartition("/")
+        if slash and (one_below := self._one_below.get(above)):
+            found.append(one_below)
         if not self._root.is_empty():
             self._collect(topic, found)
         if len(found) == 1:

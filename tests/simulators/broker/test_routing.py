@@ -36,6 +36,10 @@ def filters(draw: st.DrawFn) -> str:
         ("+/x", "$SYS/x", False),
         ("$SYS/#", "$SYS/x", True),
         ("/+", "/a", True),
+        ("/+", "a", False),
+        ("$SYS/+", "$SYS/x", True),
+        ("a/+/+", "a/b/c", True),
+        ("a//+", "a//", True),
         ("+/+", "/a", True),
         ("+", "/a", False),
     ],
@@ -68,7 +72,7 @@ def test_removed_filters_leave_nothing_behind(topic_filters, data):
     for topic_filter in data.draw(st.permutations(topic_filters)):
         assert index.remove(topic_filter, "dev-1")
         assert not index.remove(topic_filter, "dev-1")
-    assert index._exact == {}
+    assert index._exact == index._one_below == {}
     assert index._root.is_empty()
 
 
