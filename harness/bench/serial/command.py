@@ -3,17 +3,18 @@
 import asyncio
 import contextlib
 import json
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar
 
 import typer
 from rich.console import Console as Terminal
 from rich.table import Table as RichTable
 
 from harness.bench.serial.board import make_emulator, open_board, url_of
-from harness.bench.serial.inventory import BoardEntry, read_inventory
+from harness.bench.serial.inventory import BOARD_NAME, BoardEntry, read_inventory
 from harness.bench.serial.inventory_template import inventory_text
 from harness.bench.serial.ports import ConsoleLine, LinkKind
 from harness.bench.serial.probe import Finding, probe
@@ -28,7 +29,7 @@ app = typer.Typer(help="Boards over a serial line.", no_args_is_help=True)
 InventoryOption = Annotated[Path | None, typer.Option("--inventory", help="The boards.toml that describes the bench.")]
 BoardOption = Annotated[str, typer.Option("--board", help="Which board of the inventory; not needed where it holds one.")]
 UrlArgument = Annotated[str, typer.Argument(help="A port (/dev/ttyACM0) or a pyserial URL; instead of an inventory.")]
-BaudOption = Annotated[int, typer.Option("--baud", help="Bits per second, with a URL.")]
+BaudOption = Annotated[int, typer.Option("--baud", min=1, help="Bits per second, with a URL.")]
 LinkOption = Annotated[LinkKind, typer.Option("--link", help="How commands reach the board, with a URL.")]
 
 
@@ -82,14 +83,13 @@ def console(
     inventory: InventoryOption = None,
     board: BoardOption = "",
     baud: BaudOption = 115_200,
-    seconds: Annotated[float, typer.Option("--seconds", help="End after so many seconds; 0: at Ctrl-C.")] = 0.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=0, help="End after so many seconds; 0: at Ctrl-C.")] = 0.0,
     send: Annotated[list[str] | None, typer.Option("--send", help="A line to type at the start; may be given again.")] = None,
     raw: Annotated[Path | None, typer.Option("--raw", help="Keep the raw bytes in this file.")] = None,
 ) -> None:
     """Print what a board says, each line with its time."""
     entry = chosen(url, inventory, board, baud=baud, link=LinkKind.NETWORK)
-    with contextlib.suppress(KeyboardInterrupt):
-        run(_listen(entry, seconds, send or [], raw))
+    run(_until_signal(_listen(entry, seconds, send or [], raw)))
 
 
 @app.command("init")
@@ -103,8 +103,11 @@ def init(
     """Write a commented boards.toml for one board."""
     if out.exists() and not force:
         raise ConfigurationError(str(out), "", "", "exists already; --force replaces it")
-    out.write_text(inventory_text(name, url, link, plugged_ports()), encoding="utf-8")
-    read_inventory(out)
+    if not BOARD_NAME.fullmatch(name):
+        raise ConfigurationError("command line", "", "--name", f"{name!r}: letters, digits and . _ - are allowed")
+    text = inventory_text(name, url, link, plugged_ports(), file=str(out))
+    with opened(out, "wb", "--out") as file:
+        file.write(text.encode())
     typer.echo(f"written: {out}")
 
 
@@ -124,6 +127,14 @@ def chosen(url: str, inventory: Path | None, board: str, *, baud: int, link: Lin
         names = ", ".join(entry.name for entry in read.boards)
         raise ConfigurationError(str(inventory), "boards", "name", f"{board!r} is none of the boards: {names}")
     return found
+
+
+def opened(path: Path, mode: Literal["wb", "ab"], option: str) -> BinaryIO:
+    """The file that an option names, for writing. Raises ConfigurationError where it cannot be."""
+    try:
+        return path.open(mode)
+    except OSError as error:
+        raise ConfigurationError("command line", "", option, f"{str(path)!r} cannot be written: {error.strerror or error}") from error
 
 
 def run(job: Coroutine[Any, Any, T]) -> T:
@@ -164,7 +175,7 @@ async def _listen(entry: BoardEntry, seconds: float, send: list[str], raw: Path 
         typer.echo(f"{rfc3339(clock.utc_s(), fraction_digits=3)} {line.at_s - start_s:9.3f} | {line.text}")
 
     async with _state() as state:
-        with raw.open("ab") if raw is not None else contextlib.nullcontext() as log:
+        with opened(raw, "ab", "--raw") if raw is not None else contextlib.nullcontext() as log:
             async with open_board(
                 entry, clock=clock, entropy=SystemEntropy(), state=state, holder="hil board console", raw_log=log
             ) as board:
@@ -172,6 +183,15 @@ async def _listen(entry: BoardEntry, seconds: float, send: list[str], raw: Path 
                 for text in send:
                     await board.console.write(text.encode() + b"\n")
                 await asyncio.sleep(seconds or float("inf"))
+
+
+async def _until_signal(job: Coroutine[Any, Any, None]) -> None:
+    """Ctrl-C and SIGTERM are how listening ends: the board is given back, and nothing went wrong."""
+    task = asyncio.ensure_future(job)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 @contextlib.asynccontextmanager

@@ -14,6 +14,7 @@ from harness.bench.serial.ports import LinkKind, SerialPort
 from harness.bench.toml_file import Table, first_mistake, read_toml
 from harness.errors import ConfigurationError
 
+BOARD_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _STEP = re.compile(r"(dtr|rts) (on|off)|wait [0-9.]+")
 DEFAULT_SEQUENCE = ("dtr off", "rts on", "wait 0.1", "rts off", "dtr on")
 
@@ -78,7 +79,7 @@ class Provision(Table):
 class BoardEntry(Table):
     """One board. Exactly one of `url`, `usb` and `emulator` says where it is; `device` is the file of its claims. Times in seconds."""
 
-    name: str = Field(default="board", min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field(default="board", pattern=f"^{BOARD_NAME.pattern}$")
     url: str | None = Field(default=None, min_length=1)
     usb: UsbIdentity | None = None
     emulator: str | None = Field(default=None, min_length=1)
@@ -112,8 +113,6 @@ class BoardEntry(Table):
         given = [name for name in ("url", "usb", "emulator") if getattr(self, name)]
         if len(given) != 1:
             raise ValueError(f"exactly one of url, usb and emulator is wanted, found {', '.join(given) or 'none'}")
-        if self.link is LinkKind.RAW_REPL and self.agent is None:
-            raise ValueError("link `raw-repl` needs `agent`: the Python text that executes commands on the board")
         wants_emulator = "emulator" in (self.reset.method, self.power.method)
         if wants_emulator and not self.emulator:
             raise ValueError("reset or power by `emulator`, and the board is none")
@@ -156,22 +155,26 @@ def read_inventory(path: Path) -> Inventory:
         read = Inventory.model_validate(read_toml(path))
     except ValidationError as error:
         raise first_mistake(path, error) from error
-    return Inventory(boards=tuple(_absolute(path, board) for board in read.boards))
+    return Inventory(boards=tuple(_with_files(path, f"boards.{board.name}", board) for board in read.boards))
 
 
 def read_board(path: Path, table: dict[str, Any], *, name: str) -> BoardEntry:
     """The board of `[device.run.serial]` in the device file at `path`. Raises ConfigurationError."""
     try:
-        return _absolute(path, BoardEntry.model_validate({"name": name, **table}))
+        return _with_files(path, "device.run.serial", BoardEntry.model_validate({"name": name, **table}))
     except ValidationError as error:
         mistake = first_mistake(path, error)
         table_name = ".".join(part for part in ("device.run.serial", mistake.table) if part)
         raise ConfigurationError(mistake.file, table_name, mistake.key, mistake.problem) from error
 
 
-def _absolute(path: Path, board: BoardEntry) -> BoardEntry:
+def _with_files(path: Path, table: str, board: BoardEntry) -> BoardEntry:
+    """The board with its files where they are, seen from the file that names them. Raises ConfigurationError where one is missing."""
+    if board.link is LinkKind.RAW_REPL and board.agent is None:
+        problem = "is missing: link `raw-repl` needs the Python text that executes commands on the board"
+        raise ConfigurationError(str(path), table, "agent", problem)
     files = {key: path.absolute().parent / value for key in ("program", "agent", "device") if (value := getattr(board, key)) is not None}
     for key, file in files.items():
         if not file.is_file():
-            raise ConfigurationError(str(path), f"boards.{board.name}", key, f"{str(file)!r} is no file")
+            raise ConfigurationError(str(path), table, key, f"{str(file)!r} is no file")
     return board.model_copy(update=files)

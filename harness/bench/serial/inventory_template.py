@@ -1,5 +1,7 @@
 """The commented boards.toml that `hil board init` writes for one board."""
 
+import json
+
 from harness.bench.serial.ports import LinkKind
 from harness.bench.serial.usb import PluggedPort
 
@@ -58,13 +60,17 @@ def inventory_text(name: str, url: str, link: LinkKind, ports: tuple[PluggedPort
 
 
 def _agent(link: LinkKind) -> str:
-    return 'agent = "agent.micropython"            # what executes commands on the board\n' if link is LinkKind.RAW_REPL else ""
+    return (
+        'agent = "agent.micropython"            # put it beside this file: what executes commands on the board\n'
+        if link is LinkKind.RAW_REPL
+        else ""
+    )
 
 
 def _place(url: str, ports: tuple[PluggedPort, ...]) -> str:
     usb = [port for port in ports if port.vid]
     if url or not usb:
-        return f'url = "{url or "/dev/ttyACM0"}"'
+        return f"url = {json.dumps(url or '/dev/ttyACM0')}"
     found = usb[0]
     serial = f', serial = "{found.serial}"' if found.serial else ""
     return f'usb = {{ vid = "{found.vid}", pid = "{found.pid}"{serial} }}     # {found.description} at {found.path}'

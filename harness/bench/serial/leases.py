@@ -55,7 +55,7 @@ class Lease:
         except BlockingIOError as error:
             holder = _read_holder(descriptor)
             os.close(descriptor)
-            raise PortBusy(f"{self.identity} is leased by {holder}") from error
+            raise PortBusy(f"busy port: {self.identity} is leased by {holder}") from error
         if not self._is_the_file(descriptor):
             os.close(descriptor)
             return self.acquire()  # it was replaced between opening and locking

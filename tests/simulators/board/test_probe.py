@@ -2,17 +2,21 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
+import signal
 import subprocess
 import sys
 import threading
 import tty
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from harness.bench.serial.framing import encode_frame
+from harness.bench.serial.leases import Lease
 from harness.bench.serial.probe import Look, looks_like
 from harness.entropy import SeededEntropy
 from simulators.board.pty_board import PtyBoard
@@ -46,49 +50,50 @@ def hil(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def said(done: subprocess.CompletedProcess[str]) -> str:
-    assert done.returncode == 3
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    return done.stderr
-
-
-@pytest.mark.slow
-def test_a_port_that_does_not_exist(tmp_path: Path) -> None:
-    assert "no such port: /dev/ttyNONE" in said(hil(tmp_path, "probe", "/dev/ttyNONE"))
-
-
-@pytest.mark.slow
-def test_a_port_that_another_program_has_open(tmp_path: Path) -> None:
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[str]:
+    """A port that another program has open for itself alone, as pyserial and its like do it."""
     master, slave = os.openpty()
     tty.setraw(slave)
-    import fcntl
-
     fcntl.flock(slave, fcntl.LOCK_EX)
     try:
-        assert "busy port: another program has" in said(hil(tmp_path, "probe", os.ttyname(slave)))
+        yield os.ttyname(slave)
     finally:
         os.close(master)
         os.close(slave)
 
 
-@pytest.mark.slow
-def test_a_board_that_says_nothing(tmp_path: Path) -> None:
-    with plugged_in(tmp_path / "tty", talks=False) as url:
-        assert "silent board:" in said(hil(tmp_path, "probe", url))
+@contextlib.contextmanager
+def leased(path: Path) -> Iterator[str]:
+    with plugged_in(path) as url, Lease(str(path.resolve()), holder="another job", directory=path.parent / "leases"):
+        yield url
+
+
+TROUBLES = {
+    "absent": (lambda path: contextlib.nullcontext(str(path)), "no such port: "),
+    "locked": (locked, "busy port: another program has "),
+    "leased": (leased, "busy port: "),
+    "silent": (partial(plugged_in, talks=False), "silent board: "),
+    "garbled": (partial(plugged_in, chatter_s=0.1, faults=LineFaults(garbled=0.4)), "garbled line: "),
+    "wrong baud": (partial(plugged_in, faults=LineFaults(baud=57_600)), "wrong baud rate: "),
+}
 
 
 @pytest.mark.slow
-def test_a_board_that_nobody_can_read(tmp_path: Path) -> None:
-    with plugged_in(tmp_path / "tty", chatter_s=0.1, faults=LineFaults(garbled=0.4)) as url:
-        assert "garbled line:" in said(hil(tmp_path, "probe", url))
+@pytest.mark.parametrize("kind", TROUBLES)
+def test_each_kind_of_trouble_is_one_sentence_of_its_own_and_status_3(tmp_path: Path, kind: str) -> None:
+    trouble, sentence = TROUBLES[kind]
+    with trouble(tmp_path / "tty") as url:
+        done, port = hil(tmp_path, "probe", url), str(Path(url).resolve())
+    (said,) = done.stderr.splitlines()
 
-
-@pytest.mark.slow
-def test_a_board_of_another_baud_rate(tmp_path: Path) -> None:
-    with plugged_in(tmp_path / "tty", faults=LineFaults(baud=57_600)) as url:
-        assert "wrong baud rate: " in (text := said(hil(tmp_path, "probe", url)))
-        assert "is set to 115200, and the board is readable at 57600" in text
+    assert (done.returncode, done.stdout) == (3, "")
+    assert said.startswith(f"hil: {sentence}")
+    assert url in said or port in said
+    if kind == "leased":
+        assert f"is leased by process {os.getpid()} (another job)" in said
+    if kind == "wrong baud":
+        assert "is set to 115200, and the board is readable at 57600" in said
 
 
 @pytest.mark.slow
@@ -116,6 +121,42 @@ def test_the_console_prints_lines_with_their_time(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "| adc: 17 mV, supply 3.3 V" in done.stdout
     assert b"adc: 17 mV" in (tmp_path / "raw").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_console_that_is_interrupted_ends_well(tmp_path: Path, number: signal.Signals) -> None:
+    environment = {**os.environ, "HIL_LEASE_DIR": str(tmp_path / "leases")}
+    command = [sys.executable, "-m", "harness.cli", "board", "console", "--inventory", str(BOARDS), "--board", "python"]
+    console = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert "| Booting v1.0.0 on pty-board" in console.stdout.readline()
+    console.send_signal(number)
+    _, errors = console.communicate(timeout=60)
+    assert (console.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("probe", "/dev/ttyNONE", "--baud", "0"), "--baud"),
+        (("console", "/dev/ttyNONE", "--seconds", "-1"), "--seconds"),
+        (("console", "/dev/ttyNONE", "--raw", "/nowhere/raw"), "--raw: '/nowhere/raw' cannot be written"),
+        (("init", "--out", "/nowhere/boards.toml"), "--out: '/nowhere/boards.toml' cannot be written"),
+        (("init", "--name", "a b"), "--name: 'a b': letters, digits"),
+        (("probe",), "which board?"),
+    ],
+)
+@pytest.mark.slow
+def test_a_mistake_of_the_user_is_one_line_and_status_2(tmp_path: Path, arguments: tuple[str, ...], complaint: str) -> None:
+    done = hil(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_micropython_board_can_be_looked_at_without_an_inventory(tmp_path: Path) -> None:
+    assert "no such port" in hil(tmp_path, "probe", "/dev/ttyNONE", "--link", "raw-repl").stderr
 
 
 @pytest.mark.slow

@@ -43,6 +43,7 @@ def test_the_shipped_inventory_is_read() -> None:
         ('[[boards]]\nurl = "x"\n[[boards]]\nurl = "y"\n', "the name 'board' is given twice"),
         ('[[boards]]\nusb.vid = "483"\nusb.pid = "374b"\n', "[boards.0.usb] vid"),
         ('[[boards]]\nemulator = "x"\nprogram = "none.elf"\n', "[boards.board] program"),
+        ('[[boards]]\nurl = "x"\nlink = "raw-repl"\n', "[boards.board] agent: is missing: link `raw-repl` needs"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, complaint: str) -> None:
@@ -54,6 +55,11 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, complaint: str) -> None:
 def test_a_board_in_a_device_file_is_named_by_its_table(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"device\.toml: \[device\.run\.serial\] baud: "):
         read_board(tmp_path / "device.toml", {"url": "x", "baud": "fast"}, name="thermo")
+
+
+def test_a_file_of_a_board_in_a_device_file_is_named_by_its_table(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"device\.toml: \[device\.run\.serial\] program: .* is no file"):
+        read_board(tmp_path / "device.toml", {"emulator": "x", "program": "none.elf"}, name="thermo")
 
 
 def test_a_board_in_a_device_file_takes_the_same_keys(tmp_path: Path) -> None:
@@ -76,6 +82,11 @@ def test_what_init_writes_can_be_read(tmp_path: Path, ports: tuple[PluggedPort, 
     (tmp_path / "agent.micropython").touch()
     board = read_inventory(written(tmp_path, inventory_text("thermo-3", "", link, ports))).boards[0]
     assert (board.name, board.link, board.usb is not None) == ("thermo-3", link, bool(ports))
+
+
+def test_an_address_with_quotes_is_written_so_that_it_can_be_read(tmp_path: Path) -> None:
+    url = 'socket://host:1?name="a\\b"'
+    assert read_inventory(written(tmp_path, inventory_text("a", url, LinkKind.BRIDGE, ()))).boards[0].url == url
 
 
 def test_a_board_is_found_by_its_usb_identity(tmp_path: Path) -> None:
