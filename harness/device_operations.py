@@ -17,7 +17,14 @@ from harness.wire.files import FileType
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """Brings the device to its entry state: running, connected, subscribed. Outcome: None; BenchError where it never arrives."""
+    """Brings the device to its entry state: running, connected, subscribed. BenchError where it never arrives.
+
+    `afresh`: with a session that begins now. `may_be_refused`: a device whose logins are refused is an outcome, too. Outcome: whether it is
+    connected.
+    """
+
+    afresh: bool = False
+    may_be_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,9 @@ import json
 from dataclasses import dataclass, field
 
 from harness.bench.device_file import Declares, Device
+from harness.wire.commands import DOWNLOADS
+
+OFFER_BYTES_MIN = 110  # what the payload of our platform's download commands has at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class DeviceNeeds:
                 return f"[device.declares] commands does not list {command!r}"
             if command == "reset" and not declares.allow_reset:
                 return "[device.declares] allow_reset = false"
+            if command in DOWNLOADS and declares.max_payload_bytes < OFFER_BYTES_MIN:
+                return f"[device.declares] max_payload_bytes = {declares.max_payload_bytes}: a download command has more"
         if self.results and declares.results == "none":
             return '[device.declares] results = "none": only a result could show it'
         if self.results_required and declares.results != "required":
@@ -71,15 +76,24 @@ def _line_of(device: Device) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DeviceCast:
-    """The device that a scenario questions: one running instance with its own identity. `configurations` are legal ones, all different."""
+    """The device that a scenario questions: one running instance with its own identity.
+
+    `configurations` are legal ones, all different; `rich_configurations` hold values of every kind, where such are legal.
+    """
 
     device: Device
     device_id: str
     configurations: tuple[dict[str, object], ...] = field(default_factory=tuple)
+    rich_configurations: tuple[dict[str, object], ...] = field(default_factory=tuple)
 
     def payload(self, configuration: dict[str, object]) -> bytes:
         """A configuration as it goes over the wire."""
         return json.dumps(configuration, separators=(",", ":")).encode()
+
+    def padded(self, configuration: dict[str, object], size_bytes: int) -> bytes:
+        """A configuration as it goes over the wire, with blanks, which are legal in JSON, up to this size."""
+        payload = self.payload(configuration)
+        return payload[:-1].ljust(size_bytes - 1) + payload[-1:]
 
     @property
     def declares(self) -> Declares:

@@ -1,10 +1,10 @@
 """DEV-01, DEV-02, DEV-15, DEV-16, DEV-20: the device's connection: logging in, staying, coming back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from harness.checks.device_fetches import Fetch, requires_results, spoilt_fetches
+from harness.checks.device_fetches import Fetch, spoilt_fetches
 from harness.checks.device_view import (
     ReceivedMessage,
     commands_received,
@@ -13,6 +13,7 @@ from harness.checks.device_view import (
     is_download,
     reboots,
     received_messages,
+    requires_results,
     result_after,
 )
 from harness.checks.registry import Observation, broken, check, kept
@@ -24,8 +25,10 @@ KEEP_ALIVE_GRACE_S = 1.5  # common clients look at their timers once a second
 BROKER_PATIENCE = 1.5  # of the keep-alive: then a server ends the connection (MQTT-3.1.2-24); one that did not stood still itself
 _ANSWER_GRACE_S = 1.0
 _LONG_WAIT_S = 10.0  # who waits so long hammers nobody, growth or not
+_SCATTERED_WAIT_S = 0.9  # nor does who has reached the limit of its waits and draws them by chance
 _GROWTH_MIN = 1.5
 _JITTER_MIN = 0.02
+_UNSTEADY_S = 0.05
 
 _BLOCKED = (
     "the download runs inside the MQTT loop or callback, so nothing is sent meanwhile (PubSubClient, umqtt, Paho embedded C: pings leave "
@@ -81,7 +84,7 @@ def slow_download_keeps_the_connection(history: History) -> Iterator[Observation
             yield broken(f"its CONNECT says keep-alive {keep_alive_s:g} s, declared: {declared_s:g} s", connects[-1])
         if not keep_alive_s or transfer.lasted_s < keep_alive_s:
             continue
-        silence_s, evidence = _longest_silence(history, device_id, transfer)
+        silence_s, evidence = _longest_silence(history, fetch.message, transfer)
         lost = [seen for seen in history.of(MqttClosed) if seen.fact.device_id == device_id and transfer.covers(seen.line)]
         if lost and not _came_back(history, device_id, lost[-1].line):
             yield broken(f"the download cost the connection ({lost[-1].fact.reason}), and it did not come back", *fetch.evidence, lost[-1])
@@ -119,15 +122,21 @@ def _slow(history: History) -> Iterator[tuple[Fetch, _Transfer]]:
             yield fetch, _Transfer(gets[0].asked, ends[-1])
 
 
-def _longest_silence(history: History, device_id: str, transfer: _Transfer) -> tuple[float, tuple[Seen[MqttPacket], ...]]:
+def _longest_silence(history: History, message: ReceivedMessage, transfer: _Transfer) -> tuple[float, tuple[Seen[MqttPacket], ...]]:
     """The longest time without a packet of the device that overlaps the download, and the packets around it."""
-    sent = [seen for seen in history.of(MqttPacket) if seen.fact.device_id == device_id and seen.fact.sent_by == "client"]
+    # What the device sent before, to another scenario, is not seen here: without a packet of this one, silence begins with the request.
+    scope = message.first.event.scope
+    by_device = (seen for seen in history.of(MqttPacket) if seen.fact.device_id == message.device_id and seen.fact.sent_by == "client")
+    sent = [seen for seen in by_device if seen.event.scope == scope]
     longest_s = 0.0
     around: tuple[Seen[MqttPacket], ...] = ()
-    for before, after in pairwise(sent):
-        overlaps = after.line > transfer.asked.line and before.line < transfer.ended.line
-        if overlaps and after.at_s - before.at_s > longest_s:
-            longest_s, around = after.at_s - before.at_s, (before, after)
+    for before, after in pairwise((None, *sent)):
+        assert after is not None  # only the first of them is not there
+        if after.line < transfer.asked.line or (before is not None and before.line > transfer.ended.line):
+            continue
+        since_s = before.at_s if before is not None else transfer.asked.at_s
+        if after.at_s - since_s > longest_s:
+            longest_s, around = after.at_s - since_s, (before or after, after)
     return longest_s, around
 
 
@@ -215,7 +224,8 @@ def reconnects_back_off(history: History) -> Iterator[Observation]:
     for connects in _refused_rounds(history):
         waits_s = _waits_s(connects)
         shown = ", ".join(f"{wait_s:.2f}" for wait_s in waits_s)
-        if min(waits_s) >= _LONG_WAIT_S or waits_s[-1] >= _GROWTH_MIN * waits_s[0]:
+        grows = max(waits_s[1:]) >= _GROWTH_MIN * waits_s[0]
+        if min(waits_s) >= _LONG_WAIT_S or grows or (min(waits_s) >= _SCATTERED_WAIT_S and _are_scattered(waits_s)):
             yield kept(*connects)
         else:
             yield broken(f"the waits between refused connects do not grow: {shown} s", *connects)
@@ -227,7 +237,7 @@ def reconnects_are_scattered(history: History) -> Iterator[Observation]:
     rounds = list(_refused_rounds(history))
     for before, after in pairwise(rounds):
         pairs = list(zip(_waits_s(before), _waits_s(after), strict=False))
-        if any(abs(one - other) > max(0.05, _JITTER_MIN * one) for one, other in pairs):
+        if any(_are_scattered(pair) for pair in pairs):
             yield kept(*before, *after)
         else:
             shown = "; ".join(f"{one:.2f} and {other:.2f}" for one, other in pairs)
@@ -243,6 +253,11 @@ def _refused_rounds(history: History) -> Iterator[list[Seen[MqttPacket]]]:
         connects = [seen for seen in history.packets("CONNECT", device_id=device_id) if lost.line < seen.line < until_line]
         if len(connects) >= 3:
             yield connects
+
+
+def _are_scattered(waits_s: Sequence[float]) -> bool:
+    """Whether chance is in these waits: they differ by more than a machine's own unsteadiness."""
+    return max(waits_s) - min(waits_s) > max(_UNSTEADY_S, _JITTER_MIN * min(waits_s))
 
 
 def _waits_s(connects: list[Seen[MqttPacket]]) -> list[float]:

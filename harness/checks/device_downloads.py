@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from urllib.parse import urlsplit
 
-from harness.checks.device_fetches import Fetch, fetches, requires_results, spoilt_fetches
-from harness.checks.device_view import declares, results_of
+from harness.checks.device_fetches import Fetch, fetches, spoilt_fetches
+from harness.checks.device_view import declares, requires_results, results_of
 from harness.checks.registry import Evidence, Observation, broken, check, kept
 from harness.history.events import DeviceStarted, HttpRequest, SerialLine
 from harness.history.timeline import Exchange, History, Seen

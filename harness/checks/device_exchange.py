@@ -3,18 +3,20 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
+from harness.checks.device_answers import answers, holds, is_in_force_afterwards, sent_before
 from harness.checks.device_diagnosis import KEEPS_NO_IDS, hint_with_stack, likely_stack
 from harness.checks.device_view import (
     ReceivedMessage,
     commands_received,
-    configuration_in_force,
     effects_of,
     received_messages,
-    result_after,
+    requires_results,
+    results_of,
 )
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.timeline import History
-from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION
+from harness.history.events import MqttPacket
+from harness.history.timeline import History, Seen
+from harness.wire.commands import CONFIGURATION
 
 _FORGETS_NO_IDS = "a table of packet ids that never forgets drops new messages: an id is free again after PUBCOMP"
 _LOSES_STATE = "the session's state (ids received, ids released) must outlive the connection, as clean_session = 0 promises"
@@ -53,7 +55,9 @@ def _one_effect(history: History, message: ReceivedMessage, how: str, hint: str)
     if len(lines) > 1:
         detail = f"{message.command!r}, {how}, had {len(lines)} effects (lines {lines}), allowed: 1"
         yield broken(detail, *evidence, hint=hint_with_stack(history, message.device_id, hint))
-    elif lines:
+    elif is_in_force_afterwards(history, message) is False:
+        yield broken(f"{message.payload_json!r} was acknowledged, and is not in force afterwards: no effect at all", *evidence, hint=hint)
+    elif lines or is_in_force_afterwards(history, message):
         yield kept(*evidence)
 
 
@@ -67,7 +71,6 @@ def release_after_resumption_has_one_effect(history: History) -> Iterator[Observ
             yield broken(f"{message.command!r}: PUBREL after the resumption got no PUBCOMP", message.first, *message.pubrels)
             continue
         yield from _one_effect(history, message, "released after a resumption", _LOSES_STATE)
-        yield from _applied(history, message)
 
 
 @check("DEV-04", unseen="no command was repeated on a resumed session, or no effect can be seen", hint=_LOSES_STATE)
@@ -77,20 +80,32 @@ def publish_after_resumption_has_one_effect(history: History) -> Iterator[Observ
         if not message.was_repeated_on_another_connection:
             continue
         yield from _one_effect(history, message, "repeated after a resumption", _LOSES_STATE)
-        yield from _applied(history, message)
 
 
-def _applied(history: History, message: ReceivedMessage) -> Iterator[Observation]:
-    """Whether a configuration that was disturbed on its way is the one in force afterwards."""
-    if message.command != CONFIGURATION:
-        return
-    asked = next((other for other in commands_received(history) if other.command == SEND_CONFIGURATION and other.is_after(message)), None)
-    answer = result_after(history, asked) if asked is not None else None
-    if asked is None or answer is None:
-        return
-    in_force = configuration_in_force(history, answer)
-    if in_force is not None and any(in_force.get(key) != value for key, value in message.payload_json.items()):
-        yield broken(f"{message.payload_json!r} was acknowledged, {in_force!r} is in force: no effect at all", message.first, answer.seen)
+@check("DEV-04", unseen="no command was repeated behind another one, or no answer shows what came of it", hint=KEEPS_NO_IDS)
+def copy_behind_another_command_has_no_effect(history: History) -> Iterator[Observation]:
+    """A configuration that is repeated before its PUBREL, behind another one, is not applied again."""
+    for message in commands_received(history):
+        late = [copy for copy in message.copies_before_release if message.command == CONFIGURATION]
+        for question, answer, in_force in answers(history):
+            if not late or question.device_id != message.device_id or question.first.line < late[-1].line:
+                continue
+            between = [sent for sent in sent_before(history, question, CONFIGURATION) if sent.is_after(message)]
+            if not between or between[-1].first.line > late[0].line:
+                continue
+            evidence = (message.first, between[-1].first, *late, answer.seen)
+            if holds(in_force, between[-1].payload_json):
+                yield kept(*evidence)
+            elif not _acts_at_release(history, message, late[0].line):
+                yield broken(f"{in_force!r} is in force: a copy of the older configuration was applied again", *evidence)
+            elif len(results_of(history, message, question.first.line)) <= 2:
+                yield kept(*evidence)  # It applies each message at its PUBREL, and this one's came last: one effect each.
+
+
+def _acts_at_release(history: History, message: ReceivedMessage, until_line: int) -> bool:
+    """Whether a configuration is not yet in force while its PUBREL is held back, as a question in between shows."""
+    shown = [in_force for question, _, in_force in answers(history) if question.is_after(message) and question.first.line < until_line]
+    return bool(shown) and not holds(shown[0], message.payload_json)
 
 
 @check("DEV-06", unseen="no packet id came again after its PUBCOMP", hint=_FORGETS_NO_IDS)
@@ -101,28 +116,43 @@ def packet_id_after_completion_is_a_new_message(history: History) -> Iterator[Ob
         key = (message.device_id, message.first.fact.packet_id)
         before = earlier.get(key)
         earlier[key] = message
-        if before is None or before.completed is None or not message.command or before.first.fact.payload == message.first.fact.payload:
+        if before is None or before.completed is None or not message.command:
             continue
         if before.command != message.command or before.first.event.scope != message.first.event.scope:
             continue
-        if effects_of(history, message):
+        is_same_again = before.first.fact.payload == message.first.fact.payload
+        if effects_of(history, message) or (is_in_force_afterwards(history, message) and not is_same_again):
             yield kept(before.first, message.first)
-        else:
+        elif requires_results(history) or is_in_force_afterwards(history, message) is False:
             yield broken(
                 f"{message.command!r} with packet id {key[1]}, free since its PUBCOMP, had no effect", before.completed, message.first
             )
 
 
-@check("DEV-26", unseen="no command came in pieces")
+@check("DEV-26", unseen="no command came in pieces, or the device acknowledges none at all")
 def segmentation_does_not_matter(history: History) -> Iterator[Observation]:
     """Packets are read alike however TCP cuts or joins them."""
+    announced = {message.first.line for message, _ in _segmented(history)}
+    plain = [message for message in commands_received(history) if message.first.line not in announced]
     for message, how in _segmented(history):
-        answer = result_after(history, message)
-        signs = (message.completed, answer.seen if answer else None, *message.pubrecs)
+        # What the device never does belongs to other rows: here it is held to what it does about commands that come in one piece.
+        wanted = (
+            "PUBCOMP" if any(each.completed for each in plain) else "PUBREC" if any(each.pubrecs for each in plain) or not plain else ""
+        )
+        signs = [message.completed] if wanted == "PUBCOMP" else message.pubrecs
+        if len(tries := _connects_behind(history, message)) > 1:
+            yield broken(f"it connected {len(tries)} times until {message.command!r} reached it {how}", *tries, message.first)
+            continue
         if any(sign is not None and sign.fact.connection == message.first.fact.connection for sign in signs):
             yield kept(message.first)
-        else:
-            yield broken(f"{message.command!r}, sent {how}, was not taken on its connection", message.first)
+        elif wanted:
+            yield broken(f"{message.command!r}, sent {how}, got no {wanted} on its connection", message.first)
+
+
+def _connects_behind(history: History, message: ReceivedMessage) -> list[Seen[MqttPacket]]:
+    """The CONNECTs between the last announcement before a message and the message."""
+    from_line = max(seen.line for seen in history.stimuli("segmented") if seen.line < message.first.line)
+    return [seen for seen in history.packets("CONNECT", device_id=message.device_id) if from_line < seen.line < message.first.line]
 
 
 def _segmented(history: History) -> Iterator[tuple[ReceivedMessage, str]]:

@@ -140,8 +140,3 @@ def _reported_sha256(history: History, result: Result | None) -> str | None:
 def spoilt_fetches(history: History, *kinds: str) -> Iterator[Fetch]:
     """The download commands that the platform spoilt in one of these ways."""
     return (fetch for fetch in fetches(history) if fetch.kind in kinds)
-
-
-def requires_results(history: History) -> bool:
-    """Whether the declaration promises a result for each command."""
-    return bool(declares(history).get("results", "required") == "required")

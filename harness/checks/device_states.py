@@ -1,16 +1,13 @@
 """DEV-07 to DEV-10, DEV-19, DEV-21, DEV-24, DEV-25, DEV-27 to DEV-29: what a command leaves behind, and what must leave nothing."""
 
-import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from harness.checks.device_answers import answers, holds, is_same, sent_before
 from harness.checks.device_view import (
     ReceivedMessage,
-    Result,
     commands_received,
-    configuration_in_force,
     crashes,
     declares,
     downloads_with,
@@ -21,8 +18,7 @@ from harness.checks.device_view import (
     results_of,
 )
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.events import Observed
-from harness.history.timeline import History, Seen
+from harness.history.timeline import History
 from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATION
 
 _POISON = "poison message: the command is executed before it is acknowledged, so each boot gets it again"
@@ -30,61 +26,13 @@ _RESULT_GRACE_S = 1.0  # what bench and broker add to a device's own time
 _BOOT_GRACE_S = 3.0  # and what starting a program adds to its reboot
 
 
-@dataclass(frozen=True)
-class Shown:
-    """The configuration as the declared observer shows it."""
-
-    seen: Seen[Observed]
-
-
-def answers(history: History) -> list[tuple[ReceivedMessage, Result | Shown, dict[str, Any]]]:
-    """Every question for the configuration that was answered, by a result or by an observer, with the configuration that is in force."""
-    found: list[tuple[ReceivedMessage, Result | Shown, dict[str, Any]]] = []
-    for message in commands_received(history):
-        if message.command != SEND_CONFIGURATION:
-            continue
-        answer = result_after(history, message)
-        in_force = configuration_in_force(history, answer) if answer is not None else None
-        if answer is not None and in_force is not None:
-            found.append((message, answer, in_force))
-        elif (shown := _shown_after(history, message)) is not None:
-            found.append((message, *shown))
-    return found
-
-
-def _shown_after(history: History, message: ReceivedMessage) -> tuple[Shown, dict[str, Any]] | None:
-    """What the observer showed right after a question; None where there is none, or it shows no JSON object."""
-    for seen in history.of(Observed):
-        if seen.fact.device_id == message.device_id and seen.fact.name == CONFIGURATION and seen.line > message.first.line:
-            try:
-                value = json.loads(seen.fact.value)
-            except ValueError:
-                return None
-            return (Shown(seen), value) if isinstance(value, dict) else None
-    return None
-
-
-def sent_before(history: History, question: ReceivedMessage, *commands: str) -> list[ReceivedMessage]:
-    """The messages of these commands that came to a device before a question, in the same scenario."""
-    return [
-        message
-        for message in commands_received(history)
-        if message.command in commands and question.is_after(message) and message.first.event.scope == question.first.event.scope
-    ]
-
-
-def holds(in_force: dict[str, Any], wanted: Any) -> bool:
-    """Whether a configuration holds every value of another."""
-    return isinstance(wanted, dict) and all(in_force.get(key) == value for key, value in wanted.items())
-
-
 @check("DEV-07", unseen="the device was not told to reboot, or a reboot of it cannot be seen", hint=_POISON)
 def reboot_happens_once(history: History) -> Iterator[Observation]:
     """One reboot per command, also when the command is delivered again."""
-    told = [message for message in commands_received(history) if message.command == REBOOT]
-    for message in told:
-        later = [other.first.line for other in told if other.is_after(message)]
-        booted = [line for line in reboots(history, message.device_id) if message.first.line < line < min(later, default=math.inf)]
+    for message in commands_received(history):
+        if message.command != REBOOT:
+            continue
+        booted = _reboots_behind(history, message)
         if len(booted) == 1:
             yield _back_in_time(history, message, booted[0])
         elif not booted:
@@ -133,17 +81,33 @@ def configuration_replaces_the_old_one(history: History) -> Iterator[Observation
 @check("DEV-10", unseen="the device was not reset, or no answer shows its configuration")
 def reset_restores_the_factory_configuration(history: History) -> Iterator[Observation]:
     """A reset restores the factory configuration."""
-    factory = (history.start.declaration.get("factory") or {}).get("configuration")
+    declared = (history.start.declaration.get("factory") or {}).get("configuration")
     first_seen: dict[str, dict[str, Any]] = {}
     for question, answer, in_force in answers(history):
         before = sent_before(history, question, RESET, CONFIGURATION)
         if not before or before[-1].command != RESET:
             continue
-        wanted = factory if factory is not None else first_seen.setdefault(question.device_id, in_force)
-        if in_force == wanted:
+        factory = declared if declared is not None else first_seen.setdefault(question.device_id, in_force)
+        configured = _configured(history, question.device_id)
+        # What was never configured (an uptime, a serial number) is no business of a reset's.
+        wanted = {key: factory[key] for key in factory if declared is not None or key in configured}
+        left = [
+            key for key, value in in_force.items() if key not in factory and any(is_same(value, old) for old in configured.get(key, ()))
+        ]
+        if holds(in_force, wanted) and not left:
             yield kept(before[-1].first, answer.seen)
         else:
-            yield broken(f"{in_force!r} is in force after a reset, allowed: {wanted!r}", before[-1].first, answer.seen)
+            yield broken(f"{in_force!r} is in force after a reset, allowed: {factory!r}", before[-1].first, answer.seen)
+
+
+def _configured(history: History, device_id: str) -> dict[str, list[Any]]:
+    """The values that configurations have brought to a device, by key."""
+    values: dict[str, list[Any]] = {}
+    for message in commands_received(history):
+        if message.device_id == device_id and message.command == CONFIGURATION and isinstance(message.payload_json, dict):
+            for key, value in message.payload_json.items():
+                values.setdefault(key, []).append(value)
+    return values
 
 
 @check("DEV-10", unseen="no reset was repeated before its PUBREL, or no answer shows what came of it")
@@ -178,13 +142,17 @@ def results_come_once_and_in_time(history: History) -> Iterator[Observation]:
     claims = declares(history)
     if claims.get("results") != "required":
         return
-    limit_s = float(claims.get("result_s", 5)) + _RESULT_GRACE_S
     commands = commands_received(history)
     for message in commands:
         later = [other.first.line for other in commands if other.is_after(message) and other.command == message.command]
         found = results_of(history, message, min(later, default=history.events[-1].line + 1))
+        limit_s = float(claims.get("result_s", 5)) + _RESULT_GRACE_S
+        if message.command in (REBOOT, RESET):  # A result may wait until the device is back.
+            limit_s += float(claims.get("reboot_s", 10)) + _BOOT_GRACE_S
         if not found:
-            yield broken(f"{message.command!r} got no result, allowed: one within {limit_s - _RESULT_GRACE_S:g} s", message.first)
+            yield broken(f"{message.command!r} got no result, allowed: one within {claims.get('result_s', 5):g} s", message.first)
+        elif len(found) > 1 and message.copies:
+            continue  # What a repeated command may cause is judged elsewhere (DEV-04).
         elif len(found) > 1:
             yield broken(f"{message.command!r} got {len(found)} results, allowed: 1", message.first, *(result.seen for result in found))
         elif (took_s := found[0].seen.at_s - _due_from_s(history, message)) > limit_s:
@@ -203,13 +171,17 @@ def _due_from_s(history: History, message: ReceivedMessage) -> float:
 def odd_message_does_not_stop_the_device(history: History) -> Iterator[Observation]:
     """After a malformed, unknown, oversized or empty message the device stays up and goes on serving."""
     announced = list(history.stimuli("odd message"))
-    for index, seen in enumerate(announced):
-        until_line = announced[index + 1].line if index + 1 < len(announced) else history.events[-1].line + 1
+    for seen in announced:
         device_id, what = seen.fact.facts["device_id"], seen.fact.facts["what"]
+        later = [other.line for other in announced if other.line > seen.line and other.fact.facts["device_id"] == device_id]
+        until_line = min(later, default=history.events[-1].line + 1)
         crashed = [line for line in crashes(history, device_id) if seen.line < line < until_line]
-        asked = next(
-            (m for m in commands_received(history) if m.command == SEND_CONFIGURATION and seen.line < m.first.line < until_line), None
-        )
+        # The message may be an odd question itself: the plain one comes behind it.
+        received = (message for message in commands_received(history) if message.device_id == device_id)
+        questions = [
+            message for message in received if message.command == SEND_CONFIGURATION and seen.line < message.first.line < until_line
+        ]
+        asked = questions[-1] if questions else None
         if crashed:
             yield broken(f"{what} brought the device down (line {crashed[0]})", seen)
         elif asked is None or not _is_answered(history, asked, until_line):
@@ -240,7 +212,8 @@ def payload_up_to_the_declared_size_is_taken(history: History) -> Iterator[Obser
     """Payloads up to max_payload_bytes are executed."""
     for seen in history.stimuli("payload of"):
         size_bytes = seen.fact.facts["size_bytes"]
-        question = next((entry for entry in answers(history) if entry[0].first.line > seen.line), None)
+        device_id = seen.fact.facts["device_id"]
+        question = next((entry for entry in answers(history) if entry[0].first.line > seen.line and entry[0].device_id == device_id), None)
         if question is None and declares(history).get("results", "required") != "required":
             continue
         if question is None:
@@ -268,7 +241,7 @@ def unlisted_command_has_no_effect(history: History) -> Iterator[Observation]:
             yield broken(f"the unlisted {message.command!r} was answered with success", message.first, answer.seen)
         elif answer is None and declares(history).get("results") == "required":
             yield broken(f"the unlisted {message.command!r} got no result, allowed: a refusal", message.first)
-        if message.command == REBOOT and (booted := [line for line in reboots(history, message.device_id) if line > message.first.line]):
+        if message.command == REBOOT and (booted := _reboots_behind(history, message)):
             yield broken(f"the unlisted 'reboot' rebooted the device (line {booted[0]})", message.first)
         yield from _nothing_changed(history, message, "an unlisted command")
 
@@ -290,8 +263,21 @@ def _nothing_changed(history: History, message: ReceivedMessage, what: str) -> I
 def retained_command_is_not_executed(history: History) -> Iterator[Observation]:
     """A command with RETAIN=1 is stale and not executed."""
     for message in commands_received(history):
-        if message.first.fact.retain:
+        if not message.first.fact.retain:
+            continue
+        if message.command == REBOOT:
+            booted = _reboots_behind(history, message)
+            yield (
+                broken(f"a 'reboot' with RETAIN=1 rebooted the device (line {booted[0]})", message.first) if booted else kept(message.first)
+            )
+        else:
             yield from _nothing_changed(history, message, "a command with RETAIN=1")
+
+
+def _reboots_behind(history: History, message: ReceivedMessage) -> list[int]:
+    """The lines of the device's reboots after a message, up to its next `reboot`."""
+    later = [other.first.line for other in commands_received(history) if other.is_after(message) and other.command == REBOOT]
+    return [line for line in reboots(history, message.device_id) if message.first.line < line < min(later, default=math.inf)]
 
 
 @check("DEV-28", unseen="nothing was echoed, or no answer shows what came of it")

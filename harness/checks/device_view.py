@@ -71,13 +71,16 @@ def received_messages(history: History) -> list[ReceivedMessage]:
     """Every QoS 1 or 2 message that the broker sent to a device, in the order of their first PUBLISH."""
     messages: list[ReceivedMessage] = []
     open_by_id: dict[tuple[str, int], ReceivedMessage] = {}
+    last_by_id: dict[tuple[str, int], ReceivedMessage] = {}
     for event in history.events:
         if isinstance(event.fact, MqttClosed):
             for message in (message for (device_id, _), message in open_by_id.items() if device_id == event.fact.device_id):
                 message.lost_connection = True
                 message.was_left |= event.fact.closed_by == "peer"
         if isinstance(event.fact, MqttPacket):
-            _follow(Seen(event, event.fact), open_by_id, messages)
+            seen = Seen(event, event.fact)
+            _follow(seen, open_by_id, messages)
+            _count_late_receipt(seen, open_by_id, last_by_id)
     return messages
 
 
@@ -106,6 +109,20 @@ def _follow(seen: Seen[MqttPacket], open_by_id: dict[tuple[str, int], ReceivedMe
             del open_by_id[key]
 
 
+def _count_late_receipt(
+    seen: Seen[MqttPacket], open_by_id: dict[tuple[str, int], ReceivedMessage], last_by_id: dict[tuple[str, int], ReceivedMessage]
+) -> None:
+    """A PUBREC for a copy may come when the exchange is over already: it belongs to the last message of its packet id."""
+    packet = seen.fact
+    if packet.packet_id is None:
+        return
+    key = (packet.device_id, packet.packet_id)
+    if key in open_by_id:
+        last_by_id[key] = open_by_id[key]
+    elif packet.sent_by == "client" and packet.type == "PUBREC" and key in last_by_id:
+        last_by_id[key].pubrecs.append(seen)
+
+
 @dataclass(frozen=True)
 class Result:
     """A message that a device published on a result topic."""
@@ -127,6 +144,10 @@ class Result:
     @property
     def is_success(self) -> bool:
         return isinstance(self.body, dict) and self.body.get("success") is True
+
+    @property
+    def is_failure(self) -> bool:
+        return isinstance(self.body, dict) and self.body.get("success") is False
 
 
 def results(history: History, device_id: str | None = None) -> list[Result]:
@@ -164,6 +185,11 @@ def result_after(history: History, message: ReceivedMessage) -> Result | None:
 def declares(history: History) -> dict[str, Any]:
     """What the device file claims."""
     return dict(history.start.declaration.get("declares", {}))
+
+
+def requires_results(history: History) -> bool:
+    """Whether the declaration promises a result for each command."""
+    return bool(declares(history).get("results", "required") == "required")
 
 
 def configuration_in_force(history: History, answer: Result) -> dict[str, Any] | None:

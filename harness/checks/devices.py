@@ -3,27 +3,31 @@
 Effects count, not packets. Importing this module registers the whole family.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from harness.checks import device_connection, device_downloads, device_exchange, device_states
+from harness.checks.device_answers import Shown, answers, holds, sent_before
 from harness.checks.device_diagnosis import likely_stack
-from harness.checks.device_states import Shown, answers, holds
 from harness.checks.device_view import (
     ReceivedMessage,
     Result,
     commands_received,
     declares,
     pointed_at,
-    results,
+    requires_results,
+    results_of,
 )
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.timeline import History
-from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION
+from harness.history.events import MqttClosed, MqttPacket
+from harness.history.timeline import History, Seen
+from harness.mqtt.topic_filters import matches
+from harness.wire.commands import CONFIGURATION, RESET, SEND_CONFIGURATION, STANDARD_COMMANDS
+from harness.wire.topics import control_topic
 
 __all__ = ["device_connection", "device_downloads", "device_exchange", "device_states"]
 
 
-@check("DEV-01", unseen="the device did not subscribe")
+@check("DEV-01", unseen="the device did not connect with a new session")
 def device_subscribes_to_its_own_topics(history: History) -> Iterator[Observation]:
     """The device subscribes to its own control topics and to nothing outside its id."""
     for seen in history.packets("SUBSCRIBE"):
@@ -33,15 +37,35 @@ def device_subscribes_to_its_own_topics(history: History) -> Iterator[Observatio
             yield broken(f"it subscribes to {', '.join(map(repr, foreign))}, allowed: {device_id!r} and below", seen)
         else:
             yield kept(seen)
+    for seen in history.packets("CONNACK"):
+        if not seen.fact.session_present and not any(seen.fact.return_codes or ()):
+            yield from _hears_its_commands(history, seen)
+
+
+def _hears_its_commands(history: History, connack: Seen[MqttPacket]) -> Iterator[Observation]:
+    """Whether the filters of a new session cover every command that the device declares, once the first command comes."""
+    device_id, connection = connack.fact.device_id, connack.fact.connection
+    asked = [seen for seen in history.packets("SUBSCRIBE", device_id=device_id) if seen.fact.connection == connection]
+    filters = [name for seen in asked for name, _ in seen.fact.filters or ()]
+    lost = [seen for seen in history.of(MqttClosed) if seen.fact.connection == connection]
+    deaf = [name for name in declares(history).get("commands", ()) if not _are_covered(filters, device_id, name)]
+    if deaf and not lost:
+        what = f"its subscriptions do not cover {', '.join(map(repr, deaf))}" if asked else "it connects and does not subscribe"
+        yield broken(f"{what}, allowed: all its control topics", connack, *asked)
+
+
+def _are_covered(filters: Iterable[str], device_id: str, command: str) -> bool:
+    return any(matches(name, control_topic(device_id, command)) for name in filters)
 
 
 @check("DEV-02", unseen="the device did not subscribe to a control topic")
 def device_asks_for_qos_2(history: History) -> Iterator[Observation]:
     """The device asks for QoS 2 on its control topics."""
-    wanted = declares(history).get("qos", 2)
+    claims = declares(history)
+    wanted, commands = claims.get("qos", 2), claims.get("commands", STANDARD_COMMANDS)
     for seen in history.packets("SUBSCRIBE"):
         for name, qos in seen.fact.filters or ():
-            if "/control/" not in name and not name.endswith("/#"):
+            if not any(_are_covered((name,), seen.fact.device_id, command) for command in commands):
                 continue
             if qos == wanted:
                 yield kept(seen)
@@ -53,24 +77,12 @@ def device_asks_for_qos_2(history: History) -> Iterator[Observation]:
 @check("DEV-08a", "DEV-08b", unseen="no configuration was sent and then asked for, or its result cannot be read")
 def configuration_is_applied_and_reported(history: History) -> Iterator[Observation]:
     """A configuration is applied, and send_configuration reports it."""
-    pointer = str(declares(history).get("configuration_pointer", "/configuration"))
     for asked, answer in _reports(history):
         sent = _last_configuration(history, asked)
-        if sent is None:
-            continue
-        reported = pointed_at(answer.body, pointer)
-        keys = asked.payload_json.get("keys") if isinstance(asked.payload_json, dict) else None
-        wanted = sent.payload_json if keys is None else {key: sent.payload_json[key] for key in keys if key in sent.payload_json}
-        if not isinstance(reported, dict):
-            yield broken(f"the result holds {reported!r} at {pointer}, allowed: the configuration", answer.seen, requirement="DEV-08b")
-        elif keys is not None and (extra := sorted(set(reported) - set(wanted))):
-            yield broken(f"it reports {', '.join(extra)} besides, asked for were {keys!r}", asked.first, answer.seen)
-        elif wrong := [key for key, value in wanted.items() if reported.get(key) != value]:
-            shown = {key: reported.get(key) for key in wrong}
-            detail = f"it reports {shown!r} after { ({key: wanted[key] for key in wrong})!r} was sent"
-            yield broken(detail, sent.first, asked.first, answer.seen, requirement="DEV-08a")
-        else:
-            yield kept(sent.first, asked.first, answer.seen)
+        if sent is not None and answer is not None:
+            yield _judged_report(history, sent, asked, answer)
+        elif sent is not None and requires_results(history):
+            yield broken(f"{(asked.first.fact.payload or '')[:60]!r} to send_configuration got no result", asked.first)
 
     for question, source, in_force in answers(history):
         told = _last_configuration(history, question) if isinstance(source, Shown) else None
@@ -80,21 +92,38 @@ def configuration_is_applied_and_reported(history: History) -> Iterator[Observat
             yield kept(told.first, question.first, source.seen)
 
 
-def _reports(history: History) -> Iterator[tuple[ReceivedMessage, Result]]:
-    """Every send_configuration with its result."""
-    for asked in commands_received(history):
-        if asked.command != SEND_CONFIGURATION:
-            continue
-        for answer in results(history, asked.device_id):
-            if answer.command == SEND_CONFIGURATION and answer.line > asked.first.line:
-                yield asked, answer
-                break
+def _judged_report(history: History, sent: ReceivedMessage, asked: ReceivedMessage, answer: Result) -> Observation:
+    """Whether a result holds what was sent last: all of it, or the values that `keys` names."""
+    pointer = str(declares(history).get("configuration_pointer", "/configuration"))
+    reported = pointed_at(answer.body, pointer)
+    keys = asked.payload_json.get("keys") if isinstance(asked.payload_json, dict) else None
+    unknown = [key for key in keys or () if key not in sent.payload_json]
+    wanted = sent.payload_json if keys is None else {key: sent.payload_json[key] for key in keys if key not in unknown}
+    if unknown and answer.is_failure:
+        return kept(sent.first, asked.first, answer.seen)  # It refuses a key that it does not have.
+    if not isinstance(reported, dict):
+        detail = f"the result holds {reported!r} at {pointer}, allowed: the configuration"
+        return broken(detail, answer.seen, requirement="DEV-08b")
+    extra = sorted(key for key in reported if key not in wanted and not (key in unknown and reported[key] is None))
+    if keys is not None and extra:
+        return broken(f"it reports {', '.join(extra)} besides, asked for were {keys!r}", asked.first, answer.seen)
+    wrong = [key for key in wanted if not holds(reported, {key: wanted[key]})]
+    if wrong:
+        detail = f"it reports { ({key: reported.get(key) for key in wrong})!r} after { ({key: wanted[key] for key in wrong})!r} was sent"
+        return broken(detail, sent.first, asked.first, answer.seen, requirement="DEV-08a")
+    return kept(sent.first, asked.first, answer.seen)
+
+
+def _reports(history: History) -> Iterator[tuple[ReceivedMessage, Result | None]]:
+    """Every question for the configuration, with the first result before the device's next question."""
+    questions = [message for message in commands_received(history) if message.command == SEND_CONFIGURATION]
+    for asked in questions:
+        later = [other.first.line for other in questions if other.is_after(asked)]
+        found = results_of(history, asked, min(later, default=history.events[-1].line + 1))
+        yield asked, found[0] if found else None
 
 
 def _last_configuration(history: History, asked: ReceivedMessage) -> ReceivedMessage | None:
     """The last legal configuration before a question, where no reset came between."""
-    earlier = [
-        message for message in commands_received(history) if message.device_id == asked.device_id and message.first.line < asked.first.line
-    ]
-    relevant = [message for message in earlier if message.command in (CONFIGURATION, "reset") and isinstance(message.payload_json, dict)]
-    return relevant[-1] if relevant and relevant[-1].command == CONFIGURATION else None
+    told = [message for message in sent_before(history, asked, CONFIGURATION, RESET) if isinstance(message.payload_json, dict)]
+    return told[-1] if told and told[-1].command == CONFIGURATION else None

@@ -50,7 +50,9 @@ def login(cast: DeviceCast) -> Workload:
 
 
 def _log_in(cast: DeviceCast) -> Workload:
-    yield Boot()
+    is_there = yield Boot(may_be_refused=True)
+    if not is_there:
+        return  # Its CONNECT tells why.
     yield CutConnection()
     yield UntilConnected(cast.declares.connect_s)
 

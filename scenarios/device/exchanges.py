@@ -1,20 +1,25 @@
 """Questions about the QoS 2 exchange: repetition, resumption, packet ids, order, segmentation. All of it is legal behaviour of a broker."""
 
-from harness.device_operations import Boot, Interfere, SendPacket, Settle, Tell, Until
+from harness.device_operations import Boot, CutConnection, Inject, Interfere, SendPacket, Settle, Tell, Until
 from harness.device_scenario import DeviceCast, DeviceNeeds
-from harness.faults import Coalesce, Cut, Duplicate, FaultPlan, PacketAction, PacketEvent, PacketFault, Split
+from harness.faults import Coalesce, Cut, Drop, Duplicate, FaultPlan, PacketAction, PacketEvent, PacketFault, Split
+from harness.history.events import Fact, MqttPacket
 from harness.mqtt.packets import Publish
 from harness.operations import Announce
 from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION
 from harness.wire.topics import control_topic
-from scenarios.device.steps import GRACE_S, acknowledged, listening, outcome_of, settle_s, tell
+from scenarios.device.steps import GRACE_S, acknowledged, listening, outcome_of, second_effect_s, settle_s, tell
 
 _CONFIGURED = DeviceNeeds(commands=(CONFIGURATION,), qos=2)
 _SEEN = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), results=True, qos=2)
 _RESUMED = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), results=True, qos=2, persistent_session=True)
 
 _COMMAND = PacketEvent(packet="PUBLISH", sent_by="server", qos=2, topic="+/control/+")
+_RELEASE = PacketEvent(packet="PUBREL", sent_by="server")
+# From here on a packet's remaining length takes two bytes (MQTT 2.2.3): the most that fits in one.
+_LONG_BYTES = 128
+_SHOWN = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), configuration_seen=True, qos=2)
 
 
 def _plan(name: str, at: PacketEvent, action: PacketAction) -> FaultPlan:
@@ -29,8 +34,33 @@ def publish_repeated_before_release(cast: DeviceCast) -> Workload:
         yield Interfere(_plan("PUBLISH repeated", _COMMAND, Duplicate(copies=copies, dup=True)))
         yield Tell(CONFIGURATION, dict(configuration))
         yield from outcome_of(cast, CONFIGURATION)
-        # A second effect would come as soon as the first.
-        yield Settle(settle_s(cast))
+        yield Settle(second_effect_s(cast))
+
+
+@scenario("copy_behind_another_command_has_no_effect", subject="device", needs=_SHOWN, duration_s=6.0)
+def publish_repeated_behind_another_command(cast: DeviceCast) -> Workload:
+    """A configuration is repeated with DUP before its PUBREL, after another configuration has come."""
+    yield Boot()
+    newer, older = (dict(configuration) for configuration in cast.configurations[:2])
+    yield from tell(cast, CONFIGURATION, newer)
+    yield Interfere(_plan("PUBREL held back", _RELEASE, Drop()))
+    yield Tell(CONFIGURATION, older)
+    seen = yield Until(_configuration_published, cast.declares.result_s)
+    # Whether it is in force now tells when the device acts: at PUBLISH or at PUBREL.
+    yield Settle(settle_s(cast))
+    yield from tell(cast, SEND_CONFIGURATION)
+    yield from tell(cast, CONFIGURATION, newer)
+    for event in seen:
+        if (packet_id := event.fact.packet_id) is None:
+            return  # It came with QoS 0: there is nothing to repeat.
+        yield SendPacket(Publish(control_topic(cast.device_id, CONFIGURATION), cast.payload(older), qos=2, dup=True, packet_id=packet_id))
+    yield Until(acknowledged, cast.declares.result_s)
+    yield Settle(second_effect_s(cast))
+    yield from tell(cast, SEND_CONFIGURATION)
+
+
+def _configuration_published(fact: Fact) -> bool:
+    return isinstance(fact, MqttPacket) and fact.type == "PUBLISH" and (fact.topic or "").endswith("/control/" + CONFIGURATION)
 
 
 @scenario("release_after_resumption_has_one_effect", "device_completes_every_exchange", subject="device", needs=_RESUMED, duration_s=10.0)
@@ -39,7 +69,7 @@ def release_first_after_resumption(cast: DeviceCast) -> Workload:
     yield Boot()
     # What is in force from an earlier scenario must not look like an effect of this one.
     yield from tell(cast, CONFIGURATION, dict(cast.configurations[1]))
-    cut = _plan("cut before PUBREL", PacketEvent(packet="PUBREL", sent_by="server"), Cut(when="before"))
+    cut = _plan("cut before PUBREL", _RELEASE, Cut(when="before"))
     yield from _cut_and_resume(cast, cut, dict(cast.configurations[0]))
 
 
@@ -47,6 +77,8 @@ def release_first_after_resumption(cast: DeviceCast) -> Workload:
 def publish_again_after_resumption(cast: DeviceCast) -> Workload:
     """The connection is lost around PUBLISH and PUBREC; the resumed session repeats the PUBLISH with DUP."""
     yield Boot()
+    # As above.
+    yield from tell(cast, CONFIGURATION, dict(cast.configurations[-1]))
     cuts = (
         _plan("cut after PUBLISH", _COMMAND, Cut(when="after")),
         _plan("cut before PUBREC", PacketEvent(packet="PUBREC", sent_by="client"), Cut(when="before")),
@@ -61,20 +93,22 @@ def _cut_and_resume(cast: DeviceCast, cut: FaultPlan, configuration: dict[str, o
     yield Interfere(cut)
     yield Tell(CONFIGURATION, configuration)
     yield Until(listening, cast.declares.connect_s)
-    yield Settle(settle_s(cast))
+    yield Settle(second_effect_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
 
 
 @scenario("packet_id_after_completion_is_a_new_message", subject="device", needs=_SEEN, duration_s=4.0)
 def packet_id_used_again(cast: DeviceCast) -> Workload:
-    """Two different configurations come with the same packet id, the second after the PUBCOMP of the first."""
+    """Configurations come with the same packet id, each after the PUBCOMP of the one before; the last two are alike."""
     yield Boot()
-    for configuration in cast.configurations[:2]:
+    first, second = cast.configurations[:2]
+    for configuration, is_last in ((first, True), (second, False), (second, True)):
         message = Publish(control_topic(cast.device_id, CONFIGURATION), cast.payload(configuration), qos=2, packet_id=4_711)
         yield SendPacket(message)
         yield Until(acknowledged, GRACE_S + cast.declares.result_s)
         yield Settle(settle_s(cast))
-        yield from tell(cast, SEND_CONFIGURATION)
+        if is_last:
+            yield from tell(cast, SEND_CONFIGURATION)
 
 
 @scenario("receipts_keep_the_order", "device_completes_every_exchange", subject="device", needs=_CONFIGURED, duration_s=4.0)
@@ -88,17 +122,59 @@ def several_commands_at_once(cast: DeviceCast) -> Workload:
     yield Settle(settle_s(cast))
 
 
-@scenario("segmentation_does_not_matter", subject="device", needs=_SEEN, duration_s=6.0)
+@scenario("segmentation_does_not_matter", subject="device", needs=_SEEN, duration_s=8.0)
 def packets_in_pieces(cast: DeviceCast) -> Workload:
-    """Commands arrive byte by byte, cut in the fixed header, and several in one segment."""
+    """Commands arrive byte by byte and cut in the fixed header, with short and with long packets."""
     yield Boot()
-    actions: tuple[tuple[str, PacketAction, int], ...] = (
-        ("byte by byte", Split(pause_s=0.002), 2),
-        ("cut behind the first byte", Split(at=(1,), pause_s=0.05), 2),
-        ("coalesced", Coalesce(packets=2, seconds_max=1.0), 1),
-    )
-    for (name, action, times), configuration in zip(actions, cast.configurations, strict=False):
-        yield Announce("segmented", {"device_id": cast.device_id, "how": name})
-        yield Interfere(FaultPlan(packets=(PacketFault(name=name, at=_COMMAND.model_copy(update={"times": times}), action=action),)))
-        yield Tell(CONFIGURATION, dict(configuration))
+    yield from tell(cast, SEND_CONFIGURATION)
+    any_packet = PacketEvent(sent_by="server", times=6)
+    yield from _segmented(cast, "byte by byte", any_packet, Split(pause_s=0.002))
+    yield from _segmented(cast, "cut behind the first byte", any_packet, Split(at=(1,), pause_s=0.05))
+    if cast.declares.max_payload_bytes >= _LONG_BYTES:
+        yield from _segmented(cast, "cut behind the first byte, and long", _COMMAND, Split(at=(1,), pause_s=0.05), filled=_LONG_BYTES)
+        yield from _segmented(cast, "cut within the remaining length", _COMMAND, Split(at=(2,), pause_s=0.05), filled=_LONG_BYTES)
+        yield from _segmented(cast, "cut in the topic and in the payload", _COMMAND, Split(at=(9, 120), pause_s=0.05), filled=_LONG_BYTES)
+
+
+def _segmented(cast: DeviceCast, how: str, at: PacketEvent, action: PacketAction, *, filled: int = 0) -> Workload:
+    """A configuration whose payload is filled up to so many bytes arrives cut in a way."""
+    yield Announce("segmented", {"device_id": cast.device_id, "how": how})
+    yield Interfere(_plan(how, at, action))
+    yield Inject(control_topic(cast.device_id, CONFIGURATION), cast.padded(cast.configurations[0], filled))
+    yield from outcome_of(cast, CONFIGURATION)
+    yield Settle(settle_s(cast))
+
+
+@scenario("segmentation_does_not_matter", subject="device", needs=_SEEN, duration_s=5.0)
+def packets_in_one_segment(cast: DeviceCast) -> Workload:
+    """Two commands arrive in one segment, and three."""
+    yield Boot()
+    yield from tell(cast, SEND_CONFIGURATION)
+    for packets in (2, 3):
+        how = f"with {packets} in one segment"
+        yield Announce("segmented", {"device_id": cast.device_id, "how": how})
+        yield Interfere(_plan(how, _COMMAND, Coalesce(packets=packets, seconds_max=1.0)))
+        for configuration in cast.configurations[: packets - 1]:
+            yield Tell(CONFIGURATION, dict(configuration))
         yield from tell(cast, SEND_CONFIGURATION)
+        yield Settle(settle_s(cast))
+
+
+@scenario("segmentation_does_not_matter", subject="device", needs=_SEEN, duration_s=5.0)
+def connection_in_pieces(cast: DeviceCast) -> Workload:
+    """The device connects again, and the answers to its CONNECT and SUBSCRIBE come byte by byte."""
+    yield Boot()
+    yield from tell(cast, SEND_CONFIGURATION)
+    yield Announce("segmented", {"device_id": cast.device_id, "how": "behind a CONNACK and a SUBACK that came byte by byte"})
+    yield Interfere(
+        FaultPlan(
+            packets=tuple(
+                PacketFault(name=f"{packet} byte by byte", at=PacketEvent(packet=packet, sent_by="server"), action=Split(pause_s=0.02))
+                for packet in ("CONNACK", "SUBACK")
+            )
+        )
+    )
+    yield CutConnection()
+    yield Until(listening, cast.declares.connect_s)
+    yield Settle(settle_s(cast))
+    yield from tell(cast, SEND_CONFIGURATION)

@@ -2,16 +2,16 @@
 
 from dataclasses import replace
 
-from harness.device_operations import Boot, Inject, Interfere, SendPacket, Settle, Tell, Until
-from harness.device_scenario import DeviceCast, DeviceNeeds
+from harness.device_operations import Boot, Inject, Interfere, SendPacket, Settle, Tell, Until, UntilConnected
+from harness.device_scenario import OFFER_BYTES_MIN, DeviceCast, DeviceNeeds
 from harness.faults import Cut, Drop, FaultPlan, PacketEvent, PacketFault, Rewrite
 from harness.history.events import Fact, MqttPacket
 from harness.mqtt.packets import Publish
 from harness.operations import Announce
 from harness.scenario import Workload, scenario
-from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATION
+from harness.wire.commands import CONFIGURATION, DOWNLOAD_LOGO, REBOOT, RESET, SEND_CONFIGURATION
 from harness.wire.topics import control_topic, result_topic
-from scenarios.device.steps import acknowledged, listening, outcome_of, settle_s, tell
+from scenarios.device.steps import acknowledged, download, listening, outcome_of, second_effect_s, settle_s, tell
 
 _CONFIGURED = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), configuration_seen=True)
 _RESET = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION, RESET), configuration_seen=True)
@@ -27,7 +27,7 @@ def two_configurations_in_a_row(cast: DeviceCast) -> Workload:
     yield Boot()
     for configuration in cast.configurations[:2]:
         yield Tell(CONFIGURATION, dict(configuration))
-    yield Until(acknowledged, cast.declares.result_s, count=2)
+    yield from outcome_of(cast, CONFIGURATION, count=2)
     yield Settle(settle_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
 
@@ -41,15 +41,36 @@ def configuration_with_fewer_keys(cast: DeviceCast) -> Workload:
     yield from tell(cast, SEND_CONFIGURATION)
 
 
-@scenario("reset_restores_the_factory_configuration", subject="device", needs=_RESET, duration_s=6.0)
+@scenario("reset_restores_the_factory_configuration", subject="device", needs=_RESET, duration_s=8.0)
 def reset_after_a_configuration(cast: DeviceCast) -> Workload:
-    """The device is reset, configured and reset again, and asked each time."""
+    """The device is reset, configured and reset again, twice with different keys, and asked each time."""
     yield Boot()
     yield from tell(cast, RESET)
     yield from tell(cast, SEND_CONFIGURATION)
+    for configuration in cast.configurations[:2]:
+        yield from tell(cast, CONFIGURATION, dict(configuration))
+        # A reset that goes on behind its result would take the configuration away again.
+        yield Settle(settle_s(cast))
+        yield from tell(cast, SEND_CONFIGURATION)
+        yield from tell(cast, RESET)
+        yield from tell(cast, SEND_CONFIGURATION)
+
+
+@scenario(
+    "reset_restores_the_factory_configuration",
+    subject="device",
+    needs=replace(_RESET, commands=(CONFIGURATION, SEND_CONFIGURATION, RESET, REBOOT)),
+    duration_s=10.0,
+)
+def reset_before_a_reboot(cast: DeviceCast) -> Workload:
+    """The device is configured, reset and rebooted, and asked before and after the reboot."""
+    yield Boot()
     yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
-    yield from tell(cast, SEND_CONFIGURATION)
     yield from tell(cast, RESET)
+    yield from tell(cast, SEND_CONFIGURATION)
+    yield Tell(REBOOT)
+    yield Until(listening, cast.declares.reboot_s + _BOOT_GRACE_S)
+    yield Settle(settle_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
 
 
@@ -69,7 +90,7 @@ def reset_repeated_around_a_configuration(cast: DeviceCast) -> Workload:
             return  # It came with QoS 0: there is nothing to repeat.
         yield SendPacket(Publish(control_topic(cast.device_id, RESET), b"{}", qos=2, dup=True, packet_id=packet_id))
     yield Until(acknowledged, cast.declares.result_s)
-    yield Settle(settle_s(cast))
+    yield Settle(second_effect_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
 
 
@@ -117,6 +138,21 @@ def results_of_plain_commands(cast: DeviceCast) -> Workload:
     yield Settle(settle_s(cast))
 
 
+@scenario("results_come_once_and_in_time", subject="device", needs=DeviceNeeds(results_required=True), duration_s=8.0)
+def results_of_other_commands(cast: DeviceCast) -> Workload:
+    """A logo is downloaded, the device is reset, and last of all rebooted, as far as it can: each with its result."""
+    yield Boot()
+    if DOWNLOAD_LOGO in cast.declares.commands and cast.declares.max_payload_bytes >= OFFER_BYTES_MIN:
+        yield from download(cast, DOWNLOAD_LOGO)
+    if RESET in cast.declares.commands and cast.declares.allow_reset:
+        yield from tell(cast, RESET)
+    if REBOOT in cast.declares.commands:
+        yield Tell(REBOOT)
+        yield Until(listening, cast.declares.reboot_s + _BOOT_GRACE_S)
+        # Its result may come before or after the reboot.
+        yield Settle(settle_s(cast))
+
+
 @scenario(
     "odd_message_does_not_stop_the_device",
     "refused_command_is_acknowledged",
@@ -127,19 +163,66 @@ def results_of_plain_commands(cast: DeviceCast) -> Workload:
 def odd_payloads(cast: DeviceCast) -> Workload:
     """Malformed, empty and oversized payloads, and an unknown command; after each the device is asked something."""
     yield Boot()
-    oversized = b'{"filler": "' + b"x" * cast.declares.max_payload_bytes + b'"}'
-    for name, command, payload in (
-        ("malformed JSON", CONFIGURATION, b'{"sampling_rate": '),
-        ("JSON that is no object", CONFIGURATION, b"[1, 2]"),
-        ("an empty payload", CONFIGURATION, b""),
-        ("bytes that are no UTF-8", CONFIGURATION, b"\xff\xfe\x00"),
-        ("a payload above max_payload_bytes", CONFIGURATION, oversized),
-        ("an unknown command", "hil_unknown", b"{}"),
-    ):
-        yield Announce("odd message", {"device_id": cast.device_id, "what": name, "command": command})
-        yield Inject(control_topic(cast.device_id, command), payload)
-        yield Until(acknowledged, cast.declares.result_s)
-        yield from tell(cast, SEND_CONFIGURATION)
+    for name, payload in _ODD_PAYLOADS.items():
+        if len(payload) <= cast.declares.max_payload_bytes:
+            yield from _odd(cast, name, CONFIGURATION, payload)
+    yield from _odd(cast, "a payload above max_payload_bytes", CONFIGURATION, _filled(cast.declares.max_payload_bytes + 1))
+    yield from _odd(cast, "an unknown command", "hil_unknown", b"{}")
+
+
+@scenario(
+    "odd_message_does_not_stop_the_device",
+    "refused_command_is_acknowledged",
+    subject="device",
+    needs=replace(_CONFIGURED, any_configuration=True),
+    duration_s=12.0,
+)
+def odd_values(cast: DeviceCast) -> Workload:
+    """JSON objects with extreme values, and questions for keys that are none; the device may take or refuse them, and serves on."""
+    yield Boot()
+    deep = min(_DEPTH_MAX, (cast.declares.max_payload_bytes - len(b'{"a":}')) // 2)
+    yield from _odd(cast, f"JSON that is {deep} levels deep", CONFIGURATION, b'{"a":' + b"[" * deep + b"]" * deep + b"}")
+    for name, payload in _ODD_VALUES.items():
+        if len(payload) <= cast.declares.max_payload_bytes:
+            yield from _odd(cast, name, CONFIGURATION, payload)
+    for payload in (b'{"keys":"sampling_rate"}', b'{"keys":[1,null]}', b'{"keys":{}}'):
+        yield from _odd(cast, f"the question {payload.decode()}", SEND_CONFIGURATION, payload)
+
+
+_DEPTH_MAX = 1_000
+_ODD_PAYLOADS = {
+    "malformed JSON": b'{"sampling_rate": ',
+    "JSON with something behind it": b'{"sampling_rate": 60}}',
+    "JSON that is no object": b"[1, 2]",
+    "a JSON string": b'"on"',
+    "JSON null": b"null",
+    "an empty payload": b"",
+    "bytes that are no UTF-8": b"\xff\xfe\x00",
+    "a string that is no UTF-8": b'{"unit": "\xb0C"}',
+}
+_ODD_VALUES = {
+    "characters beyond ASCII": '{"name":"Küche ☃ 𝄞"}'.encode(),
+    "an escaped NUL and half a surrogate pair": b'{"name":"a\\u0000b","unit":"\\ud800"}',
+    "a number beyond 64 bits": b'{"sampling_rate":123456789012345678901234567890}',
+    "a number beyond all floats": b'{"sampling_rate":1e999}',
+    "a negative number": b'{"sampling_rate":-1}',
+    "null for a value": b'{"sampling_rate":null}',
+    "an empty key, and a key twice": b'{"":1,"threshold":1,"threshold":2}',
+    "an empty configuration": b"{}",
+}
+
+
+def _odd(cast: DeviceCast, what: str, command: str, payload: bytes) -> Workload:
+    """Sends something that the device may refuse, and asks it something afterwards."""
+    yield Announce("odd message", {"device_id": cast.device_id, "what": what, "command": command})
+    yield Inject(control_topic(cast.device_id, command), payload)
+    yield Until(acknowledged, cast.declares.result_s)
+    yield from tell(cast, SEND_CONFIGURATION)
+
+
+def _filled(size_bytes: int) -> bytes:
+    """A configuration whose payload has exactly this size."""
+    return b'{"filler":"' + b"x" * (size_bytes - len(b'{"filler":""}')) + b'"}'
 
 
 @scenario("payload_up_to_the_declared_size_is_taken", subject="device", needs=replace(_CONFIGURED, any_configuration=True), duration_s=6.0)
@@ -148,9 +231,8 @@ def payload_sizes(cast: DeviceCast) -> Workload:
     yield Boot()
     sizes = sorted({128, 256, 512, 1_024, cast.declares.max_payload_bytes})
     for size in (size for size in sizes if size <= cast.declares.max_payload_bytes):
-        overhead = len(b'{"filler":""}')
         yield Announce("payload of", {"device_id": cast.device_id, "size_bytes": size})
-        yield Inject(control_topic(cast.device_id, CONFIGURATION), b'{"filler":"' + b"x" * (size - overhead) + b'"}')
+        yield Inject(control_topic(cast.device_id, CONFIGURATION), _filled(size))
         yield from outcome_of(cast, CONFIGURATION)
         yield from tell(cast, SEND_CONFIGURATION)
 
@@ -160,8 +242,10 @@ def unlisted_command(cast: DeviceCast) -> Workload:
     """A command that the declaration does not list, with data that would be a configuration."""
     yield Boot()
     yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
-    yield Inject(control_topic(cast.device_id, "hil_unlisted"), cast.payload(cast.configurations[1]))
-    yield from outcome_of(cast, "hil_unlisted")
+    # Names that begin or end like a listed one are still other names.
+    for command in ("hil_unlisted", "configuration_hil", "hil_configuration", "Configuration"):
+        yield Inject(control_topic(cast.device_id, command), cast.payload(cast.configurations[1]))
+        yield from outcome_of(cast, command)
     for command in _harmless_unlisted(cast):
         yield Inject(control_topic(cast.device_id, command), b"{}")
         yield from outcome_of(cast, command)
@@ -186,6 +270,18 @@ def command_with_retain(cast: DeviceCast) -> Workload:
     yield Until(acknowledged, cast.declares.result_s)
     yield Settle(settle_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
+
+
+@scenario("retained_command_is_not_executed", subject="device", needs=_REBOOT, duration_s=5.0)
+def reboot_with_retain(cast: DeviceCast) -> Workload:
+    """A reboot comes with RETAIN=1: a device that obeys reboots with every connection."""
+    yield Boot()
+    at = PacketEvent(packet="PUBLISH", sent_by="server", topic="+/control/+")
+    yield Interfere(FaultPlan(packets=(PacketFault(name="RETAIN set", at=at, action=Rewrite(retain=True)),)))
+    yield Tell(REBOOT)
+    yield Until(acknowledged, cast.declares.result_s)
+    yield Settle(cast.declares.reboot_s)
+    yield UntilConnected(cast.declares.reboot_s + _BOOT_GRACE_S)
 
 
 @scenario("echoed_result_is_not_executed", subject="device", needs=_CONFIGURED, duration_s=4.0)

@@ -15,6 +15,8 @@ Matches: TypeAlias = Callable[[Fact], bool]
 
 # Besides its declared time for a result, a device may need this long for what the bench itself adds.
 GRACE_S = 1.0
+_PATIENCE = 2.0  # times the declared time for a result
+_SECOND_EFFECT_S_MAX = 5.0
 # A download that nothing slows down may take this long besides.
 DOWNLOAD_GRACE_S = 5.0
 
@@ -29,6 +31,11 @@ def listening(fact: Fact) -> bool:
 def settle_s(cast: DeviceCast) -> float:
     """How long a wrong second effect may take to show: about as long as a right one."""
     return min(cast.declares.result_s, GRACE_S)
+
+
+def second_effect_s(cast: DeviceCast) -> float:
+    """How long the effect of a repeated command may take to show: as long as the first one's, and no more than a scenario can bear."""
+    return min(cast.declares.result_s, _SECOND_EFFECT_S_MAX)
 
 
 def acknowledged(fact: Fact) -> bool:
@@ -81,13 +88,15 @@ def tell(cast: DeviceCast, command: str, data: dict[str, Any] | None = None) -> 
     return outcome
 
 
-def outcome_of(cast: DeviceCast, command: str) -> Step[list[Event]]:
-    """Waits for a command's result; for the end of its exchange where results are not required."""
+def outcome_of(cast: DeviceCast, command: str, *, count: int = 1) -> Step[list[Event]]:
+    """Waits for the results of `count` commands of one name; for the end of their exchanges where results are not declared."""
     declares = cast.declares
     if declares.results != "none":
-        events: list[Event] = yield Until(result_of(cast, command), declares.result_s + GRACE_S)
+        # A late result must not be taken for the answer to the next command: who promised one is waited for longer than it may take.
+        patience = _PATIENCE if declares.results == "required" else 1.0
+        events: list[Event] = yield Until(result_of(cast, command), count * declares.result_s * patience + GRACE_S, count=count)
         return events
-    ended: list[Event] = yield Until(acknowledged, declares.result_s + GRACE_S)
+    ended: list[Event] = yield Until(acknowledged, count * declares.result_s + GRACE_S, count=count)
     yield Settle(min(declares.result_s, 2.0))
     return ended
 

@@ -6,7 +6,7 @@ timeline of the run.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ from harness.errors import BenchError, ResourceMissing
 from harness.history.events import DeviceExited, DeviceStarted, SerialLine
 from harness.history.recorder import Recorder
 from simulators.board.gateway import BoardGateway, GatewayLogin
-from simulators.counterpart.power import Credentials, ScopeOf
+from simulators.counterpart.power import Credentials, ScopeOf, environment_of
 
 QEMU_HOST = "10.0.2.2"  # this machine, as a board on QEMU's user network sees it
 BOOT_EVENT = "boot"
@@ -43,6 +43,7 @@ class BoardDevice:
     ) -> None:
         """`scope_of` names the scenario that is at work with a device: a board speaks outside of any scenario's task."""
         self._credentials, self._entry, self._state = credentials, entry, state
+        self.environment: Mapping[str, str] = environment_of(credentials)
         self._clock, self._entropy, self._recorder = clock, entropy, recorder
         self._lease_wait_s = lease_wait_s
         self._patterns = {BOOT_EVENT: boot_pattern} if boot_pattern else {}

@@ -5,7 +5,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,12 +31,14 @@ from harness.device_operations import (
 from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.entropy import Entropy
 from harness.errors import BenchError, ScenarioError
-from harness.history.events import Event, HookRun, HttpRequest, MqttPacket, Observed, Stimulus
+from harness.history.events import Event, HookRun, MqttPacket, Observed, Stimulus
 from harness.history.recorder import Recorder
 from harness.operations import Announce, Call
 from harness.scenario import Scenario
 from harness.wire.responses import command_path
+from simulators.counterpart.configurations import legal_configurations, rich_configurations
 from simulators.counterpart.offers import OfferChange
+from simulators.counterpart.places import Place, Stage
 from simulators.counterpart.preparation import FindLine, Preparation
 from simulators.counterpart.shell import run_shell
 from simulators.counterpart.station import MakeDevice, Station
@@ -53,42 +54,6 @@ _BETWEEN_CONNECTIONS_S = 4.0
 _POLL_S = 0.05
 _OWED_S = 0.5
 _OBSERVER_S = 30.0
-
-
-@dataclass
-class _Place:
-    """A station with what the present scenario sees of it."""
-
-    station: Station
-    watch: Watch
-    preparation: Preparation
-    is_free: bool = True
-    retained: tuple[str, ...] = ()
-    images: int = 0
-    has_been_on: bool = False
-    was_ever_there: bool = False
-
-
-class _Stage:
-    """Hands each place's watch the events about its device."""
-
-    def __init__(self) -> None:
-        self.places: list[_Place] = []
-        self._own: set[int] = set()
-
-    def write(self, event: Event) -> None:
-        if self._is_our_own_call(event.fact):
-            return
-        device_id = getattr(event.fact, "device_id", None)
-        for place in self.places:
-            if device_id == place.station.device_id or (not device_id and event.scope and event.scope == place.station.scope):
-                place.watch.write(event)
-
-    def _is_our_own_call(self, fact: Any) -> bool:
-        """Whether a fact belongs to a call of our own API: that is not the device's doing."""
-        if isinstance(fact, HttpRequest) and fact.endpoint == "command":
-            self._own.add(fact.exchange)
-        return getattr(fact, "exchange", None) in self._own
 
 
 class DeviceBench:
@@ -113,9 +78,9 @@ class DeviceBench:
         self._make_device = make_device
         self._instances = instances
         self._find_line = find_line
-        self._stage = _Stage()
+        self._stage = Stage()
         self._stack = AsyncExitStack()
-        self._perform: dict[type, Callable[[_Place, Any], Any]] = {
+        self._perform: dict[type, Callable[[Place, Any], Any]] = {
             Boot: self._boot,
             Tell: self._tell,
             Inject: self._inject,
@@ -145,8 +110,8 @@ class DeviceBench:
         for number in range(self._instances):
             station = Station(self.device, self._file.bench, self._entropy.stream(f"station {number}"), self._recorder, self._make_device)
             await self._stack.enter_async_context(station)
-            preparation = Preparation(self.device.prepare, station.credentials, self._recorder, self._find_line, one_at_a_time)
-            self._stage.places.append(_Place(station, Watch(), preparation))
+            preparation = Preparation(self.device.prepare, station.power.environment, self._recorder, self._find_line, one_at_a_time)
+            self._stage.places.append(Place(station, Watch(), preparation))
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -174,19 +139,11 @@ class DeviceBench:
                 return self._taken(place)
         raise BenchError("no device is free on this bench")
 
-    def _taken(self, place: _Place) -> DeviceCast:
+    def _taken(self, place: Place) -> DeviceCast:
         place.is_free = False
-        place.watch.downloads_owed = 0
+        place.watch.owed.clear()
         place.watch.mark()
-        return DeviceCast(self.device, place.station.device_id, self._configurations())
-
-    def _configurations(self) -> tuple[dict[str, object], ...]:
-        """Legal configurations: the declared ones, or small objects of our own."""
-        if self.device.configurations:
-            return tuple(configuration.data for configuration in self.device.configurations)
-        # Neighbours differ in a key, so that merging them can be told from replacing.
-        keys = ("threshold", "reporting_interval")
-        return tuple({"sampling_rate": 60 + number, keys[number % 2]: 30 - number} for number in range(8))
+        return DeviceCast(self.device, place.station.device_id, legal_configurations(self.device), rich_configurations(self.device))
 
     def roles(self, cast: DeviceCast) -> dict[str, str]:
         return {"device": cast.device_id}
@@ -201,13 +158,14 @@ class DeviceBench:
         for topic in place.retained:
             await station.broker.publish(topic, b"", qos=1, retain=True)
         place.retained = ()
-        station.is_dirty = not await _comes_true(lambda: station.is_quiet and not self._owes_results(place), _DRAIN_S)
+        within_s = _DRAIN_S + (self.device.declares.result_s if self._owes_results(place) else 0.0)
+        station.is_dirty = not await _comes_true(lambda: station.is_quiet and not self._owes_results(place), within_s)
         station.scope = ""
         place.is_free = True
 
-    def _owes_results(self, place: _Place) -> bool:
-        """Whether the device promises results and has not given one for each download of this scenario: a late one would be misread."""
-        return self.device.declares.results == "required" and place.watch.downloads_owed > 0
+    def _owes_results(self, place: Place) -> bool:
+        """Whether the device promises results and has not given one for each command of this scenario: a late one would be misread."""
+        return self.device.declares.results == "required" and place.watch.owed.total() > 0
 
     async def perform(self, cast: DeviceCast, operation: Any) -> Any:
         """Does one operation of `harness.device_operations` at the scenario's place."""
@@ -220,7 +178,7 @@ class DeviceBench:
             place.watch.mark()
         return await perform(place, operation)
 
-    async def _set_up_again(self, place: _Place) -> None:
+    async def _set_up_again(self, place: Place) -> None:
         """Runs `[device.prepare] after_reset` once a device has carried out a reset, or has lost its connection over it."""
         station, preparation = place.station, place.preparation
         if not preparation.follows_a_reset or not place.watch.resets:
@@ -236,46 +194,53 @@ class DeviceBench:
         if not await _comes_true(lambda: station.is_connected, self.device.declares.connect_s):
             raise BenchError(self._absence(place))
 
-    def _place(self, device_id: str) -> _Place:
+    def _place(self, device_id: str) -> Place:
         return next(place for place in self._stage.places if place.station.device_id == device_id)
 
     # --- operations -----------------------------------------------------------------------------------------------------------------
 
-    async def _boot(self, place: _Place, operation: Boot) -> None:
+    async def _boot(self, place: Place, operation: Boot) -> bool:
         """The entry state. Where a device is not in it, or in the middle of something, it gets a power cycle if we can give it one."""
         station, can_cycle = place.station, self.device.run.can_cut_power
-        if place.has_been_on and not place.was_ever_there:
+        if place.has_been_on and not place.was_ever_there and not operation.may_be_refused:
             raise BenchError(self._absence(place))
-        if station.is_dirty:
+        is_deaf = not await _comes_true(lambda: not place.is_deaf, _DRAIN_S)
+        if station.is_dirty or is_deaf or (operation.afresh and place.has_been_on):
             await station.renew(power_cycle=can_cycle)
-            await self._arrival(place)
+            is_there = await self._arrival(place, operation)
             # What the device still owed to its former life comes first.
             await asyncio.sleep(_OWED_S)
-            return
+            return is_there
         elif station.is_connected:
-            return
+            return True
         elif place.has_been_on and can_cycle:
             if await _comes_true(lambda: station.is_connected, _BETWEEN_CONNECTIONS_S):
-                return
+                return True
             await station.renew(power_cycle=True)
         else:
             await place.preparation.flash()
             await station.power.on()
         place.has_been_on = True
-        await self._arrival(place)
+        return await self._arrival(place, operation)
 
-    async def _arrival(self, place: _Place) -> None:
-        found = await place.watch.until(_is_listening, count=1, within_s=self.device.declares.connect_s)
-        if not found and not place.station.is_connected:
-            raise BenchError(self._absence(place))
-        place.was_ever_there = True
+    async def _arrival(self, place: Place, operation: Boot) -> bool:
+        """Whether the device is there. Raises BenchError where it is not, unless it came and was refused, which the scenario can bear."""
+        wanted = _is_listening_or_refused if operation.may_be_refused else _is_listening
+        found = await place.watch.until(wanted, count=1, within_s=self.device.declares.connect_s)
+        if place.station.is_connected or (found and _is_listening(found[0].fact)):
+            place.was_ever_there = True
+            place.was_ever_listening |= bool(found)
+            return True
+        if found:
+            return False
+        raise BenchError(self._absence(place))
 
-    def _absence(self, place: _Place) -> str:
+    def _absence(self, place: Place) -> str:
         """That the device is not there, with what is known of the reason."""
         last = place.watch.last_words()
         return f"no connection from the device within connect_s = {self.device.declares.connect_s:g} s" + (f" ({last})" if last else "")
 
-    async def _tell(self, place: _Place, operation: Tell) -> int | None:
+    async def _tell(self, place: Place, operation: Tell) -> int | None:
         station = place.station
         answer = await station.http.call(
             Call(
@@ -293,18 +258,18 @@ class DeviceBench:
             raise BenchError(f"our own platform answered {answer.status} to the command {operation.command!r}")
         return answer.status
 
-    async def _inject(self, place: _Place, operation: Inject) -> None:
+    async def _inject(self, place: Place, operation: Inject) -> None:
         if operation.retain:
             place.retained += (operation.topic,)
         await place.station.broker.publish(operation.topic, operation.payload, qos=operation.qos, retain=operation.retain)
 
-    async def _send_packet(self, place: _Place, operation: SendPacket) -> bool:
+    async def _send_packet(self, place: Place, operation: SendPacket) -> bool:
         return place.station.broker.send_packet(place.station.device_id, operation.packet)
 
-    async def _announce(self, place: _Place, operation: Announce) -> None:
+    async def _announce(self, place: Place, operation: Announce) -> None:
         self._recorder.record(Stimulus(operation.name, operation.facts))
 
-    async def _store(self, place: _Place, operation: Store) -> StoredFile:
+    async def _store(self, place: Place, operation: Store) -> StoredFile:
         content = operation.content
         if content is None:
             content = self._image(place, operation)
@@ -314,10 +279,10 @@ class DeviceBench:
         self._announce_for(place, "stored", facts)
         return stored
 
-    def _announce_for(self, place: _Place, name: str, facts: dict[str, Any]) -> None:
+    def _announce_for(self, place: Place, name: str, facts: dict[str, Any]) -> None:
         self._recorder.record(Stimulus(name, {"device_id": place.station.device_id, **facts}))
 
-    def _image(self, place: _Place, operation: Store) -> bytes:
+    def _image(self, place: Place, operation: Store) -> bytes:
         """The declared images in turn, so that each is another one than the last; random bytes where none is declared."""
         declared = [image for image in self.device.images if image.type is operation.file_type and image.valid is operation.valid]
         place.images += 1
@@ -325,59 +290,59 @@ class DeviceBench:
             return declared[place.images % len(declared)].path.read_bytes()
         return self._entropy.stream(f"image {place.images}").random_bytes(operation.size_bytes)
 
-    async def _interfere(self, place: _Place, operation: Interfere) -> None:
+    async def _interfere(self, place: Place, operation: Interfere) -> None:
         place.station.broker.set_faults(operation.plan)
 
-    async def _spoil(self, place: _Place, operation: SpoilDownload) -> None:
+    async def _spoil(self, place: Place, operation: SpoilDownload) -> None:
         place.station.spoilage.fault = DownloadFault(DownloadFaultKind(operation.kind), **operation.options)
         place.station.spoilage.times = operation.times
         shown = {name: value for name, value in operation.options.items() if not isinstance(value, bytes)}
         if operation.times:
             self._announce_for(place, "download spoilt", {"kind": operation.kind, **shown})
 
-    async def _alter_offer(self, place: _Place, operation: AlterOffer) -> None:
+    async def _alter_offer(self, place: Place, operation: AlterOffer) -> None:
         place.station.broker.change = OfferChange(operation.query, operation.expires_in_s)
         self._announce_for(place, "offer altered", {"query": operation.query, "expires_in_s": operation.expires_in_s})
 
-    async def _redirect_elsewhere(self, place: _Place, operation: RedirectElsewhere) -> None:
+    async def _redirect_elsewhere(self, place: Place, operation: RedirectElsewhere) -> None:
         if place.station.trap is None:
             raise BenchError("there is no second host")
         options = {"status": operation.status, "location": place.station.trap.url}
         await self._spoil(place, SpoilDownload("redirect", options, operation.times))
 
-    async def _observe(self, place: _Place, operation: Observe) -> str | None:
+    async def _observe(self, place: Place, operation: Observe) -> str | None:
         command = getattr(self.device.observe, operation.name)
         if command is None:
             return None
-        status, output = await run_shell(command, place.station.credentials, within_s=_OBSERVER_S)
+        status, output = await run_shell(command, place.station.power.environment, within_s=_OBSERVER_S)
         self._recorder.record(HookRun(operation.name, command, status, output))
         if status:
             raise BenchError(f"[device.observe] {operation.name} ended with status {status}: {output[:200]}")
         self._recorder.record(Observed(place.station.device_id, operation.name, output))
         return output
 
-    async def _until_connected(self, place: _Place, operation: UntilConnected) -> bool:
+    async def _until_connected(self, place: Place, operation: UntilConnected) -> bool:
         return await _comes_true(lambda: place.station.is_connected, operation.within_s)
 
-    async def _cut_connection(self, place: _Place, operation: CutConnection) -> bool:
+    async def _cut_connection(self, place: Place, operation: CutConnection) -> bool:
         how = f"{operation.before_refusals} refused connects" if operation.before_refusals else "a lost network connection"
         self._announce_for(place, "connection lost", {"how": how, "is_refused": bool(operation.before_refusals)})
         return await place.station.broker.disconnect(place.station.device_id)
 
-    async def _restart_broker(self, place: _Place, operation: RestartBroker) -> None:
+    async def _restart_broker(self, place: Place, operation: RestartBroker) -> None:
         self._announce_for(place, "connection lost", {"how": "a restart of the broker"})
         await place.station.broker.stop()
         await asyncio.sleep(operation.down_s)
         await place.station.broker.start()
 
-    async def _power_cut(self, place: _Place, operation: PowerCut) -> None:
+    async def _power_cut(self, place: Place, operation: PowerCut) -> None:
         await place.station.power.cut()
         await place.station.power.on()
 
-    async def _until(self, place: _Place, operation: Until) -> list[Event]:
+    async def _until(self, place: Place, operation: Until) -> list[Event]:
         return await place.watch.until(operation.matches, count=operation.count, within_s=operation.within_s)
 
-    async def _settle(self, place: _Place, operation: Settle) -> None:
+    async def _settle(self, place: Place, operation: Settle) -> None:
         await asyncio.sleep(max(operation.duration_s, _QUIET_S))
 
 
@@ -390,6 +355,10 @@ async def _comes_true(condition: Callable[[], bool], within_s: float) -> bool:
             return False
         await asyncio.sleep(_POLL_S)
     return True
+
+
+def _is_listening_or_refused(fact: Any) -> bool:
+    return _is_listening(fact) or (isinstance(fact, MqttPacket) and fact.type == "CONNACK" and any(fact.return_codes or ()))
 
 
 def _is_listening(fact: Any) -> bool:

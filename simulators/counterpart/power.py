@@ -5,7 +5,7 @@ import contextlib
 import os
 import shlex
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,11 @@ class Credentials:
 class PoweredDevice(Protocol):
     """One instance of the device under test. Starts, ends and console lines are recorded for the scenario that `ScopeOf` names."""
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What the device is told, as environment variables; whoever observes it is told the same."""
+        ...
+
     async def on(self) -> None:
         """Gives it power; harmless when it has it."""
         ...
@@ -69,14 +74,14 @@ class AttachedDevice:
     """A device that somebody else switches on. We say where it shall connect, and wait for it."""
 
     def __init__(self, credentials: Credentials, say: Callable[[str], None]) -> None:
-        self._credentials = credentials
+        self.environment: Mapping[str, str] = environment_of(credentials)
         self._say: Callable[[str], None] | None = say
 
     async def on(self) -> None:
         """Says once what the device needs to know; it connects by itself."""
         say, self._say = self._say, None
         if say is not None:
-            for name, value in environment_of(self._credentials).items():
+            for name, value in self.environment.items():
                 say(f"{name}={shlex.quote(value)}")
             say("waiting for the device to connect")
 
@@ -94,6 +99,7 @@ class BuiltInDevice:
         self, credentials: Credentials, entropy: Entropy, recorder: Recorder, scope_of: ScopeOf, *, personality: Personality = REFERENCE
     ) -> None:
         self._device_id = credentials.device_id
+        self.environment: Mapping[str, str] = environment_of(credentials)
         self._record = partial(_record_for, recorder, scope_of, credentials.device_id)
         self._entropy = entropy
         self._personality = personality
@@ -163,7 +169,7 @@ class ExecDevice:
         self._command = in_place_of_the_shell(command)
         self._directory = directory
         self._record = partial(_record_for, recorder, scope_of, credentials.device_id)
-        self._environment = os.environ | environment_of(credentials) | {"HIL_STATE_DIR": str(state_directory)}
+        self.environment: Mapping[str, str] = environment_of(credentials) | {"HIL_STATE_DIR": str(state_directory)}
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._boots = 0
@@ -186,7 +192,7 @@ class ExecDevice:
     async def _started(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_shell(
             self._command,
-            env=self._environment,
+            env=os.environ | dict(self.environment),
             cwd=self._directory,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

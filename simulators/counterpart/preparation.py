@@ -7,7 +7,7 @@ for `[device.run] exec`.
 
 import asyncio
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -15,7 +15,6 @@ from harness.bench.device_file import Prepare
 from harness.errors import BenchError
 from harness.history.events import HookRun
 from harness.history.recorder import Recorder
-from simulators.counterpart.power import Credentials
 from simulators.counterpart.shell import run_shell
 
 _WITHIN_S = 600.0  # a large image over a slow line
@@ -34,16 +33,17 @@ FindLine = Callable[[], Place]
 
 
 class Preparation:
-    """Runs the commands for one instance of the device. `find_line` says where its serial line is now; None where it has none.
+    """Runs the commands for one instance of the device, whose `environment` they share.
 
+    `find_line` says where its serial line is now; None where it has none.
     `one_at_a_time` is shared by all instances: two of them must not build or flash beside each other.
     """
 
     def __init__(
-        self, prepare: Prepare, credentials: Credentials, recorder: Recorder, find_line: FindLine | None, one_at_a_time: asyncio.Lock
+        self, prepare: Prepare, environment: Mapping[str, str], recorder: Recorder, find_line: FindLine | None, one_at_a_time: asyncio.Lock
     ) -> None:
         self._prepare = prepare
-        self._credentials = credentials
+        self._environment = environment
         self._recorder = recorder
         self._find_line = find_line
         self._one_at_a_time = one_at_a_time
@@ -80,16 +80,17 @@ class Preparation:
     async def _run(self, name: str, template: str) -> None:
         command = self._filled_in(template)
         async with self._one_at_a_time:
-            status, output = await run_shell(command, self._credentials, within_s=_WITHIN_S)
+            status, output = await run_shell(command, self._environment, within_s=_WITHIN_S)
         self._recorder.record(HookRun(name, command, status, output))
         if status:
             last = next((line for line in reversed(output.splitlines()) if line.strip()), "it printed nothing")
             raise BenchError(f"[device.prepare] {name} ended with status {status}: {last.strip()[:_SHOWN_CHARACTERS]}")
 
     def _filled_in(self, template: str) -> str:
-        place = self._find_line() if self._find_line is not None else _broker(self._credentials)
+        place = self._find_line() if self._find_line is not None else _broker(self._environment)
         return template.replace("{url}", shlex.quote(place.url)).replace("{port}", shlex.quote(place.port))
 
 
-def _broker(credentials: Credentials) -> Place:
-    return Place(credentials.mqtt_url, str(urlsplit(credentials.mqtt_url).port))
+def _broker(environment: Mapping[str, str]) -> Place:
+    url = environment["HIL_MQTT_URL"]
+    return Place(url, str(urlsplit(url).port))

@@ -4,21 +4,20 @@ import asyncio
 import contextlib
 import os
 import signal
-
-from simulators.counterpart.power import Credentials, environment_of
+from collections.abc import Mapping
 
 OVERTIME_STATUS = 124  # what timeout(1) says
 _OUTPUT_CHARACTERS_MAX = 64 * 1024
 
 
-async def run_shell(command: str, credentials: Credentials, *, within_s: float) -> tuple[int, str]:
-    """Exit status and what was printed, without the line end; the environment names the device as for `[device.run] exec`.
+async def run_shell(command: str, environment: Mapping[str, str], *, within_s: float) -> tuple[int, str]:
+    """Exit status and what was printed, without the line end; `environment` is what the device itself is told.
 
     A command that is not over in time is killed with its children, and has OVERTIME_STATUS.
     """
     process = await asyncio.create_subprocess_shell(
         command,
-        env=os.environ | environment_of(credentials),
+        env=os.environ | dict(environment),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

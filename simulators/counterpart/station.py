@@ -188,6 +188,12 @@ class Station:
         return self.device_id in self.broker.connected_clients()
 
     @property
+    def is_subscribed(self) -> bool:
+        """Whether the device's session has any subscription."""
+        session = self.broker.core.session_of(self.device_id)
+        return session is not None and bool(session.subscriptions)
+
+    @property
     def is_quiet(self) -> bool:
         """Whether nothing is under way between the device and us: no unfinished message, no download."""
         session = self.broker.core.session_of(self.device_id)

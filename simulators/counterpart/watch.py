@@ -1,10 +1,11 @@
 """Waiting for facts: a sink of the recorder that wakes those who wait for something to be seen."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 from harness.history.events import DeviceExited, Event, Fact, MqttPacket, SerialLine
-from harness.wire.commands import DOWNLOADS, RESET
+from harness.wire.commands import RESET
 from harness.wire.topics import parse_control_topic
 
 
@@ -15,14 +16,23 @@ class Watch:
         self._events: list[Event] = []
         self._next = 0
         self._changed = asyncio.Event()
-        self.downloads_owed = 0
+        self.owed: Counter[str] = Counter()  # command -> results that did not come yet
         self.resets = 0
 
     def write(self, event: Event) -> None:
         self._events.append(event)
-        self.downloads_owed += _owed_by(event.fact)
+        self._count_owed(event.fact)
         self.resets += _is_reset(event.fact)
         self._changed.set()
+
+    def _count_owed(self, fact: Fact) -> None:
+        if not isinstance(fact, MqttPacket) or fact.type != "PUBLISH" or fact.dup:
+            return
+        topic = parse_control_topic(fact.topic or "")
+        if topic is not None and topic.role == "control" and fact.sent_by == "server":
+            self.owed[topic.command] += 1
+        elif topic is not None and topic.role == "result" and fact.sent_by == "client" and self.owed[topic.command]:
+            self.owed[topic.command] -= 1
 
     def mark(self) -> None:
         """From here on only what comes now counts."""
@@ -71,13 +81,3 @@ def _is_reset(fact: Fact) -> bool:
         return False
     topic = parse_control_topic(fact.topic or "")
     return topic is not None and topic.command == RESET and topic.role == "control"
-
-
-def _owed_by(fact: Fact) -> int:
-    """By how much a fact changes the number of results that are owed for downloads."""
-    if not isinstance(fact, MqttPacket) or fact.type != "PUBLISH" or fact.dup:
-        return 0
-    topic = parse_control_topic(fact.topic or "")
-    if topic is None or topic.command not in DOWNLOADS:
-        return 0
-    return -1 if fact.sent_by == "client" else 1

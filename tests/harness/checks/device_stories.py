@@ -50,9 +50,9 @@ class DeviceStory:
         self._now_s = 0.0
         self._exchange = 0
 
-    def add(self, fact):
+    def add(self, fact, scope="scene"):
         self._now_s += 0.1
-        self._facts.append((self._now_s, fact))
+        self._facts.append((self._now_s, fact, scope))
 
     def wait(self, seconds):
         self._now_s += seconds
@@ -64,14 +64,14 @@ class DeviceStory:
         start = RunStarted(SCHEMA, "r", "0", "c", 1, "quick", "device", "story", "should", {}, declaration, plan)
         events = [Event(1, 0.0, 0.0, "", start)]
         begun = ScenarioStarted("scene", "device", (check_id,), {"device": DEV})
-        facts = [(0.0, begun), *self._facts, (self._now_s, ScenarioEnded("scene"))]
-        events += [Event(line, at_s, at_s, "scene", fact) for line, (at_s, fact) in enumerate(facts, 2)]
+        facts = [(0.0, begun, "scene"), *self._facts, (self._now_s, ScenarioEnded("scene"), "scene")]
+        events += [Event(line, at_s, at_s, scope, fact) for line, (at_s, fact, scope) in enumerate(facts, 2)]
         return judge(History(tuple(events)), all_checks())[0]
 
     # --- MQTT ---
 
-    def packet(self, sent_by, packet_type, **fields):
-        self.add(MqttPacket(self.connection, DEV, sent_by, packet_type, 10, **fields))
+    def packet(self, sent_by, packet_type, *, scope="scene", **fields):
+        self.add(MqttPacket(self.connection, DEV, sent_by, packet_type, 10, **fields), scope)
 
     def connects(self, *, username=DEV, password=TOKEN, clean=False, keep_alive_s=5, present=False, code=0):
         login = {"client_id": DEV, "username": username, "password": password, "clean_session": clean, "keep_alive_s": keep_alive_s}

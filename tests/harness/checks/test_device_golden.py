@@ -46,6 +46,29 @@ def subscribed(story, wrong):
     story.subscribes(("#", 2) if wrong else (f"{DEV}/control/+", 2), (DEV, 0))
 
 
+@both("device_subscribes_to_its_own_topics")
+def subscribed_to_some(story, wrong):
+    story.connects()
+    declared = [name for name in story.declares["commands"] if not wrong or name != "reset"]
+    story.subscribes(*((f"{DEV}/control/{name}", 2) for name in declared))
+
+
+@golden("device_subscribes_to_its_own_topics", "fail")
+def never_subscribed(story):
+    story.connects()
+
+
+@golden("device_subscribes_to_its_own_topics", "inconclusive")
+def lost_before_it_could_subscribe(story):
+    story.connects()
+    story.lost()
+
+
+@golden("device_asks_for_qos_2", "pass")
+def result_topic_with_less(story):
+    story.subscribes((f"{DEV}/control/+", 2), (f"{DEV}/control/+/result", 0))
+
+
 @both("device_asks_for_qos_2")
 def asked_for_qos(story, wrong):
     story.subscribes((f"{DEV}/control/+", 1 if wrong else 2))
@@ -109,6 +132,43 @@ def second_pubrec_missing(story):
     story.result("configuration")
 
 
+@golden("repeated_publish_has_one_effect", "pass")
+def second_pubrec_behind_the_pubcomp(story):
+    story.sent("configuration", A)
+    story.sent("configuration", A, dup=True)
+    story.received()
+    story.released()
+    story.completed()
+    story.received()
+    story.result("configuration")
+
+
+def _older_copied_behind_newer(story, *, shown_between, shown_last, at_release=False):
+    story.configured(B, packet_id=1)
+    story.sent("configuration", A, packet_id=2)
+    story.received(2)
+    story.reports(shown_between, packet_id=3)
+    story.configured(B, packet_id=4)
+    story.result("configuration")
+    story.sent("configuration", A, packet_id=2, dup=True)
+    story.received(2)
+    story.released(2)
+    if at_release:
+        story.result("configuration")
+    story.completed(2)
+    story.reports(shown_last, packet_id=5)
+
+
+@both("copy_behind_another_command_has_no_effect")
+def older_copied_behind_newer(story, wrong):
+    _older_copied_behind_newer(story, shown_between=A, shown_last=A if wrong else B)
+
+
+@golden("copy_behind_another_command_has_no_effect", "pass")
+def older_applied_at_its_release(story):
+    _older_copied_behind_newer(story, shown_between=B, shown_last=A, at_release=True)
+
+
 @both("release_after_resumption_has_one_effect")
 def released_after_resumption(story, wrong):
     story.sent("configuration", A)
@@ -161,6 +221,66 @@ def id_used_again(story, wrong):
         story.result("configuration")
 
 
+@golden("publish_after_resumption_has_one_effect", "pass")
+def effect_seen_in_the_configuration_alone(story):
+    story.sent("configuration", A)
+    story.lost()
+    story.sent("configuration", A, dup=True)
+    story.received()
+    story.released()
+    story.completed()
+    story.reports(A)
+
+
+@golden("publish_after_resumption_has_one_effect", "fail")
+def acknowledged_without_effect(story):
+    story.sent("configuration", A)
+    story.lost()
+    story.sent("configuration", A, dup=True)
+    story.received()
+    story.released()
+    story.completed()
+    story.reports(B)
+
+
+@both("packet_id_after_completion_is_a_new_message")
+def id_used_again_for_the_same_command(story, wrong):
+    for _ in range(2):
+        story.configured(A)
+        if not wrong:
+            story.result("configuration")
+
+
+@golden("packet_id_after_completion_is_a_new_message", "inconclusive")
+def id_used_again_by_a_device_that_owes_no_results(story):
+    story.declares["results"] = "optional"
+    story.configured(A)
+    story.configured(B)
+
+
+@golden("segmentation_does_not_matter", "fail")
+def third_of_a_segment_lost(story):
+    story.command("send_configuration", packet_id=1)
+    story.says("segmented", how="with 3 in one segment")
+    story.sent("configuration", A, packet_id=2)
+    story.sent("configuration", B, packet_id=3)
+    for packet_id in (2,):
+        story.received(packet_id)
+        story.released(packet_id)
+        story.completed(packet_id)
+    story.result("configuration")
+
+
+@both("segmentation_does_not_matter")
+def connack_in_pieces(story, wrong):
+    story.command("send_configuration", packet_id=1)
+    story.says("segmented", how="behind a CONNACK in pieces")
+    story.lost()
+    for _ in range(2 if wrong else 1):
+        story.connects(present=True)
+    story.command("send_configuration", packet_id=2)
+
+
 @both("segmentation_does_not_matter")
 def segmented(story, wrong):
     story.says("segmented", how="byte by byte")
@@ -200,6 +320,37 @@ def reported(story, wrong):
 def reported_more_than_asked(story):
     story.configured(A)
     story.reports(A, keys=["rate"])
+
+
+@golden("configuration_is_applied_and_reported", "fail")
+def keys_left_unanswered(story):
+    story.configured(A)
+    story.command("send_configuration", {"keys": ["rate"]}, packet_id=8)
+
+
+@golden("configuration_is_applied_and_reported", "fail")
+def number_in_place_of_a_boolean(story):
+    story.configured({"on": False})
+    story.reports({"on": 0})
+
+
+@golden("configuration_is_applied_and_reported", "pass")
+def sixty_is_a_number_however_it_is_written(story):
+    story.configured({"rate": 60})
+    story.reports({"rate": 60.0})
+
+
+@golden("configuration_is_applied_and_reported", "pass")
+def unknown_key_reported_as_null(story):
+    story.configured(A)
+    story.reports({"rate": 1, "no such": None}, keys=["rate", "no such"])
+
+
+@golden("configuration_is_applied_and_reported", "pass")
+def unknown_key_refused(story):
+    story.configured(A)
+    story.command("send_configuration", {"keys": ["no such"]}, packet_id=8)
+    story.result("send_configuration", success=False)
 
 
 @golden("configuration_is_applied_and_reported", "deviation")
@@ -255,6 +406,22 @@ def reset(story, wrong):
     story.reports(A if wrong else FACTORY)
 
 
+@both("reset_restores_the_factory_configuration")
+def reset_of_what_was_configured(story, wrong):
+    story.factory = FACTORY
+    story.configured(A)
+    story.command("reset")
+    story.reports(FACTORY | ({"low": 2} if wrong else {"low": 9, "serial": "0815"}))
+
+
+@both("reset_restores_the_factory_configuration")
+def reset_to_an_undeclared_configuration(story, wrong):
+    for number, configured in enumerate((A, B)):
+        story.configured(configured)
+        story.command("reset")
+        story.reports({"rate": configured["rate"] if wrong else 300, "uptime_s": number}, packet_id=8 + number)
+
+
 @both("repeated_reset_happens_once")
 def reset_repeated(story, wrong):
     story.sent("reset", packet_id=5)
@@ -293,6 +460,24 @@ def never_answered(story):
     story.configured(A)
 
 
+@golden("results_come_once_and_in_time", "pass")
+def answered_after_the_reboot(story):
+    story.command("reboot")
+    story.wait(9)
+    story.result("reboot")
+
+
+@both("odd_message_does_not_stop_the_device", "warning")
+def odd_question(story, wrong):
+    story.says("odd message", what="keys that are none")
+    story.command("send_configuration", {"keys": 5}, packet_id=4)
+    if wrong:
+        story.result("send_configuration", success=False)
+        story.command("send_configuration", packet_id=5)
+    else:
+        story.reports(A)
+
+
 @both("odd_message_does_not_stop_the_device", "warning")
 def odd(story, wrong):
     story.says("odd message", what="malformed JSON")
@@ -325,6 +510,14 @@ def unlisted(story, wrong):
     story.command("blink", {}, packet_id=3)
     story.result("blink", success=False)
     story.reports(A)
+
+
+@both("retained_command_is_not_executed", "warning")
+def reboot_retained(story, wrong):
+    story.boots()
+    story.command("reboot", retain=True)
+    if wrong:
+        story.exits()
 
 
 @both("retained_command_is_not_executed", "warning")
@@ -540,6 +733,21 @@ def silence_in_which_our_own_broker_stood_still(story):
 
 
 @golden("slow_download_keeps_the_connection", "pass")
+def silence_in_which_other_scenarios_ran(story):
+    story.packet("client", "PINGREQ", scope="")
+    story.wait(60)
+    story.says("download spoilt", kind="trickle")
+    offer = {"url": "http://h/v2/device/download?key=<key:1>", "expires_at": "2026-01-01T00:00:00Z"}
+    story.sent("download_firmware", offer)
+    exchange = story.asks()
+    story.received()
+    for _ in range(3):
+        story.wait(3)
+        story.packet("client", "PINGREQ")
+    story.gets(exchange=exchange)
+
+
+@golden("slow_download_keeps_the_connection", "pass")
 def slow_and_back(story):
     slow_and_lost(story)
     story.connects(present=True)
@@ -584,6 +792,16 @@ def refused_connects(story, *waits_s):
 @both("reconnects_back_off", "warning")
 def backed_off(story, wrong):
     refused_connects(story, *((1, 1, 1) if wrong else (1, 2, 4)))
+
+
+@golden("reconnects_back_off", "pass")
+def waits_at_their_limit_drawn_by_chance(story):
+    refused_connects(story, 3.3, 2.96, 3.5)
+
+
+@golden("reconnects_back_off", "warning")
+def hammering_by_chance(story):
+    refused_connects(story, 0.3, 0.1, 0.2)
 
 
 @both("reconnects_are_scattered", "warning")

@@ -15,14 +15,14 @@ from harness.history.events import DeviceStarted, HookRun, MqttPacket
 from harness.history.recorder import Recorder
 from harness.wire.topics import parse_control_topic
 from simulators.counterpart.bench import DeviceBench
-from simulators.counterpart.power import BuiltInDevice, Credentials
+from simulators.counterpart.power import BuiltInDevice, Credentials, environment_of
 from simulators.counterpart.preparation import Place, Preparation
 
 CREDENTIALS = Credentials("dev-1", "secret-token", "mqtt://127.0.0.1:1", "http://127.0.0.1:2", 5)
 
 
 def preparation(recorder, *, find_line=None, **commands):
-    return Preparation(Prepare(**commands), CREDENTIALS, recorder, find_line, asyncio.Lock())
+    return Preparation(Prepare(**commands), environment_of(CREDENTIALS), recorder, find_line, asyncio.Lock())
 
 
 @pytest.fixture
