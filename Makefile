@@ -24,7 +24,7 @@ help:
 	@echo "make trace      writes the table of requirements and checks into README"
 	@echo "make simulate   SEEDS=$(SEEDS) whole-system simulations in virtual time"
 	@echo "make load       the Locust scenarios against a reference platform, ending in a ledger"
-	@echo "make bench      measurements beside peers; PART=broker|platform|fleet|simulation for one"
+	@echo "make bench      measurements beside peers; PART=broker|platform|fleet|load|simulation|board for one"
 	@echo "make nightly    what takes a night"
 
 # --- the environment ------------------------------------------------------------------------------------------------------------
