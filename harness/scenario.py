@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 from harness.bench.target import Platform, TargetDevice, TargetFile
 from harness.errors import ScenarioError
 from harness.wire.commands import DeviceKind, command_names
-from harness.wire.files import FileType
+from harness.wire.files import FileType, is_plain_name
 
 Workload: TypeAlias = Generator[Any, Any, None]
 Subject: TypeAlias = Literal["platform", "device"]
@@ -75,7 +75,8 @@ class DeviceNeed:
 class Needs:
     """What a scenario needs of the target file. `devices` and `files` map a role to what may play it, in casting order.
 
-    `firmware_bytes_min` is for slow transfers: a firmware of that size must be stored in the devices' projects.
+    The files are those of the first role's project. `firmware_bytes_min` is for slow transfers: a firmware of that size must be stored
+    there; `unusual_file_name` asks for a file there whose name no header can hold as it is.
     """
 
     devices: dict[str, DeviceNeed] = field(default_factory=lambda: {"device": DeviceNeed()})
@@ -84,6 +85,7 @@ class Needs:
     hooks: tuple[str, ...] = ()
     test_clock: bool = False
     firmware_bytes_min: int = 0
+    unusual_file_name: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +161,7 @@ def all_scenarios(subject: Subject) -> MappingProxyType[str, Scenario]:
 
 def cast_roles(platform: Platform, needs: Needs, *, free: Callable[[TargetDevice], bool] = lambda device: True) -> Cast | None:
     """The first way to fill all roles with different devices that are free; None where there is none."""
-    homes = _projects_with_large_files(platform, needs.firmware_bytes_min)
-    devices = _cast_devices(platform, list(needs.devices.items()), {}, lambda device: device.project_id in homes and free(device))
+    devices = _cast_devices(platform, list(needs.devices.items()), {}, _homes(platform, needs), free)
     if devices is None:
         return None
     files: dict[str, TargetFile] = {}
@@ -176,27 +177,39 @@ def cast_roles(platform: Platform, needs: Needs, *, free: Callable[[TargetDevice
     return Cast(platform, devices, files)
 
 
-def _projects_with_large_files(platform: Platform, size_bytes_min: int) -> set[str]:
-    """The projects that store a firmware of at least that size; all of them where none is asked for."""
-    if not size_bytes_min:
-        return {project.id for project in platform.projects}
-    firmware = (file for file in platform.files if file.type is FileType.FIRMWARE)
-    return {file.project_id for file in firmware if file.size_bytes >= size_bytes_min}
+def _homes(platform: Platform, needs: Needs) -> set[str]:
+    """The projects that store what is asked for: files of each type, a firmware of that size, one with an unusual name."""
+    return {project.id for project in platform.projects if _stores(platform, project.id, needs)}
+
+
+def _stores(platform: Platform, project_id: str, needs: Needs) -> bool:
+    stored = [file for file in platform.files if file.project_id == project_id]
+    types = [file.type for file in stored]
+    firmware = [file.size_bytes for file in stored if file.type is FileType.FIRMWARE]
+    asked_for = list(needs.files.values())
+    return (
+        all(types.count(file_type) >= asked_for.count(file_type) for file_type in asked_for)
+        and max(firmware, default=0) >= needs.firmware_bytes_min
+        and (not needs.unusual_file_name or not all(is_plain_name(file.name) for file in stored))
+    )
 
 
 def _cast_devices(
     platform: Platform,
     open_roles: list[tuple[str, DeviceNeed]],
     cast: dict[str, TargetDevice],
+    homes: set[str],
     free: Callable[[TargetDevice], bool],
 ) -> dict[str, TargetDevice] | None:
+    """`homes` are the projects that the first role may be of: its project's files are used."""
     if not open_roles:
         return cast
     (role, need), *others = open_roles
     for device in platform.devices:
-        if device in cast.values() or not free(device) or need.refuses(device, cast):
+        is_homeless = not cast and device.project_id not in homes
+        if is_homeless or device in cast.values() or not free(device) or need.refuses(device, cast):
             continue
-        whole = _cast_devices(platform, others, cast | {role: device}, free)
+        whole = _cast_devices(platform, others, cast | {role: device}, homes, free)
         if whole is not None:
             return whole
     return None
@@ -216,5 +229,6 @@ def rule_out(platform: Platform, needs: Needs) -> str | None:
         roles = [f"a device ({need})" for need in needs.devices.values()]
         roles += [f"a {file_type.value} file in the device's project" for file_type in needs.files.values()]
         roles += [f"a firmware of at least {needs.firmware_bytes_min} bytes there"] if needs.firmware_bytes_min else []
+        roles += ["a file with an unusual name there"] if needs.unusual_file_name else []
         return "the target file does not offer together: " + "; ".join(roles)
     return None

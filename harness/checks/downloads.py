@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from harness.checks import transfers
 from harness.checks.admission import TargetView
 from harness.checks.command_calls import REFUSALS, answered_or_hung_up, has_whole_body, shown_status
-from harness.checks.key_life import FIRST_USE, KeyLife, key_lives, moved_bounds_s, use_policy
+from harness.checks.key_life import FIRST_USE, KeyLife, is_token_taken, key_lives, moved_bounds_s, use_policy
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import Exchange, History
 from harness.wire.commands import DOWNLOADS, KEY_LIFETIME_S
+from harness.wire.files import is_plain_name
 from harness.wire.responses import error_body_problem, missing_error_members
 
 # Importing this module registers the whole family (entry point `hil.checks`).
@@ -43,7 +44,7 @@ def download_delivers_the_file(history: History) -> Iterator[Observation]:
     target = TargetView.of(history)
     for life, attempt in _first_uses(history):
         if attempt.status == 401 or (attempt.status != 200 and _was_deleted(history, life, attempt)):
-            continue  # DLD-02 and DLD-04 speak of these.
+            continue  # DLD-02, KEY-01 and DLD-04 speak of these.
         file = next(iter(_bytes_of(target, life)), None)
         if attempt.status != 200:
             problem = f"a fresh key was answered {shown_status(attempt)} to its device, allowed: 200"
@@ -86,10 +87,17 @@ def _header_problem(attempt: Exchange, name: str) -> str:
     disposition = attempt.header("content-disposition") or ""
     if not re.match(r"attachment\s*;", disposition, re.IGNORECASE):
         return f"Content-Disposition is {disposition!r}, allowed: attachment; filename={name}"
-    is_plain = re.fullmatch(r"[A-Za-z0-9._-]+", name) is not None
-    if is_plain and not re.search(rf"""filename\s*=\s*"?{re.escape(name)}"?\s*(;|\Z)""", disposition, re.IGNORECASE):
+    if is_plain_name(name) and not _names(disposition, name):
         return f"Content-Disposition is {disposition!r}, allowed: filename={name}"
     return ""
+
+
+def _names(disposition: str, name: str) -> bool:
+    """Whether a header names the file: by `filename`, quoted or not, or else by `filename*` alone (RFC 6266, 4.3)."""
+    plain = re.search(r"""filename\s*=\s*("[^"]*"|[^\s;]*)\s*(;|\Z)""", disposition, re.IGNORECASE)
+    if plain is not None:
+        return plain.group(1).strip('"') == name
+    return re.search(rf"""filename\*\s*=\s*UTF-8'[^']*'{re.escape(name)}\s*(;|\Z)""", disposition, re.IGNORECASE) is not None
 
 
 @check(
@@ -102,7 +110,7 @@ def download_needs_the_raw_device_token(history: History) -> Iterator[Observatio
     for life, attempt in _first_uses(history):
         if attempt.status == 200:
             yield kept(attempt)
-        elif attempt.status == 401:
+        elif attempt.status == 401 and not is_token_taken(history, life.owner_credential):
             yield broken(f"the raw token of {life.device_id} with a fresh key of its own was answered 401, allowed: 200", attempt)
     for life in key_lives(history):
         for attempt in life.attempts:
@@ -147,11 +155,13 @@ def deleted_file_is_not_found(history: History) -> Iterator[Observation]:
 def temporary_copy_is_removed(history: History) -> Iterator[Observation]:
     """The temporary copy is gone after the download."""
     for seen in history.stimuli("temporary copies"):
-        before, after = int(seen.fact.facts["before"]), int(seen.fact.facts["after"])
-        if after <= before:
+        facts = seen.fact.facts
+        # The copy of a key that was not used may stay until the key's end.
+        left, allowed = int(facts["after"]) - int(facts["before"]), int(facts["unfetched"])
+        if left > allowed:
+            yield broken(f"{left} temporary copies are left after {facts['downloads']} downloads, allowed: {allowed}", seen)
+        elif int(facts["downloads"]):
             yield kept(seen)
-        else:
-            yield broken(f"{after - before} temporary copies are left after {seen.fact.facts['downloads']} downloads, allowed: 0", seen)
 
 
 @check("DLD-08a", "DLD-08b", "CMD-17b", unseen="no download was refused")
@@ -252,7 +262,7 @@ def one_token_serves_mqtt_and_http(history: History) -> Iterator[Observation]:
             continue
         if attempt.status == 200:
             yield kept(attempt)
-        elif attempt.status == 401 and not encoded:
+        elif attempt.status == 401 and not encoded and not is_token_taken(history, life.owner_credential):
             yield broken(f"the token of {life.device_id} opened its MQTT connection and was answered 401 here, allowed: 200", attempt)
 
 

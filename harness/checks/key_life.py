@@ -112,6 +112,13 @@ def key_lives(history: History) -> tuple[KeyLife, ...]:
     return tuple(lives.values())
 
 
+def is_token_taken(history: History, credential: str) -> bool:
+    """Whether a device's raw token was seen to open a download: where it was, a 401 does not speak of the token."""
+    return any(
+        attempt.status == 200 and life.owner_credential == credential for life in key_lives(history) for attempt in life.own_attempts()
+    )
+
+
 def use_policy(history: History) -> str:
     """What the target declares about KEY-08, or else what was seen: a key that works again after a broken transfer is not used by it."""
     declared = history.start.target.get("declares", {}).get("KEY-08")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from harness.checks import key_secrecy
 from harness.checks.admission import TargetView
-from harness.checks.key_life import COMPLETE_DELIVERY, FIRST_USE, KeyLife, key_lives, may_have_used, use_policy
+from harness.checks.key_life import COMPLETE_DELIVERY, FIRST_USE, KeyLife, is_token_taken, key_lives, may_have_used, use_policy
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import Exchange, History
 from harness.wire.commands import KEY_LIFETIME_S
@@ -13,7 +13,7 @@ from harness.wire.commands import KEY_LIFETIME_S
 __all__ = ["key_secrecy"]
 
 _AGE_TOLERANCE_S = 2.0  # KEY-01
-# A key that does not work when it is fresh says nothing about its life: that is DLD-01's or DLD-02's question.
+# What is wrong with a key that does not work when it is fresh may be the file (DLD-01) or the token (DLD-02), not its life.
 _FRESH_S = 60.0
 
 
@@ -26,7 +26,11 @@ def _is_surely_alive(life: KeyLife, history: History, attempt: Exchange) -> bool
     return life.age_bounds_s(history, attempt)[1] < KEY_LIFETIME_S - _AGE_TOLERANCE_S
 
 
-@check("KEY-01a", unseen="no key was used shortly before, or tried after thirty minutes")
+@check(
+    "KEY-01a",
+    unseen="no key was used shortly before, or tried after thirty minutes",
+    hint="a life that another command, a restart or a clean-up shortens or lengthens",
+)
 def key_lives_thirty_minutes(history: History) -> Iterator[Observation]:
     """A key is accepted until thirty minutes after its issue, and refused with 401 from then on."""
     for life in key_lives(history):
@@ -36,7 +40,8 @@ def key_lives_thirty_minutes(history: History) -> Iterator[Observation]:
             least_s, greatest_s = life.age_bounds_s(history, attempt)
             is_untouched = not life.before(attempt)
             if _is_surely_alive(life, history, attempt):
-                if is_untouched and least_s > _FRESH_S:
+                is_called_dead = attempt.status == 401 and is_token_taken(history, life.owner_credential)
+                if is_untouched and (least_s > _FRESH_S or is_called_dead):
                     yield _accepted_at(attempt, greatest_s)
             elif least_s > KEY_LIFETIME_S + _AGE_TOLERANCE_S and _is_unspent(life, attempt):
                 yield _refused_at(attempt, least_s)
@@ -66,13 +71,19 @@ def key_works_once(history: History) -> Iterator[Observation]:
         if done is None or done.ended is None:
             continue
         for attempt in life.attempts:
-            is_later_use = attempt.asked.line > done.ended.line and attempt.request.method == "GET" and attempt.status is not None
-            if not is_later_use or attempt.request.credential != life.owner_credential:
+            if not _is_later_use(life, done.ended.line, attempt):
                 continue
+            is_dead_anyway = not _is_surely_alive(life, history, attempt)
             if attempt.status == 401 or (attempt.status == 416 and not life.is_proper(attempt)):
                 yield kept(done, attempt)
-            else:
+            elif attempt.status in (200, 206) or not is_dead_anyway:  # How an expired key is refused is KEY-01's question.
                 yield broken(f"a used key was answered {attempt.status}, allowed: 401", done, attempt)
+
+
+def _is_later_use(life: KeyLife, done_line: int, attempt: Exchange) -> bool:
+    """Whether the key's device tried it again and was answered. A HEAD says something only where it is taken: 405 is allowed."""
+    is_silent = attempt.status is None or (attempt.request.method == "HEAD" and attempt.status != 200)
+    return attempt.asked.line > done_line and attempt.request.credential == life.owner_credential and not is_silent
 
 
 @check(

@@ -1,7 +1,7 @@
 """The family DLD, second part: slow transfers, and file names that no header likes."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -10,6 +10,7 @@ from harness.checks.registry import Observation, broken, check, kept
 from harness.history.events import Stimulus
 from harness.history.timeline import Exchange, History, Seen
 from harness.wire.commands import KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
+from harness.wire.files import is_plain_name
 
 _TIME_TOLERANCE_S = 5.0
 # A fast download beside slow ones may take this much longer than alone, and this many times as long.
@@ -32,12 +33,34 @@ def _span_bounds_s(history: History, attempt: Exchange) -> tuple[float, float]:
 def _stretched(history: History) -> Iterator[tuple[KeyLife, Exchange, float, float]]:
     """Transfers that a scenario stretched over minutes of the target's clock, and that we did not end; with the bounds of their time."""
     announced = {seen.event.scope: seen.line for seen in history.stimuli("stretching a transfer")}
-    for life in key_lives(history):
+    lives = key_lives(history)
+    broken_files = _files_that_never_come_whole(lives, announced)
+    for life in lives:
+        if _file_of(life) in broken_files:
+            continue  # That a file does not come whole at any speed is DLD-01's question.
         for attempt in life.own_attempts():
             if attempt.ended is None or attempt.status != 200 or attempt.ended.fact.closed_by in ("us", "fault"):
                 continue
             if attempt.scope in announced and announced[attempt.scope] < attempt.asked.line:
                 yield life, attempt, *_span_bounds_s(history, attempt)
+
+
+def _file_of(life: KeyLife) -> tuple[str, str, str]:
+    return life.project_id, life.file_type, life.file_name
+
+
+def _files_that_never_come_whole(lives: Iterable[KeyLife], stretched: Container[str]) -> set[tuple[str, str, str]]:
+    """Files that were asked for by transfers that nobody stretched or ended, of which none came whole."""
+    plain = [
+        (_file_of(life), attempt.is_delivered_whole)
+        for life in lives
+        for attempt in life.own_attempts()
+        if attempt.status == 200
+        and attempt.ended
+        and attempt.ended.fact.closed_by not in ("us", "fault")
+        and attempt.scope not in stretched
+    ]
+    return {file for file, _ in plain} - {file for file, is_whole in plain if is_whole}
 
 
 @check("DLD-05a", unseen="no transfer was stretched to just under fifteen minutes")
@@ -128,7 +151,7 @@ def memory_of_slow_downloads_is_bounded(history: History) -> Iterator[Observatio
 def unusual_file_name_makes_a_good_header(history: History) -> Iterator[Observation]:
     """A file name with spaces, quotes, `;` or UTF-8 yields a well-formed Content-Disposition that names it."""
     for life in key_lives(history):
-        if re.fullmatch(r"[A-Za-z0-9._-]+", life.file_name):
+        if is_plain_name(life.file_name):
             continue
         for attempt in life.own_attempts():
             disposition = attempt.header("content-disposition")

@@ -1,5 +1,6 @@
 """Device files: their types, the extensions of each, and their entry in a list. Source: CMD-11, LST-03, LST-09."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -21,6 +22,11 @@ EXTENSIONS = {
 def has_extension_of(file_type: FileType, name: str) -> bool:
     """Whether `name` ends like a file of that type; upper and lower case are alike. Source: CMD-11 (READ)."""
     return name.lower().endswith(EXTENSIONS[file_type])
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a header can hold `name` as it is, without quotes or escapes. Source: DLD-09."""
+    return re.fullmatch(r"[A-Za-z0-9._-]+", name) is not None
 
 
 @dataclass(frozen=True, slots=True)

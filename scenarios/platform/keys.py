@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harness.bench.target import TargetDevice
+from harness.bench.target import Platform, TargetDevice
 from harness.entropy import SeededEntropy
 from harness.operations import AdvanceClock, Announce, Call, RunHook, Volley, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
@@ -18,8 +18,10 @@ _ONE = Needs(files=_FIRMWARE)
 _ANY = DeviceNeed(kinds=tuple(DeviceKind), commands="any")
 _TWO = Needs(devices={"device": DeviceNeed(), "other": _ANY}, files=_FIRMWARE)
 _RACERS = 16
+_STRANGERS_MAX = 12
 _EARLY_S = 5.0  # How long before the thirty minutes are over the key is tried: all that happens meanwhile must fit in.
 _LATE_S = 3.0  # And how long after them.
+_LONG_AFTER_S = (3_600.0, 86_400.0)  # Clocks that are read without their hours or days come round again.
 FIRST_USE = "first-use"
 _SLOW_BYTES_PER_S = 200_000.0
 _REFUSED = ("download_errors_follow_the_contract", "unauthorized_names_its_scheme", "secrets_do_not_leak")
@@ -43,12 +45,19 @@ def key_around_thirty_minutes(cast: Cast) -> Workload:
     if fresh is None or early is None or late is None or foreign is None:
         return
     yield fetch_call(fresh, device)
-    yield AdvanceClock(KEY_LIFETIME_S - _EARLY_S)
+    yield AdvanceClock(KEY_LIFETIME_S / 2)
+    younger = yield from offered(platform, device, cast.files["firmware"])  # must not lengthen the lives of the others
+    yield AdvanceClock(KEY_LIFETIME_S / 2 - _EARLY_S)
     yield fetch_call(early, device)
     yield AdvanceClock(_EARLY_S + _LATE_S)
     yield fetch_call(late, device)
     yield fetch_call(foreign, cast.devices["other"])
     yield fetch_call(early, device)
+    if younger is not None:
+        yield fetch_call(younger, device)
+    for later_s in _LONG_AFTER_S:
+        yield AdvanceClock(later_s - KEY_LIFETIME_S)
+        yield fetch_call(late, device)
 
 
 @scenario("key_lives_thirty_minutes", needs=_ONE, full_only=True, duration_s=1_810.0)
@@ -79,7 +88,7 @@ def key_used_again(cast: Cast) -> Workload:
     yield fetch_call(url, device, method="HEAD")
     for ranges in ("bytes=0-", "bytes=0-9"):
         yield fetch_call(url, device, headers=(*basic(device), ("Range", ranges)))
-    for pause_s in (1.0, 4.0):  # whatever remembers used keys for a moment only
+    for pause_s in (1.0, 4.0, 7.0):  # whatever remembers used keys for a moment only
         yield Wait(pause_s)
         yield fetch_call(url, device)
 
@@ -95,6 +104,20 @@ def key_used_again_later(cast: Cast) -> Workload:
     yield fetch_call(url, device)
     for minutes in (1, 10, 15, 10):
         yield AdvanceClock(minutes * 60.0)
+        yield fetch_call(url, device)
+
+
+@scenario("key_works_once", needs=_ONE, full_only=True, duration_s=1_500.0)
+def key_used_again_much_later(cast: Cast) -> Workload:
+    """A used key is tried again in real time, which a memory of used keys may be measured in, within its thirty minutes."""
+    platform, device = cast.platform, cast.device
+    yield from watch(device)
+    url = yield from offered(platform, device, cast.files["firmware"])
+    if url is None:
+        return
+    yield fetch_call(url, device)
+    for minutes in (1, 4, 6, 13):
+        yield Wait(minutes * 60.0)
         yield fetch_call(url, device)
 
 
@@ -124,14 +147,45 @@ def key_raced_for(cast: Cast) -> Workload:
 
 @scenario("key_is_bound_to_its_device", "refused_attempt_does_not_use_up_the_key", *_REFUSED, needs=_TWO)
 def key_tried_by_another_device(cast: Cast) -> Workload:
-    """A key is tried with another device's valid token, and then used by its own device."""
+    """A key is tried with another device's valid token, one with those of each kind in each project, and then used by its own device."""
     platform, device, other = cast.platform, cast.devices["device"], cast.devices["other"]
     yield from watch(device)
-    for _ in range(2):
+    for strangers in ([other], _one_of_each_sort(platform, device)):
         url = yield from offered(platform, device, cast.files["firmware"])
         if url is not None:
-            yield fetch_call(url, other)
+            for stranger in strangers:
+                yield fetch_call(url, stranger)
             yield fetch_call(url, device)
+
+
+def _one_of_each_sort(platform: Platform, but: TargetDevice) -> list[TargetDevice]:
+    """One device of each kind in each project, other than this one."""
+    found = {(device.kind, device.project_id): device for device in platform.devices if device.id != but.id}
+    return list(found.values())[:_STRANGERS_MAX]
+
+
+def _other_kind(kind: DeviceKind) -> Needs:
+    return Needs(devices={"device": DeviceNeed(kinds=(kind,))}, files=_FIRMWARE)
+
+
+@scenario("key_works_once", *_REFUSED, needs=_other_kind(DeviceKind.INTEMO_WIFI))
+def key_of_a_wifi_device_used_again(cast: Cast) -> Workload:
+    """The key of an Intemo WiFi device is used, and tried again."""
+    yield from _used_twice(cast)
+
+
+@scenario("key_works_once", *_REFUSED, needs=_other_kind(DeviceKind.INTEMO_CELLULAR))
+def key_of_a_cellular_device_used_again(cast: Cast) -> Workload:
+    """The key of an Intemo Cellular device is used, and tried again."""
+    yield from _used_twice(cast)
+
+
+def _used_twice(cast: Cast) -> Workload:
+    yield from watch(cast.device)
+    url = yield from offered(cast.platform, cast.device, cast.files["firmware"])
+    if url is not None:
+        for _ in range(2):
+            yield fetch_call(url, cast.device)
 
 
 @scenario(

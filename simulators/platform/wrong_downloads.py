@@ -11,11 +11,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from harness.entropy import Entropy
+from harness.wire.commands import KEY_LIFETIME_S, DeviceKind
 from harness.wire.files import FileType
 from simulators.platform.access import Device, credential_of, device_token_of, secret_digest
+from simulators.platform.commands import Admitted
 from simulators.platform.download_faults import DownloadFaultKind
 from simulators.platform.files import StoredFile, list_body
-from simulators.platform.keys import DownloadKey, KeyEvent, KeyState
+from simulators.platform.keys import DownloadKey, KeyEvent, KeyState, is_of
 from simulators.platform.personality import (
     Personality,
     access_ruled,
@@ -65,6 +67,45 @@ class _ServesTwice(Service):
             self._store.set_covered(download.key.id, ((0, 1),))
             return True
         return super().claim(download)
+
+
+class _LengthensLives(Service):
+    """Keys live thirty minutes from the last command of their device. Needs rules under which the store ends no key."""
+
+    def __init__(self, *parts: Any, **more: Any) -> None:
+        super().__init__(*parts, **more)
+        self._commanded_at_s: dict[str, float] = {}
+        self.rules = keys_ruled(is_alive=self._is_alive)(self.rules)
+
+    def _offer(self, admitted: Admitted, file: StoredFile, trace: str) -> tuple[bytes, int] | Refusal:
+        self._commanded_at_s[admitted.device.id] = self._clock.utc_s()
+        return super()._offer(admitted, file, trace)
+
+    def _is_alive(self, key: DownloadKey, now_s: float) -> bool:
+        return key.state is KeyState.ISSUED and now_s < self._commanded_at_s[key.device_id] + KEY_LIFETIME_S
+
+
+class _ReplacesKeys(Service):
+    """A download command ends the key of the device's download command before."""
+
+    def __init__(self, *parts: Any, **more: Any) -> None:
+        super().__init__(*parts, **more)
+        self._latest: dict[str, int] = {}
+
+    def _offer(self, admitted: Admitted, file: StoredFile, trace: str) -> tuple[bytes, int] | Refusal:
+        offer = super()._offer(admitted, file, trace)
+        if not isinstance(offer, Refusal):
+            self._store.change_key(self._latest.get(admitted.device.id, 0), KeyEvent.CLAIMED)
+            self._latest[admitted.device.id] = offer[1]
+        return offer
+
+
+class _SpendsNoKeysOfWifi(Service):
+    """Keys of one kind of device can be used again and again."""
+
+    def claim(self, download: Download) -> bool:
+        device = self._store.device(download.key.device_id)
+        return (device is not None and device.kind is DeviceKind.INTEMO_WIFI) or super().claim(download)
 
 
 class _SpendsOnRefusal(Service):
@@ -170,6 +211,14 @@ def _base64_too(authorization: Sequence[str]) -> str | None:
         return token
 
 
+def _in_the_first_half_of_each_hour(key: DownloadKey, now_s: float) -> bool:
+    return key.state is KeyState.ISSUED and (now_s - key.issued_at_s) % 3_600 < KEY_LIFETIME_S
+
+
+def _also_of_http_devices(key: DownloadKey, device: Device) -> bool:
+    return device.kind is DeviceKind.HTTP or is_of(key, device)
+
+
 def _never(device: DownloadKey, other: Device) -> bool:
     return True
 
@@ -273,6 +322,23 @@ WRONG_DOWNLOADS: tuple[Personality, ...] = (
         rules=keys_ruled(lifetime_s=FOREVER_S),
     ),
     Personality(
+        "lengthens_lives",
+        "a command lengthens the lives of its device's older keys",
+        ("KEY-01",),
+        rules=keys_ruled(lifetime_s=FOREVER_S),
+        service=_LengthensLives,
+    ),
+    Personality(
+        "revives_keys",
+        "a key's age is read without its hours",
+        ("KEY-01",),
+        rules=keys_ruled(lifetime_s=FOREVER_S, is_alive=_in_the_first_half_of_each_hour),
+    ),
+    Personality("replaces_keys", "a device's newer key ends its older one", ("KEY-01",), {"KEY-05": "it is dead"}, service=_ReplacesKeys),
+    Personality(
+        "spends_no_keys_of_wifi", "an Intemo WiFi device can use its key again and again", ("KEY-02",), service=_SpendsNoKeysOfWifi
+    ),
+    Personality(
         "keys_work_twice",
         "a key is good for two uses",
         ("KEY-02",),
@@ -287,6 +353,9 @@ WRONG_DOWNLOADS: tuple[Personality, ...] = (
         service=_MarksAfterwards,
     ),
     Personality("takes_foreign_tokens", "any device may use a key", ("KEY-04",), rules=keys_ruled(is_of=_never)),
+    Personality(
+        "takes_tokens_of_http_devices", "an HTTP device may use any key", ("KEY-04",), rules=keys_ruled(is_of=_also_of_http_devices)
+    ),
     Personality("hides_foreign_keys", "another device's token gets 401", ("KEY-04",), rules=_strangers_unauthorized),
     Personality("spends_keys_on_refusals", "a refused attempt uses the key up", ("KEY-05",), service=_SpendsOnRefusal),
     Personality("spends_keys_on_head", "HEAD uses the key up", ("KEY-05",), service=_SpendsOnHead),

@@ -45,8 +45,8 @@ def of_a_file_that_we_do_not_have(story):
     story.fetch(name="new.bin", sha256="00" * 32)
 
 
-def copies(before, after):
-    return lambda story: story.says("temporary copies", before=before, after=after, downloads=3)
+def copies(before, after, *, downloads=3):
+    return lambda story: story.says("temporary copies", before=before, after=after, downloads=downloads, unfetched=3 - downloads)
 
 
 def asked(status, *, ranges=None, method="GET", declared=None, row="KEY-08"):
@@ -133,6 +133,30 @@ def stretched(by_s, *, complete=True, key_age_s=0, closed_by="", status=200, is_
     return happens
 
 
+def never_whole(happens):
+    """The file does not come whole to a quick reader either."""
+
+    def both(story):
+        story.scope = "another"
+        story.offer(2)
+        story.fetch(2, complete=False, received_bytes=99, closed_by="peer")
+        story.scope = "scene"
+        happens(story)
+
+    return both
+
+
+def another_key_works(happens):
+    """The device's token is taken with another key."""
+
+    def both(story):
+        happens(story)
+        story.offer(2)
+        story.fetch(2)
+
+    return both
+
+
 def beside_slow_ones(command_s, download_s, *, marks=True):
     def happens(story):
         story.offer(1)
@@ -158,6 +182,11 @@ def named(disposition):
 GOLDEN = [
     ("download_delivers_the_file", "pass", fetched()),
     ("download_delivers_the_file", "pass", disposed("Attachment; FileName=\"fw.bin\"; filename*=UTF-8''fw.bin")),
+    ("download_delivers_the_file", "pass", disposed("attachment; filename*=UTF-8''fw.bin")),
+    ("download_delivers_the_file", "pass", disposed("attachment; filename=fw.bin;")),
+    ("download_delivers_the_file", "fail", disposed("attachment; filename*=UTF-8''other.bin")),
+    ("download_delivers_the_file", "fail", disposed("attachment; filename=other.bin; filename*=UTF-8''fw.bin")),
+    ("download_delivers_the_file", "fail", disposed("attachment; filename='fw.bin'")),
     ("download_delivers_the_file", "fail", disposed("inline; filename=fw.bin")),
     ("download_delivers_the_file", "fail", disposed("attachment; filename=other.bin")),
     ("download_delivers_the_file", "fail", disposed("attachment; filename=fw.bin.old")),
@@ -180,6 +209,8 @@ GOLDEN = [
     ("unauthorized_names_its_scheme", "inconclusive", fetched()),
     ("download_delivers_the_file", "pass", of_a_file_that_we_do_not_have),
     ("download_needs_the_raw_device_token", "fail", fetched(status=401)),
+    ("download_needs_the_raw_device_token", "pass", another_key_works(fetched(status=401))),
+    ("one_token_serves_mqtt_and_http", "pass", logged_in(another_key_works(fetched(status=401)))),
     ("download_needs_the_raw_device_token", "pass", as_credential("unknown", 401)),
     ("download_needs_the_raw_device_token", "fail", as_credential("unknown", 200)),
     ("download_needs_the_raw_device_token", "fail", as_credential("none", 403)),
@@ -193,6 +224,9 @@ GOLDEN = [
     ("deleted_file_is_not_found", "inconclusive", deleted(404, name="another.bin")),
     ("temporary_copy_is_removed", "pass", copies(1, 1)),
     ("temporary_copy_is_removed", "fail", copies(1, 4)),
+    ("temporary_copy_is_removed", "pass", copies(1, 2, downloads=2)),
+    ("temporary_copy_is_removed", "fail", copies(1, 3, downloads=2)),
+    ("temporary_copy_is_removed", "inconclusive", copies(1, 4, downloads=0)),
     ("download_errors_follow_the_contract", "pass", fetched(status=401)),
     ("download_errors_follow_the_contract", "pass", fetched(status=401, content_type="application/json")),
     ("download_errors_follow_the_contract", "deviation", fetched(status=401, content_type="text/html")),
@@ -232,6 +266,8 @@ GOLDEN = [
     ("unauthorized_names_its_scheme", "warning", fetched(status=401, answer_headers=())),
     ("slow_transfer_completes_within_fifteen_minutes", "pass", stretched(880)),
     ("slow_transfer_completes_within_fifteen_minutes", "fail", stretched(880, complete=False, closed_by="peer")),
+    ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", never_whole(stretched(880, complete=False, closed_by="peer"))),
+    ("slow_transfer_completes_within_fifteen_minutes", "fail", another_key_works(stretched(880, complete=False, closed_by="peer"))),
     ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", stretched(910, complete=False)),
     ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", stretched(880, complete=False, closed_by="us")),
     ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", stretched(880, status=None)),

@@ -19,6 +19,27 @@ def used_and_aged(story):
     story.fetch(status=200)
 
 
+def used_and_dead(status):
+    def happens(story):
+        story.offer()
+        story.fetch()
+        story.move_clock(JUST_AFTER_S)
+        story.fetch(status=status)
+
+    return happens
+
+
+def another_key_works(happens):
+    """The device's token is taken with another key."""
+
+    def both(story):
+        happens(story)
+        story.offer(2)
+        story.fetch(2)
+
+    return both
+
+
 def tried(*attempts):
     """A key and what is tried with it: statuses of its own device, or whole attempts."""
 
@@ -171,9 +192,18 @@ GOLDEN = [
     ("key_lives_thirty_minutes", "inconclusive", aged(JUST_AFTER_S, None, closed_by="us")),
     ("key_lives_thirty_minutes", "inconclusive", used_and_aged),
     ("key_lives_thirty_minutes", "inconclusive", tried(401)),
+    ("key_lives_thirty_minutes", "fail", another_key_works(tried(401))),
+    ("key_lives_thirty_minutes", "inconclusive", another_key_works(tried(404))),
+    ("key_lives_thirty_minutes", "inconclusive", another_key_works(tried(nobody(), 401))),
     ("key_works_once", "pass", tried(200, 401)),
     ("key_works_once", "fail", tried(200, 200)),
     ("key_works_once", "fail", tried(200, 404)),
+    ("key_works_once", "fail", tried(200, head())),
+    ("key_works_once", "inconclusive", tried(200, head(401))),
+    ("key_works_once", "inconclusive", tried(200, head(405))),
+    ("key_works_once", "pass", used_and_dead(401)),
+    ("key_works_once", "fail", used_and_dead(200)),
+    ("key_works_once", "inconclusive", used_and_dead(404)),
     ("key_works_once", "fail", tried(200, part(10))),
     ("key_works_once", "pass", tried(200, part(0) | {"status": 416})),
     ("key_works_once", "inconclusive", tried(200, foreign(403))),
