@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from harness.checks import key_secrecy
 from harness.checks.admission import TargetView
+from harness.checks.command_calls import answered_or_hung_up, shown_status
 from harness.checks.key_life import COMPLETE_DELIVERY, FIRST_USE, KeyLife, is_token_taken, key_lives, may_have_used, use_policy
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import Exchange, History
@@ -35,7 +36,7 @@ def key_lives_thirty_minutes(history: History) -> Iterator[Observation]:
     """A key is accepted until thirty minutes after its issue, and refused with 401 from then on."""
     for life in key_lives(history):
         for attempt in life.own_attempts():
-            if attempt.status is None or life.is_beside_others(attempt):
+            if not answered_or_hung_up(attempt) or life.is_beside_others(attempt):
                 continue
             least_s, greatest_s = life.age_bounds_s(history, attempt)
             is_untouched = not life.before(attempt)
@@ -50,13 +51,13 @@ def key_lives_thirty_minutes(history: History) -> Iterator[Observation]:
 def _accepted_at(attempt: Exchange, age_s: float) -> Observation:
     if attempt.status == 200:
         return kept(attempt)
-    return broken(f"a key of {age_s:.0f} s was answered {attempt.status}, allowed: 200 until 1800 s", attempt)
+    return broken(f"a key of {age_s:.0f} s was answered {shown_status(attempt)}, allowed: 200 until 1800 s", attempt)
 
 
 def _refused_at(attempt: Exchange, age_s: float) -> Observation:
     if attempt.status == 401:
         return kept(attempt)
-    return broken(f"a key of {age_s:.0f} s was answered {attempt.status}, allowed: 401 after 1800 s", attempt)
+    return broken(f"a key of {age_s:.0f} s was answered {shown_status(attempt)}, allowed: 401 after 1800 s", attempt)
 
 
 @check(
@@ -77,12 +78,12 @@ def key_works_once(history: History) -> Iterator[Observation]:
             if attempt.status == 401 or (attempt.status == 416 and not life.is_proper(attempt)):
                 yield kept(done, attempt)
             elif attempt.status in (200, 206) or not is_dead_anyway:  # How an expired key is refused is KEY-01's question.
-                yield broken(f"a used key was answered {attempt.status}, allowed: 401", done, attempt)
+                yield broken(f"a used key was answered {shown_status(attempt)}, allowed: 401", done, attempt)
 
 
 def _is_later_use(life: KeyLife, done_line: int, attempt: Exchange) -> bool:
     """Whether the key's device tried it again and was answered. A HEAD says something only where it is taken: 405 is allowed."""
-    is_silent = attempt.status is None or (attempt.request.method == "HEAD" and attempt.status != 200)
+    is_silent = not answered_or_hung_up(attempt) or (attempt.request.method == "HEAD" and attempt.status != 200)
     return attempt.asked.line > done_line and attempt.request.credential == life.owner_credential and not is_silent
 
 
@@ -122,7 +123,7 @@ def key_is_bound_to_its_device(history: History) -> Iterator[Observation]:
             yield kept(attempt)
         else:
             stranger = attempt.request.credential.removeprefix("token:")
-            yield broken(f"the token of {stranger} got {attempt.status} with a key of {life.device_id}, allowed: 403", attempt)
+            yield broken(f"the token of {stranger} got {shown_status(attempt)} with a key of {life.device_id}, allowed: 403", attempt)
 
 
 def _foreign_attempts(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
@@ -135,7 +136,7 @@ def _foreign_attempts(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
             if (
                 is_foreign
                 and credential.removeprefix("token:") in devices
-                and attempt.status is not None
+                and answered_or_hung_up(attempt)
                 and attempt.request.method == "GET"
             ):
                 yield life, attempt
@@ -156,9 +157,9 @@ def refused_attempt_does_not_use_up_the_key(history: History) -> Iterator[Observ
             deleted = any(seen.fact.facts["name"] == life.file_name for seen in history.stimuli("file deleted"))
             if attempt.status == 200:
                 yield kept(*refused, attempt)
-            elif attempt.status is not None and not deleted:
+            elif answered_or_hung_up(attempt) and not deleted:
                 tried = ", ".join(f"{other.request.method} {other.status}" for other in refused)
-                yield broken(f"after {tried} the right device got {attempt.status}, allowed: 200", *refused, attempt)
+                yield broken(f"after {tried} the right device got {shown_status(attempt)}, allowed: 200", *refused, attempt)
 
 
 @check("KEY-06a", "KEY-06b", "KEY-06c", unseen="no unknown key was tried")
@@ -173,16 +174,16 @@ def unknown_key_is_refused(history: History) -> Iterator[Observation]:
         how = _how(history, attempt) + " key"
         is_repeated = attempt.request.url.count("key=") > 1
         wanted = target.status_read("KEY-06c" if is_repeated else "KEY-06b", 401)
+        if not answered_or_hung_up(attempt):
+            continue
         if attempt.status == wanted:
             yield kept(attempt)
-        elif attempt.status is None:
-            continue
         elif is_repeated:
-            yield broken(f"{how} was answered {attempt.status}, our reading: {wanted}", attempt, requirement="KEY-06c")
-        elif 400 <= attempt.status < 500:
+            yield broken(f"{how} was answered {shown_status(attempt)}, our reading: {wanted}", attempt, requirement="KEY-06c")
+        elif attempt.status is not None and 400 <= attempt.status < 500:
             yield broken(f"{how} was answered {attempt.status}, our reading: {wanted}", attempt, requirement="KEY-06b")
         else:
-            yield broken(f"{how} was answered {attempt.status}, allowed: 401", attempt, requirement="KEY-06a")
+            yield broken(f"{how} was answered {shown_status(attempt)}, allowed: 401", attempt, requirement="KEY-06a")
 
 
 def _how(history: History, attempt: Exchange) -> str:

@@ -1,6 +1,7 @@
 """Questions about download keys: how long they live, how often they work, and for whom."""
 
 from typing import Any
+from urllib.parse import unquote
 
 from harness.bench.target import Platform, TargetDevice
 from harness.entropy import SeededEntropy
@@ -88,6 +89,8 @@ def key_used_again(cast: Cast) -> Workload:
     yield fetch_call(url, device, method="HEAD")
     for ranges in ("bytes=0-", "bytes=0-9"):
         yield fetch_call(url, device, headers=(*basic(device), ("Range", ranges)))
+    yield from offered(platform, device, cast.files["firmware"])
+    yield fetch_call(url, device)  # A newer key of the device is out.
     for pause_s in (1.0, 4.0, 7.0):  # whatever remembers used keys for a moment only
         yield Wait(pause_s)
         yield fetch_call(url, device)
@@ -121,17 +124,19 @@ def key_used_again_much_later(cast: Cast) -> Workload:
         yield fetch_call(url, device)
 
 
-@scenario("key_works_once", needs=Needs(files=_FIRMWARE, hooks=("restart",)), alone=True, duration_s=10.0)
+@scenario("key_works_once", "key_lives_thirty_minutes", needs=Needs(files=_FIRMWARE, hooks=("restart",)), alone=True, duration_s=10.0)
 def key_used_across_a_restart(cast: Cast) -> Workload:
-    """A used key is tried again after a restart of the platform."""
+    """A used key is tried again after a restart of the platform, and an unused one for the first time."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
-    url = yield from offered(platform, device, cast.files["firmware"])
-    if url is None:
+    used = yield from offered(platform, device, cast.files["firmware"])
+    unused = yield from offered(platform, device, cast.files["firmware"])
+    if used is None or unused is None:
         return
-    yield fetch_call(url, device)
+    yield fetch_call(used, device)
     yield RunHook("restart")
-    yield fetch_call(url, device)
+    yield fetch_call(used, device)
+    yield fetch_call(unused, device)
 
 
 @scenario("concurrent_uses_deliver_once", needs=_ONE)
@@ -139,8 +144,8 @@ def key_raced_for(cast: Cast) -> Workload:
     """Many connections send the last byte of the same request together."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
-    for _ in range(5):
-        url = yield from offered(platform, device, cast.files["firmware"])
+    for file in (*[cast.files["firmware"]] * 4, largest_file(platform, device)):
+        url = yield from offered(platform, device, file)
         if url is not None:
             yield Volley(tuple(fetch_call(url, device) for _ in range(_RACERS)))
 
@@ -265,6 +270,7 @@ def used_key_of_another_device(cast: Cast) -> Workload:
 
 
 def _wrong_keys(written: str) -> list[tuple[str, str]]:
+    """Queries that are not the key's, and what they hold instead. `written` is the key as its URL has it."""
     found = [
         ("an absent", ""),
         ("an absent", "?"),
@@ -280,8 +286,16 @@ def _wrong_keys(written: str) -> list[tuple[str, str]]:
         ("a truncated", f"?key={written[: len(written) // 2]}"),
         ("a truncated", f"?key={written[1:]}"),
         ("a lengthened", f"?key={written}x"),
+        ("a padded", f"?key={written}%20"),
+        ("a padded", f"?key=%0A{written}"),
+        ("a padded", f"?key={written}%00x"),
+        ("an unknown", "?key[]=hil-never-issued"),
+        ("a case-changed", f"?key={written.swapcase()}"),
+        ("a respelled", f"?key={written.replace('-', '')}"),
     ]
-    return found + ([("a case-changed", f"?key={written.swapcase()}")] if written.swapcase() != written else [])
+    if not written.startswith("%"):
+        found.append(("a doubly encoded", f"?key=%25{ord(written[0]):02X}{written[1:]}"))
+    return [(how, query) for how, query in found if unquote(query) != f"?key={unquote(written)}"]
 
 
 @scenario("key_is_used_as_declared", "key_works_once", needs=Needs(firmware_bytes_min=LARGE_BYTES), duration_s=2.0)

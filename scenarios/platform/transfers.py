@@ -62,18 +62,38 @@ def _one_stretched(cast: Cast, *, by_s: float, after_s: float = 0.0) -> Workload
     yield from _stretched(platform, device, url, file, by_s=by_s)
 
 
-@scenario("slow_transfer_completes_within_fifteen_minutes", needs=Needs(firmware_bytes_min=LARGE_BYTES), full_only=True, duration_s=880.0)
+_REAL = Needs(firmware_bytes_min=LARGE_BYTES)
+_REAL_EDGE_S = 2 * _EDGE_S
+
+
+@scenario("slow_transfer_completes_within_fifteen_minutes", needs=_REAL, full_only=True, duration_s=880.0)
 def transfer_of_almost_fifteen_real_minutes(cast: Cast) -> Workload:
     """A transfer is read so slowly that it takes fourteen and a half minutes."""
+    yield from _one_of_real_time(cast, takes_s=TRANSFER_TIME_S_MAX - _REAL_EDGE_S)
+
+
+@scenario("slow_transfer_is_cut_after_fifteen_minutes", needs=_REAL, full_only=True, duration_s=970.0)
+def transfer_of_more_than_fifteen_real_minutes(cast: Cast) -> Workload:
+    """A transfer is read so slowly that it would take sixteen minutes."""
+    yield from _one_of_real_time(cast, takes_s=TRANSFER_TIME_S_MAX + 2 * _REAL_EDGE_S)
+
+
+@scenario("transfer_may_outlive_its_key", needs=_REAL, full_only=True, duration_s=1_840.0)
+def transfer_that_outlives_its_key_in_real_time(cast: Cast) -> Workload:
+    """A transfer starts half a minute before its key's thirty minutes are over, and takes a minute."""
+    yield from _one_of_real_time(cast, after_s=KEY_LIFETIME_S - _REAL_EDGE_S, takes_s=2 * _REAL_EDGE_S)
+
+
+def _one_of_real_time(cast: Cast, *, takes_s: float, after_s: float = 0.0) -> Workload:
     platform, device = cast.platform, cast.device
     file = largest_file(platform, device)
     yield from watch(device)
     url = (yield from offered(platform, device, file)) if file is not None else None
     if url is None or file is None:
         return
+    yield Wait(after_s)
     yield Announce("stretching a transfer", {"device_id": device.id, "by_s": 0})
-    rate = file.size_bytes / (TRANSFER_TIME_S_MAX - 2 * _EDGE_S)
-    yield fetch_call(url, device, read_bytes_per_s=rate, within_s=TRANSFER_TIME_S_MAX + 60.0)
+    yield fetch_call(url, device, read_bytes_per_s=file.size_bytes / takes_s, within_s=takes_s + 60.0)
 
 
 _SLOW_ONES = 8

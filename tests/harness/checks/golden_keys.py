@@ -76,6 +76,10 @@ def unseen():
     return {"status": None, "complete": False, "closed_by": "us"}
 
 
+def hung_up():
+    return {"status": None, "complete": False, "closed_by": "peer"}
+
+
 def nobody(status=401):
     return {"credential": "none", "authorization": "", "status": status}
 
@@ -188,6 +192,7 @@ GOLDEN = [
     ("key_lives_thirty_minutes", "pass", aged(JUST_AFTER_S, 401)),
     ("key_lives_thirty_minutes", "fail", aged(JUST_AFTER_S, 200)),
     ("key_lives_thirty_minutes", "fail", aged(JUST_AFTER_S, 404)),
+    ("key_lives_thirty_minutes", "fail", aged(JUST_AFTER_S, None, closed_by="peer")),
     ("key_lives_thirty_minutes", "inconclusive", aged(1_799, 401)),
     ("key_lives_thirty_minutes", "inconclusive", aged(JUST_AFTER_S, None, closed_by="us")),
     ("key_lives_thirty_minutes", "inconclusive", used_and_aged),
@@ -198,6 +203,7 @@ GOLDEN = [
     ("key_works_once", "pass", tried(200, 401)),
     ("key_works_once", "fail", tried(200, 200)),
     ("key_works_once", "fail", tried(200, 404)),
+    ("key_works_once", "fail", tried(200, hung_up())),
     ("key_works_once", "fail", tried(200, head())),
     ("key_works_once", "inconclusive", tried(200, head(401))),
     ("key_works_once", "inconclusive", tried(200, head(405))),
@@ -227,11 +233,13 @@ GOLDEN = [
     ("key_is_bound_to_its_device", "pass", tried(foreign(403))),
     ("key_is_bound_to_its_device", "fail", tried(foreign(200))),
     ("key_is_bound_to_its_device", "fail", tried(foreign(401))),
+    ("key_is_bound_to_its_device", "fail", tried(foreign(None) | {"complete": False, "closed_by": "peer"})),
     ("key_is_bound_to_its_device", "inconclusive", tried(200, foreign(401))),
     ("key_is_bound_to_its_device", "inconclusive", aged(JUST_AFTER_S, 401, credential="token:dddddddd-0000-4000-8000-000000000002")),
     ("refused_attempt_does_not_use_up_the_key", "pass", tried(foreign(403), 200)),
     ("refused_attempt_does_not_use_up_the_key", "pass", tried(head(), nobody(), 200)),
     ("refused_attempt_does_not_use_up_the_key", "warning", tried(head(), 401)),
+    ("refused_attempt_does_not_use_up_the_key", "warning", tried(head(), hung_up())),
     ("refused_attempt_does_not_use_up_the_key", "warning", tried(nobody(), 404)),
     ("refused_attempt_does_not_use_up_the_key", "inconclusive", tried(foreign(200), 401)),
     ("refused_attempt_does_not_use_up_the_key", "inconclusive", tried(nobody(), unseen())),
@@ -241,6 +249,7 @@ GOLDEN = [
     ("unknown_key_is_refused", "pass", declared("400", wrong_key(400), "KEY-06")),
     ("unknown_key_is_refused", "fail", wrong_key(200, "?key=<key:9>", "a case-changed")),
     ("unknown_key_is_refused", "fail", wrong_key(500, "?key=")),
+    ("unknown_key_is_refused", "fail", wrong_key(None, "?key=", closed_by="peer")),
     ("unknown_key_is_refused", "deviation", wrong_key(200, "?key=<key:1>&key=<key:1>", "a repeated")),
     ("unknown_key_is_refused", "inconclusive", wrong_key(401, credential="none")),
     ("unknown_key_is_refused", "inconclusive", wrong_key(None, closed_by="us")),
