@@ -29,10 +29,15 @@ def key_is_hard_to_guess(history: History) -> Iterator[Observation]:
 
 @check("KEY-07", unseen="no sample of keys was drawn")
 def keys_are_unpredictable(history: History) -> Iterator[Observation]:
-    """A sample of keys shows no constant, counting or seldom changing parts that leave less than 128 bits."""
+    """A sample of keys shows no constant, counting or repeating parts that leave less than 128 bits, and no key can be computed."""
     for seen in history.stimuli("sample of keys"):
         size, bits = int(seen.fact.facts["size"]), float(seen.fact.facts["bits"])
-        if bits < _BITS_MIN:
+        recipe = str(seen.fact.facts["recipe"])
+        if recipe:
+            yield broken(
+                f"a key is {recipe}, allowed: {_BITS_MIN} bits of randomness", seen, hint="whoever knows the recipe computes the key"
+            )
+        elif bits < _BITS_MIN:
             yield broken(
                 f"{size} keys vary by {bits:.0f} bits at most, allowed: {_BITS_MIN}; {seen.fact.facts['fixed']} of "
                 f"{seen.fact.facts['length']} characters are constant, count, or seldom change",

@@ -1,5 +1,6 @@
 """Questions about download keys: how long they live, how often they work, and for whom."""
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -10,8 +11,9 @@ from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import KEY_LIFETIME_S, DeviceKind, download_key
 from harness.wire.files import FileType
 from harness.wire.responses import DOWNLOAD_PATH
+from scenarios.platform.key_guesses import recipe_of
 from scenarios.platform.key_sample import sample_facts
-from scenarios.platform.steps import LARGE_BYTES, UNKNOWN_ID, base64_basic, basic, fetch_call, largest_file, offered, watch
+from scenarios.platform.steps import LARGE_BYTES, UNKNOWN_ID, base64_basic, basic, fetch_call, largest_file, offered, watch, whole_offer
 
 _FIRMWARE = {"firmware": FileType.FIRMWARE}
 _ONE = Needs(files=_FIRMWARE)
@@ -387,11 +389,20 @@ def sample_of_keys(cast: Cast) -> Workload:
     """Two hundred keys are drawn one after the other."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
-    keys = []
+    keys, issued_s = [], None
     for _ in range(200):
-        url = yield from offered(platform, device, cast.files["firmware"])
-        key = download_key(url) if url else None
-        if key is None:
+        offer = yield from whole_offer(platform, device, cast.files["firmware"])
+        key = download_key(offer.url) if offer else None
+        if offer is None or key is None:
             return
         keys.append(key)
-    yield Announce("sample of keys", sample_facts(keys))
+        issued_s = _issued_s(offer.expires_at)
+    yield Announce("sample of keys", sample_facts(keys) | {"recipe": recipe_of(keys[-1], device_id=device.id, issued_s=issued_s)})
+
+
+def _issued_s(expires_at: str) -> float | None:
+    """When a key was made, by the target's own clock, in seconds UTC; None where it does not say."""
+    try:
+        return datetime.fromisoformat(expires_at).timestamp() - KEY_LIFETIME_S
+    except ValueError:
+        return None

@@ -20,6 +20,7 @@ from harness.wire.commands import (
     REBOOT,
     RESET,
     STANDARD_COMMANDS,
+    DownloadOffer,
     command_names,
     parse_download_offer,
 )
@@ -142,6 +143,14 @@ def watch_end(platform: Platform, device: TargetDevice, accepted: int = 0) -> St
 
 def offered(platform: Platform, device: TargetDevice, file: TargetFile | None, *, name: str = "", command: str = "") -> Step[str | None]:
     """Sends a download command to a watched device and returns the URL that arrives; None where none does."""
+    offer = yield from whole_offer(platform, device, file, name=name, command=command)
+    return offer.url if offer is not None else None
+
+
+def whole_offer(
+    platform: Platform, device: TargetDevice, file: TargetFile | None, *, name: str = "", command: str = ""
+) -> Step[DownloadOffer | None]:
+    """Sends a download command to a watched device and returns what arrives; None where nothing does."""
     command = command or (_COMMAND_OF[file.type] if file else DOWNLOAD_FIRMWARE)
     yield Receive(device.id, count=_PASSED_OVER_MAX, within_s=0.0)  # What came too often before must not be taken for the answer.
     answer = yield from send(platform, device, command, {"file_name": file.name if file else name})
@@ -153,7 +162,7 @@ def offered(platform: Platform, device: TargetDevice, file: TargetFile | None, *
             return None
         offer = parse_download_offer(message[0].payload.encode())
         if message[0].topic == control_topic(device.id, command) and offer is not None and not message[0].retain:
-            return offer.url
+            return offer
     return None
 
 

@@ -165,8 +165,8 @@ def drawn(**facts):
     return happens
 
 
-def sample(bits):
-    return lambda story: story.says("sample of keys", size=200, length=32, bits=bits, fixed=12, distinct=200)
+def sample(bits, recipe=""):
+    return lambda story: story.says("sample of keys", size=200, length=32, bits=bits, fixed=12, distinct=200, recipe=recipe)
 
 
 def shows(status=401, **more):
@@ -258,6 +258,7 @@ GOLDEN = [
     ("key_is_hard_to_guess", "warning", drawn(alphabet="other")),
     ("keys_are_unpredictable", "pass", sample(128)),
     ("keys_are_unpredictable", "warning", sample(40)),
+    ("keys_are_unpredictable", "warning", sample(128, "the md5 of a counter")),
     ("key_is_used_as_declared", "pass", tried(cut(), 401)),
     ("key_is_used_as_declared", "deviation", tried(cut(), 200)),
     ("key_is_used_as_declared", "fail", declared("first-use", tried(cut(), 200))),
