@@ -38,7 +38,7 @@ def _shown_after(history: History, message: ReceivedMessage) -> tuple[Shown, dic
         if seen.fact.device_id == message.device_id and seen.fact.name == CONFIGURATION and seen.line > message.first.line:
             try:
                 value = json.loads(seen.fact.value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return None
             return (Shown(seen), value) if isinstance(value, dict) else None
     return None

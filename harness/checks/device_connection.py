@@ -8,6 +8,7 @@ from harness.checks.device_fetches import Fetch, spoilt_fetches
 from harness.checks.device_view import (
     ReceivedMessage,
     commands_received,
+    crashes,
     declares,
     downloads_with,
     is_download,
@@ -192,6 +193,9 @@ def device_comes_back(history: History) -> Iterator[Observation]:
             what = "reconnected, but did not subscribe again" if connects else "did not come back"
             yield broken(f"after {how} the device {what}", lost, *connects[:1])
             continue
+        if crashed := [line for line in crashes(history, device_id) if lost.line < line < back.line]:
+            yield broken(f"after {how} its program crashed (line {crashed[0]}); that it was started again is not its own doing", lost, back)
+            continue
         asked = next((m for m in commands_received(history) if m.device_id == device_id and back.line < m.first.line < until_line), None)
         answer = result_after(history, asked) if asked is not None else None
         if asked is None or (asked.completed is None and answer is None):
@@ -224,7 +228,7 @@ def reconnects_back_off(history: History) -> Iterator[Observation]:
     for connects in _refused_rounds(history):
         waits_s = _waits_s(connects)
         shown = ", ".join(f"{wait_s:.2f}" for wait_s in waits_s)
-        grows = max(waits_s[1:]) >= _GROWTH_MIN * waits_s[0]
+        grows = max(waits_s[1:]) >= max(_GROWTH_MIN * waits_s[0], waits_s[0] + 2 * _UNSTEADY_S)
         if min(waits_s) >= _LONG_WAIT_S or grows or (min(waits_s) >= _SCATTERED_WAIT_S and _are_scattered(waits_s)):
             yield kept(*connects)
         else:

@@ -22,6 +22,8 @@ from harness.history.timeline import History
 from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATION
 
 _POISON = "poison message: the command is executed before it is acknowledged, so each boot gets it again"
+_STATUS_0 = "a program that reboots ends with status 0; another status is a crash"
+_SLOW_BOOT = "reboot_s in [device.declares] is the longest time from the command to the next CONNECT: declare what the device needs"
 _RESULT_GRACE_S = 1.0  # what bench and broker add to a device's own time
 _BOOT_GRACE_S = 3.0  # and what starting a program adds to its reboot
 
@@ -35,6 +37,8 @@ def reboot_happens_once(history: History) -> Iterator[Observation]:
         booted = _reboots_behind(history, message)
         if len(booted) == 1:
             yield _back_in_time(history, message, booted[0])
+        elif not booted and (crashed := [line for line in crashes(history, message.device_id) if line > message.first.line]):
+            yield broken(f"the device was told to reboot and crashed (line {crashed[0]})", message.first, hint=_STATUS_0)
         elif not booted:
             yield broken("the device was told to reboot and did not", message.first, hint="a result alone is no reboot")
         else:
@@ -47,7 +51,8 @@ def _back_in_time(history: History, message: ReceivedMessage, booted_line: int) 
     connect = next((seen for seen in history.packets("CONNECT", device_id=message.device_id) if seen.line > booted_line), None)
     if connect is None or (took_s := connect.at_s - message.first.at_s) <= limit_s + _BOOT_GRACE_S:
         return kept(message.first)
-    return broken(f"{took_s:.1f} s from the reboot command to the next CONNECT, declared: {limit_s:g} s", message.first, connect)
+    detail = f"{took_s:.1f} s from the reboot command to the next CONNECT, declared: {limit_s:g} s"
+    return broken(detail, message.first, connect, hint=_SLOW_BOOT)
 
 
 @check("DEV-09", unseen="no two configurations followed each other, or no answer shows which one is in force")
@@ -175,15 +180,16 @@ def odd_message_does_not_stop_the_device(history: History) -> Iterator[Observati
         device_id, what = seen.fact.facts["device_id"], seen.fact.facts["what"]
         later = [other.line for other in announced if other.line > seen.line and other.fact.facts["device_id"] == device_id]
         until_line = min(later, default=history.events[-1].line + 1)
-        crashed = [line for line in crashes(history, device_id) if seen.line < line < until_line]
+        ends = sorted((*crashes(history, device_id), *reboots(history, device_id)))
+        down = [line for line in ends if seen.line < line < until_line]
         # The message may be an odd question itself: the plain one comes behind it.
         received = (message for message in commands_received(history) if message.device_id == device_id)
         questions = [
             message for message in received if message.command == SEND_CONFIGURATION and seen.line < message.first.line < until_line
         ]
         asked = questions[-1] if questions else None
-        if crashed:
-            yield broken(f"{what} brought the device down (line {crashed[0]})", seen)
+        if down:
+            yield broken(f"{what} brought the device down (line {down[0]})", seen)
         elif asked is None or not _is_answered(history, asked, until_line):
             yield broken(f"after {what} the device answered no more", seen)
         else:

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.history.events import DeviceExited, DeviceStarted, MqttClosed, MqttPacket
+from harness.history.events import DeviceExited, DeviceStarted, MqttClosed, MqttMalformed, MqttPacket
 from harness.history.timeline import Exchange, History, Seen
 from harness.wire.commands import DOWNLOADS, REBOOT, parse_download_offer
 from harness.wire.topics import ControlTopic, parse_control_topic
@@ -24,7 +24,7 @@ class ReceivedMessage:
     pubrels: list[Seen[MqttPacket]] = field(default_factory=list)
     completed: Seen[MqttPacket] | None = None
     lost_connection: bool = False  # the connection ended while the exchange was open
-    was_left: bool = False  # and it was the device that ended it, or died
+    was_left: bool = False  # and it was the device that ended it, died, or sent what is no MQTT
     cut_short: bool = False  # the run ended, or the session, before the exchange could
 
     @property
@@ -43,7 +43,7 @@ class ReceivedMessage:
     def payload_json(self) -> Any:
         try:
             return json.loads(self.first.fact.payload or "")
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     @property
@@ -72,11 +72,12 @@ def received_messages(history: History) -> list[ReceivedMessage]:
     messages: list[ReceivedMessage] = []
     open_by_id: dict[tuple[str, int], ReceivedMessage] = {}
     last_by_id: dict[tuple[str, int], ReceivedMessage] = {}
+    spoilt = {seen.fact.connection for seen in history.of(MqttMalformed)}  # a server must end these (MQTT-4.8.0-1)
     for event in history.events:
         if isinstance(event.fact, MqttClosed):
             for message in (message for (device_id, _), message in open_by_id.items() if device_id == event.fact.device_id):
                 message.lost_connection = True
-                message.was_left |= event.fact.closed_by == "peer"
+                message.was_left |= event.fact.closed_by == "peer" or event.fact.connection in spoilt
         if isinstance(event.fact, MqttPacket):
             seen = Seen(event, event.fact)
             _follow(seen, open_by_id, messages)
@@ -138,7 +139,7 @@ class Result:
     def body(self) -> Any:
         try:
             return json.loads(self.seen.fact.payload or "")
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     @property

@@ -66,7 +66,7 @@ def parse_download_offer(payload: bytes) -> DownloadOffer | None:
     """The offer in a download command's payload; None where `url` or `expires_at` is missing or no string."""
     try:
         body = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(body, dict):
         return None

@@ -178,18 +178,16 @@ def odd_payloads(cast: DeviceCast) -> Workload:
     duration_s=12.0,
 )
 def odd_values(cast: DeviceCast) -> Workload:
-    """JSON objects with extreme values, and questions for keys that are none; the device may take or refuse them, and serves on."""
+    """JSON objects with extreme values; the device may take or refuse them, and serves on."""
     yield Boot()
     deep = min(_DEPTH_MAX, (cast.declares.max_payload_bytes - len(b'{"a":}')) // 2)
     yield from _odd(cast, f"JSON that is {deep} levels deep", CONFIGURATION, b'{"a":' + b"[" * deep + b"]" * deep + b"}")
     for name, payload in _ODD_VALUES.items():
         if len(payload) <= cast.declares.max_payload_bytes:
             yield from _odd(cast, name, CONFIGURATION, payload)
-    for payload in (b'{"keys":"sampling_rate"}', b'{"keys":[1,null]}', b'{"keys":{}}'):
-        yield from _odd(cast, f"the question {payload.decode()}", SEND_CONFIGURATION, payload)
 
 
-_DEPTH_MAX = 1_000
+_DEPTH_MAX = 500
 _ODD_PAYLOADS = {
     "malformed JSON": b'{"sampling_rate": ',
     "JSON with something behind it": b'{"sampling_rate": 60}}',
@@ -202,12 +200,10 @@ _ODD_PAYLOADS = {
 }
 _ODD_VALUES = {
     "characters beyond ASCII": '{"name":"Küche ☃ 𝄞"}'.encode(),
-    "an escaped NUL and half a surrogate pair": b'{"name":"a\\u0000b","unit":"\\ud800"}',
     "a number beyond 64 bits": b'{"sampling_rate":123456789012345678901234567890}',
     "a number beyond all floats": b'{"sampling_rate":1e999}',
     "a negative number": b'{"sampling_rate":-1}',
     "null for a value": b'{"sampling_rate":null}',
-    "an empty key, and a key twice": b'{"":1,"threshold":1,"threshold":2}',
     "an empty configuration": b"{}",
 }
 
@@ -258,7 +254,7 @@ def _harmless_unlisted(cast: DeviceCast) -> list[str]:
     return [command for command in tried if command not in cast.declares.commands]
 
 
-@scenario("retained_command_is_not_executed", subject="device", needs=_CONFIGURED, duration_s=4.0)
+@scenario("retained_command_is_not_executed", "refused_command_is_acknowledged", subject="device", needs=_CONFIGURED, duration_s=4.0)
 def command_with_retain(cast: DeviceCast) -> Workload:
     """A configuration comes with RETAIN=1, as an old one would that a broker has stored."""
     yield Boot()

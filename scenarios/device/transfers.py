@@ -119,7 +119,7 @@ _SLOW = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), keep_alive=True)
 @scenario("slow_download_keeps_the_connection", "commands_are_answered_during_a_download", subject="device", needs=_SLOW, duration_s=20.0)
 def slow_download(cast: DeviceCast) -> Workload:
     """A download that takes three keep-alive intervals (90 s at most)."""
-    yield Boot()
+    yield Boot(afresh=True)  # so that its CONNECT is seen, which says its keep-alive
     yield from _slow_download(cast, min(3 * cast.declares.keep_alive_s, _SLOW_S_MAX))
 
 

@@ -13,6 +13,7 @@ from harness.history.events import (
     HttpRequest,
     HttpResponse,
     MqttClosed,
+    MqttMalformed,
     MqttPacket,
     Observed,
     PlannedCheck,
@@ -85,6 +86,9 @@ class DeviceStory:
     def lost(self, by="fault"):
         self.add(MqttClosed(self.connection, DEV, by))
         self.connection += 1
+
+    def sends_nonsense(self):
+        self.add(MqttMalformed(self.connection, DEV, "flags of PUBREC", "MQTT-2.2.2-2", ""))
 
     def sent(self, command, data=None, *, packet_id=7, qos=2, dup=False, retain=False):
         """A command's PUBLISH, without what follows."""

@@ -113,6 +113,13 @@ def cut_before_pubrec(story):
     story.lost(by="fault")
 
 
+@golden("device_completes_every_exchange", "fail")
+def pubrec_that_is_no_mqtt(story):
+    story.sent("configuration", A)
+    story.sends_nonsense()
+    story.lost(by="us")
+
+
 @both("repeated_publish_has_one_effect")
 def repeated(story, wrong):
     story.sent("configuration", A)
@@ -385,6 +392,13 @@ def not_rebooted(story):
     story.result("reboot")
 
 
+@golden("reboot_happens_once", "fail")
+def crashed_in_place_of_a_reboot(story):
+    story.boots()
+    story.command("reboot")
+    story.exits(1)
+
+
 @both("last_configuration_wins", "warning")
 def configured_twice(story, wrong):
     story.configured(A)
@@ -476,6 +490,15 @@ def odd_question(story, wrong):
         story.command("send_configuration", packet_id=5)
     else:
         story.reports(A)
+
+
+@golden("odd_message_does_not_stop_the_device", "warning")
+def restarted_over_an_odd_message(story):
+    story.boots()
+    story.says("odd message", what="malformed JSON")
+    story.command("configuration", "{", packet_id=4)
+    story.exits(0)
+    story.reports(A)
 
 
 @both("odd_message_does_not_stop_the_device", "warning")
@@ -766,6 +789,17 @@ def asked_meanwhile(story, wrong):
 
 
 @both("device_comes_back")
+def back_by_itself_or_started_again(story, wrong):
+    story.boots()
+    story.says("connection lost", how="a lost network connection")
+    story.lost()
+    story.exits(3 if wrong else 0)
+    story.boots()
+    story.connects(present=True)
+    story.configured(A)
+
+
+@both("device_comes_back")
 def came_back(story, wrong):
     story.says("connection lost", how="a restart of the broker")
     story.connects()
@@ -797,6 +831,11 @@ def backed_off(story, wrong):
 @golden("reconnects_back_off", "pass")
 def waits_at_their_limit_drawn_by_chance(story):
     refused_connects(story, 3.3, 2.96, 3.5)
+
+
+@golden("reconnects_back_off", "warning")
+def hammering_that_only_a_busy_machine_slows_down(story):
+    refused_connects(story, 0.01, 0.02, 0.05)
 
 
 @golden("reconnects_back_off", "warning")
