@@ -13,12 +13,13 @@ HookValues = Mapping[str, str]
 
 @dataclass
 class Leftovers:
-    """Files that were uploaded, lists of commands that were changed, sessions that were left open; each with what undoes it."""
+    """Files that were uploaded, lists of commands that were changed, a broker that was stopped, open sessions; each with what undoes it."""
 
     allowed_commands: Mapping[str, str]  # device id -> what the target file says
     _files: dict[tuple[str, ...], HookValues] = field(default_factory=dict)
     _lists: dict[str, HookValues] = field(default_factory=dict)
     _sessions: dict[str, None] = field(default_factory=dict)
+    _is_broker_stopped: bool = False
 
     def hook_runs(self, name: str, values: HookValues) -> None:
         """A hook is about to be run."""
@@ -31,6 +32,8 @@ class Leftovers:
                 self._lists.pop(values.get("device_id", ""), None)
             case "set_allowed_commands":
                 self._lists[values.get("device_id", "")] = values
+            case "stop_broker" | "start_broker":
+                self._is_broker_stopped = name == "stop_broker"
 
     def session_begins(self, device_id: str, *, clean: bool) -> None:
         """A played device connects; a clean session ends what was there before."""
@@ -46,7 +49,8 @@ class Leftovers:
             ("set_allowed_commands", {**values, "value": self.allowed_commands.get(device_id, "")})
             for device_id, values in self._lists.items()
         ]
-        return deleted + restored
+        started: list[tuple[str, dict[str, str]]] = [("start_broker", {})] if self._is_broker_stopped else []
+        return started + deleted + restored
 
     def sessions(self) -> list[str]:
         """The devices whose sessions are still there."""

@@ -20,6 +20,7 @@ from simulators.broker.command import fast_loop
 from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.external import ExternalBroker
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, PacketObserver, TlsFiles
+from simulators.platform.hooks import RESTART, START_BROKER, STOP_BROKER
 from simulators.platform.logs import JsonLines
 from simulators.platform.personalities import PERSONALITIES
 from simulators.platform.personality import Personality
@@ -78,6 +79,7 @@ def platform(
             mqtts_port=_free_port(bind) if tls_self_signed else 0,
             failed_logins_per_min=login_limit or (None if _is_loopback(bind) else FAILED_LOGINS_PER_MIN),
             with_hooks=True,
+            has_own_broker="://" not in broker,
             rules=_rules(read or []),
         )
         # uvloop, where it is installed, takes a third off a command's processor time.
@@ -125,10 +127,10 @@ def _is_loopback(bind: str) -> bool:
 
 
 async def _serve(settings: PlatformSettings, personality: Personality, broker: str, mqtt_port: int, *, keeps_sessions: bool) -> None:
-    """Serves until SIGINT or SIGTERM; SIGHUP is a restart."""
+    """Serves until SIGINT or SIGTERM; other signals are the hooks' (hooks.py)."""
     wanted: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, RESTART, STOP_BROKER, START_BROKER):
         loop.add_signal_handler(number, wanted.put_nowait, number)
 
     def make_broker(directory: DeviceDirectory) -> BrokerPort:
@@ -155,8 +157,9 @@ async def _serve(settings: PlatformSettings, personality: Personality, broker: s
             highlight=False,
         )
         typer.echo(f"target file: {running.target_path}")
-        while await wanted.get() is signal.SIGHUP:
-            await running.restart()
+        hooks = {RESTART: running.restart, STOP_BROKER: running.stop_broker, START_BROKER: running.start_broker}
+        while (number := await wanted.get()) in hooks:
+            await hooks[number]()
 
 
 def _free_port(bind: str) -> int:

@@ -34,14 +34,20 @@ from simulators.platform.trail import Trail
 RESTART_TIME_S_MAX = 30.0
 LOOK_EVERY_S = 0.02
 STARTS = "starts"
+BROKER_CHANGES = "broker changes"
 PID_FILE = "pid"
+# What a running platform does at a signal; the first is for the platform as a whole.
+RESTART, STOP_BROKER, START_BROKER = signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2
+_MEMORY_OF_PROCESSES = Path("/proc")
 
 app = typer.Typer(help=__doc__)
 
 
-def hook_lines(state_directory: Path) -> dict[str, str]:
-    """The table `[platform.hooks]` for a platform with this state directory."""
+def hook_lines(state_directory: Path, *, has_own_broker: bool) -> dict[str, str]:
+    """The table `[platform.hooks]` for a platform with this state directory. A broker that is not its own it can neither stop nor start."""
     door = f"{shlex.quote(sys.executable)} -m simulators.platform.hooks --state {shlex.quote(str(state_directory.absolute()))}"
+    of_the_broker = {"stop_broker": f"{door} stop-broker", "start_broker": f"{door} start-broker"} if has_own_broker else {}
+    of_the_process = {"memory_bytes": f"{door} memory"} if _MEMORY_OF_PROCESSES.is_dir() else {}
     return {
         "upload_file": f"{door} upload {{project_id}} {{type}} {{name}} {{path}}",
         "delete_file": f"{door} delete {{project_id}} {{type}} {{name}}",
@@ -49,6 +55,9 @@ def hook_lines(state_directory: Path) -> dict[str, str]:
         "restart": f"{door} restart",
         "provision": f"{door} provision {{project_id}}",
         "deprovision": f"{door} deprovision {{device_id}}",
+        "temporary_copies": f"{door} copies",
+        **of_the_process,
+        **of_the_broker,
     }
 
 
@@ -124,18 +133,52 @@ def deprovision(context: typer.Context, device_id: str) -> None:
 @app.command()
 def restart(context: typer.Context) -> None:
     """Restarts the platform that runs on this state, and returns when it serves again."""
-    with opened(context.obj) as (store, _):
-        starts = store.setting(STARTS)
-        os.kill(int((context.obj / PID_FILE).read_text()), signal.SIGHUP)
-        asyncio.run(_until_started(store, starts))
+    _tell(context.obj, RESTART, STARTS)
 
 
-async def _until_started(store: Store, starts_before: str | None) -> None:
+@app.command("stop-broker")
+def stop_broker(context: typer.Context) -> None:
+    """Stops the platform's broker, and returns when nobody listens there any more."""
+    _tell(context.obj, STOP_BROKER, BROKER_CHANGES)
+
+
+@app.command("start-broker")
+def start_broker(context: typer.Context) -> None:
+    """Starts the platform's broker again, and returns when it serves."""
+    _tell(context.obj, START_BROKER, BROKER_CHANGES)
+
+
+@app.command()
+def copies(context: typer.Context) -> None:
+    """Prints how many temporary copies of files there are."""
+    typer.echo(sum(1 for _ in Contents(context.obj).copies()))
+
+
+@app.command()
+def memory(context: typer.Context) -> None:
+    """Prints the resident memory of the platform's process, in bytes."""
+    pages = int((_MEMORY_OF_PROCESSES / str(_pid(context.obj)) / "statm").read_text().split()[1])
+    typer.echo(pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _pid(state: Path) -> int:
+    return int((state / PID_FILE).read_text())
+
+
+def _tell(state: Path, number: signal.Signals, counter: str) -> None:
+    """Sends a signal to the platform that runs on this state, and returns when the counter says that it has done its work."""
+    with opened(state) as (store, _):
+        before = store.setting(counter)
+        os.kill(_pid(state), number)
+        asyncio.run(_until_changed(store, counter, before))
+
+
+async def _until_changed(store: Store, counter: str, before: str | None) -> None:
     for _ in range(round(RESTART_TIME_S_MAX / LOOK_EVERY_S)):
         await asyncio.sleep(LOOK_EVERY_S)
-        if store.setting(STARTS) != starts_before:
+        if store.setting(counter) != before:
             return
-    raise BenchError(f"the platform did not serve again within {RESTART_TIME_S_MAX:g} s")
+    raise BenchError(f"the platform has not done it within {RESTART_TIME_S_MAX:g} s")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from simulators.platform.contract import asyncapi, openapi
 from simulators.platform.directory import PLATFORM_LOGIN, Directory
 from simulators.platform.download_faults import DownloadFaultPlan
 from simulators.platform.files import file_name_problem
-from simulators.platform.hooks import PID_FILE, STARTS, hook_lines
+from simulators.platform.hooks import BROKER_CHANGES, PID_FILE, STARTS, hook_lines
 from simulators.platform.http import Api
 from simulators.platform.login_limit import LoginLimit
 from simulators.platform.logs import http_logger
@@ -77,6 +77,7 @@ class PlatformSettings:
     mqtts_port: int = 0  # where the broker listens for TLS; it is given the same files by whoever makes it
     failed_logins_per_min: int | None = None  # of one address that is not this machine; None: no bound
     with_hooks: bool = False  # the target file offers hooks that work on the state directory
+    has_own_broker: bool = True  # false: the broker is somebody else's, and no hook can stop it
     rules: Rules = field(default_factory=lambda: REFERENCE)
 
 
@@ -139,6 +140,20 @@ class ReferencePlatform:
         await self.stop()
         await self.start()
 
+    async def stop_broker(self) -> None:
+        """Stops the broker alone: from here on commands find none (CMD-31)."""
+        await self.broker.stop()
+        self._count(BROKER_CHANGES)
+
+    async def start_broker(self) -> None:
+        """Starts the broker again, on the same port."""
+        await self.broker.start()
+        self._count(BROKER_CHANGES)
+
+    def _count(self, counter: str) -> None:
+        """Tells a hook that waits beside us that something is done."""
+        self.store.put_setting(counter, str(int(self.store.setting(counter) or 0) + 1))
+
     async def _start(self) -> None:
         directory = self.settings.state_directory
         if directory is None:
@@ -161,7 +176,7 @@ class ReferencePlatform:
         self._begin_sweeping()
         self.target_path = self._write_target()
         (directory / PID_FILE).write_text(str(os.getpid()))
-        self.store.put_setting(STARTS, str(int(self.store.setting(STARTS) or 0) + 1))
+        self._count(STARTS)
 
     @property
     def _host(self) -> str:
@@ -301,7 +316,7 @@ class ReferencePlatform:
         if self._tls:
             optional["tls"] = {"ca": str(self._tls[1].relative_to(self.directory))}
         if self.settings.with_hooks:
-            optional["hooks"] = hook_lines(self.directory)
+            optional["hooks"] = hook_lines(self.directory, has_own_broker=self.settings.has_own_broker)
         if self.settings.test_clock:
             optional["clock"] = {"advance_url": self.api_url + ADVANCE_PATH}
         return target_tables(

@@ -1,6 +1,7 @@
 """Wrong platforms, first part: commands and who may send and hear them."""
 
 import asyncio
+import contextlib
 import json
 import posixpath
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from harness.wire.files import FileType, has_extension_of
-from simulators.broker.port import BrokerPort, DeviceDirectory, DevicePrincipal, Login, Principal, TrustedPrincipal
+from simulators.broker.port import BrokerPort, BrokerUnavailable, DeviceDirectory, DevicePrincipal, Login, Principal, TrustedPrincipal
 from simulators.platform.access import Device
 from simulators.platform.commands import CommandAttempt, CommandBody, CommandStep
 from simulators.platform.personality import (
@@ -69,6 +70,17 @@ def _dropping_every(count: int) -> Any:
         return Meddler(broker, changed)
 
     return publisher
+
+
+class _Hopeful(Meddler):
+    """Says yes to messages that no broker takes."""
+
+    def __init__(self, broker: BrokerPort) -> None:
+        super().__init__(broker, lambda message: [message])
+
+    async def publish(self, topic: str, payload: bytes, *, qos: int = 2, retain: bool = False) -> None:
+        with contextlib.suppress(BrokerUnavailable):
+            await super().publish(topic, payload, qos=qos, retain=retain)
 
 
 class _Hurried(Meddler):
@@ -406,6 +418,7 @@ WRONG_COMMANDS: tuple[Personality, ...] = (
         rules=keys_ruled(mint=lambda entropy: entropy.random_bytes(80).hex()),
     ),
     Personality("looks_for_the_device_first", "404 comes before 400", ("CMD-25",), rules=_body_after_device),
+    Personality("hopes_for_a_broker", "without a broker commands answer 200", ("CMD-31",), publisher=_Hopeful),
     Personality(
         "answers_in_html", "the 200 is text/html", ("CMD-32",), answers=answering(where=is_command, status=200, media_type="text/html")
     ),

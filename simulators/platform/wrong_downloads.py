@@ -151,6 +151,32 @@ class _ServesUsers(Service):
         return super().open_download(request)
 
 
+class _KeepsCopies(Service):
+    """The temporary copy stays where it is."""
+
+    def end_download(self, download: Download) -> None:
+        if download.copy is not None:
+            download.copy.close()
+
+
+class _HoldsDownloads(Service):
+    """Each open download holds more memory than its file is large."""
+
+    _HELD_BYTES = 8 * 1024 * 1024
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._held: dict[int, bytes] = {}
+
+    def claim(self, download: Download) -> bool:
+        self._held[download.key.id] = b"x" * self._HELD_BYTES
+        return super().claim(download)
+
+    def end_download(self, download: Download) -> None:
+        super().end_download(download)
+        self._held.pop(download.key.id, None)
+
+
 class _ForgetsTheFile(Service):
     """Deletes the stored file after its download."""
 
@@ -427,6 +453,8 @@ WRONG_DOWNLOADS: tuple[Personality, ...] = (
     Personality("serves_deleted_files", "a deleted file is served", ("DLD-04",), rules=download_step_left_out("_refuse_missing_file")),
     Personality("cuts_after_five_minutes", "a transfer may take five minutes", ("DLD-05",), rules=keys_ruled(transfer_time_s_max=300.0)),
     Personality("never_cuts", "a transfer may take for ever", ("DLD-05",), rules=keys_ruled(transfer_time_s_max=FOREVER_S)),
+    Personality("keeps_temporary_copies", "the temporary copy stays after its download", ("DLD-06",), service=_KeepsCopies),
+    Personality("holds_downloads", "each open download holds 8 MiB of memory", ("DLD-11",), service=_HoldsDownloads),
     Personality("serves_one_at_a_time", "downloads wait for each other", ("DLD-07",), answers=_one_at_a_time),
     Personality(
         "apologises_for_downloads",

@@ -60,3 +60,13 @@ def test_a_journal_that_ends_in_the_middle_tells_what_to_undo():
 
 def test_packets_that_the_server_sent_leave_nothing():
     assert leftovers_of(events(MqttPacket(1, "d", "server", "CONNACK", 4, session_present=True)), {}).sessions() == []
+
+
+def test_a_broker_that_was_stopped_is_started_before_anything_else_is_undone():
+    left = nothing_left()
+
+    left.hook_runs("upload_file", FILE)
+    left.hook_runs("stop_broker", {})
+    assert left.hooks() == [("start_broker", {}), ("delete_file", FILE)]
+    left.hook_runs("start_broker", {})
+    assert left.hooks() == [("delete_file", FILE)]

@@ -15,22 +15,25 @@ from harness.clock import AdvanceableClock, SystemClock
 from harness.runner import Selection
 from harness.scenario import all_scenarios
 from simulators.broker.embedded import EmbeddedBroker
+from simulators.broker.mosquitto import MosquittoBroker
 from simulators.broker.port import BrokerSettings
 from simulators.platform.personality import Personality
 from simulators.platform.platform import PlatformSettings
+from simulators.platform.process import PlatformProcess
 
-# The restart hook would restart the process of the tests.
-NOT_IN_THIS_PROCESS = {"key_used_across_a_restart"}
+# Their hooks send signals to the platform's process, or measure it: that is the process of the tests.
+NOT_IN_THIS_PROCESS = {"key_used_across_a_restart", "commands_without_a_broker", "memory_beside_slow_downloads"}
 LONGEST_S = 150.0
 SIDE_BY_SIDE_MAX = 6  # certifications at a time: their waits overlap, their work hardly does
+BROKERS = {"embedded": EmbeddedBroker, "mosquitto": MosquittoBroker}
 FOUND_WRONG = (Verdict.FAIL, Verdict.WARNING, Verdict.DEVIATION)
 
 
-def scenarios_about(rows):
-    """The scenarios that give evidence for a check of one of these rows; all of them where no row is named."""
+def scenarios_about(rows, *, left_out=frozenset()):
+    """The scenarios that give evidence for a check of one of these rows (all of them where no row is named), but for those left out."""
     checks = {check.id for check in all_checks().values() if not rows or {name[:6] for name in check.requirements} & set(rows)}
     found = all_scenarios("platform").values()
-    return tuple(scenario for scenario in found if checks & set(scenario.serves) and scenario.name not in NOT_IN_THIS_PROCESS)
+    return tuple(scenario for scenario in found if checks & set(scenario.serves) and scenario.name not in left_out)
 
 
 async def certified(personality, directory, *, rows=(), seed=5, make_broker=None, changes=None, longest_s=LONGEST_S):
@@ -41,14 +44,18 @@ async def certified(personality, directory, *, rows=(), seed=5, make_broker=None
         asyncio.timeout(longest_s),
         personality.make(settings, make_broker, clock=AdvanceableClock(SystemClock())) as running,
     ):
-        platform = read_target(running.target_path).platform
-        platform = platform.model_copy(update=changes or {})
-        subject = Subject("platform", platform.name, platform.hardening, target_facts(platform))
-        certification = Certification(RunOptions("run", "test", seed, directory / "out", Selection()), subject, SystemClock())
-        register_secrets(platform, certification.recorder)
-        async with PlatformBench(platform, certification.recorder, seed=seed) as bench:
-            part = Part(bench, scenarios_about(rows))
-            return await certification.run([part], certification.plan([part]))
+        platform = read_target(running.target_path).platform.model_copy(update=changes or {})
+        return await questioned(platform, directory / "out", scenarios_about(rows, left_out=NOT_IN_THIS_PROCESS), seed=seed)
+
+
+async def questioned(platform, out, scenarios, *, seed=5):
+    """The outcome of these scenarios on a platform that runs."""
+    subject = Subject("platform", platform.name, platform.hardening, target_facts(platform))
+    certification = Certification(RunOptions("run", "test", seed, out, Selection()), subject, SystemClock())
+    register_secrets(platform, certification.recorder)
+    async with PlatformBench(platform, certification.recorder, seed=seed) as bench:
+        part = Part(bench, scenarios)
+        return await certification.run([part], certification.plan([part]))
 
 
 @pytest.fixture
@@ -107,20 +114,60 @@ def rows_of(result):
     return {requirement[:6] for requirement in result.requirements}
 
 
-async def tried(personalities, directory, *, own_rows_only):
-    """The trials of many wrong platforms, some at a time, in one event loop."""
+async def side_by_side(tasks):
+    """The outcomes of many certifications, some at a time, in one event loop."""
     free = asyncio.Semaphore(SIDE_BY_SIDE_MAX)
 
-    async def one(personality):
+    async def one(task):
         async with free:
-            rows = personality.breaks if own_rows_only else ()
-            outcome = await certified(personality, directory / personality.name, rows=rows, longest_s=LONGEST_S * SIDE_BY_SIDE_MAX)
-            return Trial(personality, outcome)
+            return await task
 
-    return await asyncio.gather(*(one(personality) for personality in personalities))
+    return await asyncio.gather(*map(one, tasks))
+
+
+# Who shares a loop waits for the others, too.
+_LONGEST_BESIDE_S = LONGEST_S * SIDE_BY_SIDE_MAX
 
 
 @pytest.fixture
 def try_personalities(tmp_path):
-    """A function from personalities to their trials, against their own rows or all."""
-    return lambda personalities, **options: asyncio.run(tried(personalities, tmp_path, **options))
+    """A function from wrong platforms to their trials, against their own rows or all."""
+
+    def run(personalities, *, own_rows_only):
+        tasks = [
+            certified(each, tmp_path / each.name, rows=each.breaks if own_rows_only else (), longest_s=_LONGEST_BESIDE_S)
+            for each in personalities
+        ]
+        outcomes = asyncio.run(side_by_side(tasks))
+        return [Trial(personality, outcome) for personality, outcome in zip(personalities, outcomes, strict=True)]
+
+    return run
+
+
+@pytest.fixture
+def try_seeds(tmp_path):
+    """A function from a platform, seeds and a broker to the outcome of each seed."""
+
+    def run(personality, seeds, *, broker):
+        def make_broker(logins):
+            return BROKERS[broker](BrokerSettings(), logins)
+
+        tasks = [
+            certified(personality, tmp_path / str(seed), seed=seed, make_broker=make_broker, longest_s=_LONGEST_BESIDE_S) for seed in seeds
+        ]
+        return dict(zip(seeds, asyncio.run(side_by_side(tasks)), strict=True))
+
+    return run
+
+
+@pytest.fixture
+def try_process(tmp_path):
+    """A function from a platform's name to the trial of its process, against its own rows or those that are named."""
+
+    def run(personality, *options, rows=()):
+        with PlatformProcess(tmp_path / "state", "--test-clock", "--personality", personality.name, *options) as process:
+            platform = read_target(process.target_path).platform
+            outcome = asyncio.run(questioned(platform, tmp_path / "out", scenarios_about(rows or personality.breaks)))
+        return Trial(personality, outcome)
+
+    return run

@@ -9,7 +9,7 @@ from simulators.platform.keys import UsePolicy
 from simulators.platform.personalities import REFERENCE
 from simulators.platform.personality import http_ruled, keys_ruled
 
-UNSEEN_FROM_OUTSIDE = {"command_without_broker_is_not_accepted", "memory_of_slow_downloads_is_bounded", "temporary_copy_is_removed"}
+OF_A_PROCESS = {"command_without_broker_is_not_accepted", "memory_of_slow_downloads_is_bounded"}
 
 
 def findings(outcome):
@@ -29,7 +29,16 @@ def accusations(outcome):
 def test_the_reference_passes_every_check(certify):
     outcome = certify(REFERENCE)
     assert (findings(outcome), outcome.verdict) == ([], RunVerdict.PASS)
-    assert {result.id for result in outcome.results if result.verdict.value == "not-applicable"} <= UNSEEN_FROM_OUTSIDE
+    assert {result.id for result in outcome.results if result.verdict.value == "not-applicable"} == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broker", ["embedded", pytest.param("mosquitto", marks=pytest.mark.peer("mosquitto"))])
+def test_the_references_own_hooks_show_what_only_a_process_can(try_process, broker):
+    outcome = try_process(REFERENCE, "--broker", broker, rows=("CMD-31", "DLD-06", "DLD-11")).outcome
+    verdicts = {result.id: result.verdict.value for result in outcome.results if result.id in OF_A_PROCESS}
+    assert verdicts == dict.fromkeys(OF_A_PROCESS, "pass")
+    assert accusations(outcome) == []
 
 
 @pytest.mark.slow
