@@ -112,6 +112,16 @@ class AlterOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowKeyPolicy:
+    """From here on a download key is used up in this way (`first-use` or `complete-delivery`, KEY-08), until the scenario ends.
+
+    On the record (`key policy`), for the next download command. Outcome: None.
+    """
+
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
 class RedirectElsewhere:
     """Every next download of the device is answered by a redirect to another host, `times` times; what arrives there is recorded.
 

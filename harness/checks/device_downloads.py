@@ -92,7 +92,7 @@ def stored_file_is_installed_byte_for_byte(history: History) -> Iterator[Observa
         if fetch.installed_sha256 is not None:
             yield _same_image(fetch)
         elif fetch.is_failure and fetch.was_delivered_whole:
-            yield broken(f"the whole file was delivered and not installed: {_said(fetch)}", *fetch.evidence)
+            yield broken(f"the whole file was delivered and not installed: {fetch.said}", *fetch.evidence)
         elif fetch.result is None and requires_results(history) and fetch.was_delivered_whole:
             yield broken("the whole file was delivered, and no result tells what became of it", *fetch.evidence)
 
@@ -101,11 +101,6 @@ def _same_image(fetch: Fetch) -> Observation:
     if fetch.installed_sha256 == fetch.wanted_sha256:
         return kept(*fetch.evidence)
     return broken(f"the installed image has sha256 {fetch.installed_sha256}, the stored file {fetch.wanted_sha256}", *fetch.evidence)
-
-
-def _said(fetch: Fetch) -> str:
-    body = fetch.result.body if fetch.result else None
-    return str(body.get("message", body)) if isinstance(body, dict) else repr(body)
 
 
 @check("DEV-12a", unseen="no spoilt download came to an end that a result or an observer shows", hint=_LENGTH)
@@ -247,9 +242,9 @@ def fresh_key_is_used_whatever_the_clock_says(history: History) -> Iterator[Obse
             continue
         ahead = f"{expires_in_s / 86_400:.0f} days" if expires_in_s > 86_400 else f"{expires_in_s / 60:.0f} min"
         if not any(attempt.request.method == "GET" for attempt in fetch.attempts):
-            yield broken(f"it does not ask for a file whose fresh key expires {ahead} from now: {_said(fetch)}", *fetch.evidence)
+            yield broken(f"it does not ask for a file whose fresh key expires {ahead} from now: {fetch.said}", *fetch.evidence)
         elif fetch.is_failure and fetch.was_delivered_whole:
-            yield broken(f"it refuses a whole file whose fresh key expires {ahead} from now: {_said(fetch)}", *fetch.evidence)
+            yield broken(f"it refuses a whole file whose fresh key expires {ahead} from now: {fetch.said}", *fetch.evidence)
         else:
             yield kept(*fetch.evidence)
 

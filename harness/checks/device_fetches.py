@@ -22,12 +22,16 @@ IMAGE_OBSERVER = "image_sha256"
 
 @dataclass(frozen=True)
 class Fetch:
-    """One download command with what became of it. `stored` says which file it offers, `spoilt` how the platform spoils it (None: not)."""
+    """One download command with what became of it. `stored` says which file it offers, `spoilt` how the platform spoils it (None: not).
+
+    `key_policy` is what uses up its key where a scenario chose that, whatever the device declares; "" elsewhere.
+    """
 
     message: ReceivedMessage
     stored: Seen[Stimulus] | None
     spoilt: Seen[Stimulus] | None
     altered: Seen[Stimulus] | None
+    key_policy: str
     attempts: tuple[Exchange, ...]
     result: Result | None
     installed_sha256: str | None  # as the result, or an observer afterwards, shows it
@@ -52,6 +56,14 @@ class Fetch:
         return self.result is not None and not self.result.is_success
 
     @property
+    def said(self) -> str:
+        """What the device's result says, in its own words."""
+        if self.result is None:
+            return "no result"
+        body = self.result.body
+        return str(body.get("message", body)) if isinstance(body, dict) else repr(body)
+
+    @property
     def was_delivered_whole(self) -> bool:
         return any(attempt.is_delivered_whole for attempt in self.attempts)
 
@@ -72,7 +84,16 @@ class Fetch:
 
 
 def fetches(history: History) -> list[Fetch]:
-    """Every download command that reached the device, in order."""
+    """Every download command that reached the device, in order; without those under a policy of keys that it need not bear."""
+    return [fetch for fetch in _all_fetches(history) if not fetch.key_policy]
+
+
+def fetches_under_key_policies(history: History) -> list[Fetch]:
+    """The download commands for which a scenario chose what uses up the key."""
+    return [fetch for fetch in _all_fetches(history) if fetch.key_policy]
+
+
+def _all_fetches(history: History) -> list[Fetch]:
     messages = [message for message in commands_received(history) if is_download(message)]
     return [_fetch(history, message, messages) for message in messages]
 
@@ -88,11 +109,13 @@ def _fetch(history: History, message: ReceivedMessage, messages: list[ReceivedMe
     attempts = tuple(downloads_with(history, message)) or _attempts_without_key(history, message, messages)
     result = found[0] if found else None
     before, after = _observed(history, message, until_line)
+    policy = _last(history, "key policy", message, from_line)
     return Fetch(
         message=message,
         stored=_last(history, "stored", message, from_line),
         spoilt=_last(history, "download spoilt", message, from_line),
         altered=_last(history, "offer altered", message, from_line),
+        key_policy=str(policy.fact.facts["policy"]) if policy else "",
         attempts=attempts,
         result=result,
         installed_sha256=after if after is not None else _reported_sha256(history, result),

@@ -5,7 +5,7 @@ Effects count, not packets. Importing this module registers the whole family.
 
 from collections.abc import Iterable, Iterator
 
-from harness.checks import device_connection, device_downloads, device_exchange, device_states
+from harness.checks import device_connection, device_downloads, device_exchange, device_key_policies, device_states
 from harness.checks.device_answers import Shown, answers, holds, sent_before
 from harness.checks.device_diagnosis import likely_stack
 from harness.checks.device_view import (
@@ -24,7 +24,7 @@ from harness.mqtt.topic_filters import matches
 from harness.wire.commands import CONFIGURATION, RESET, SEND_CONFIGURATION, STANDARD_COMMANDS
 from harness.wire.topics import control_topic
 
-__all__ = ["device_connection", "device_downloads", "device_exchange", "device_states"]
+__all__ = ["device_connection", "device_downloads", "device_exchange", "device_key_policies", "device_states"]
 
 
 @check("DEV-01", unseen="the device did not connect with a new session")

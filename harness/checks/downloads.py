@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from harness.checks import transfers
 from harness.checks.admission import TargetView
 from harness.checks.command_calls import REFUSALS, answered_or_hung_up, has_whole_body, shown_status
-from harness.checks.key_life import FIRST_USE, KeyLife, is_token_taken, key_lives, moved_bounds_s, use_policy
+from harness.checks.key_life import KeyLife, is_token_taken, key_lives, moved_bounds_s, use_policy
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import Exchange, History
-from harness.wire.commands import DOWNLOADS, KEY_LIFETIME_S
+from harness.wire.commands import DOWNLOADS, FIRST_USE, KEY_LIFETIME_S
 from harness.wire.files import is_plain_name
 from harness.wire.responses import error_body_problem, missing_error_members
 

@@ -10,10 +10,7 @@ from functools import lru_cache
 from harness.checks.deliveries import matched
 from harness.history.events import ClockAdvanced
 from harness.history.timeline import Delivery, Exchange, History
-from harness.wire.commands import DOWNLOADS, download_key
-
-FIRST_USE = "first-use"
-COMPLETE_DELIVERY = "complete-delivery"
+from harness.wire.commands import COMPLETE_DELIVERY, DOWNLOADS, FIRST_USE, download_key
 
 
 @dataclass(frozen=True)

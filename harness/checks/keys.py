@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from harness.checks import key_secrecy
 from harness.checks.admission import TargetView
 from harness.checks.command_calls import answered_or_hung_up, shown_status
-from harness.checks.key_life import COMPLETE_DELIVERY, FIRST_USE, KeyLife, is_token_taken, key_lives, may_have_used, use_policy
+from harness.checks.key_life import KeyLife, is_token_taken, key_lives, may_have_used, use_policy
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import Exchange, History
-from harness.wire.commands import KEY_LIFETIME_S
+from harness.wire.commands import COMPLETE_DELIVERY, FIRST_USE, KEY_LIFETIME_S
 
 # Importing this module registers the whole family (entry point `hil.checks`).
 __all__ = ["key_secrecy"]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness.checks.device_key_policies import updates_by_key_policy
 from harness.checks.verdict import CheckResult, RunVerdict, Verdict
 from harness.clock import rfc3339
 from harness.errors import ConfigurationError
@@ -88,6 +89,7 @@ class Report:
     notes: tuple[str, ...] = ()  # what was expected to fail, and what of that is no longer true
     attempts: tuple[Attempt, ...] = ()  # earlier runs of the same plan, oldest first
     findings: tuple[Finding, ...] = ()  # one for each check that found something broken
+    updates: Mapping[str, str] = field(default_factory=dict)  # of a device: what uses up a key (KEY-08) -> what an update came to
     schema: str = SCHEMA
 
     def with_verdict(self, *verdicts: Verdict) -> tuple[CheckResult, ...]:
@@ -125,6 +127,7 @@ def report_of(
         coverage=coverage_of(checks, start.subject_kind),
         environment=environment or {},
         findings=tuple(finding_of(check, history) for check in checks if check.verdict in BROKEN),
+        updates=updates_by_key_policy(history),
     )
 
 

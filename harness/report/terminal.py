@@ -98,6 +98,8 @@ def summary(report: Report) -> Text:
     text.append(f" · {report.subject.kind} {report.subject.name} · {len(report.checks)} checks: {counted or 'none'}")
     text.append(f"\nrequirements: {len(coverage.covered)} covered, {len(coverage.not_applicable)} not applicable")
     text.append(f", {len(coverage.untested)} untested · {report.run.duration_s:.1f} s · seed {report.run.seed}")
+    for policy, outcome in report.updates.items():
+        text.append(f"\nfrom a platform whose keys end with {policy}: {outcome}")
     for attempt in report.attempts:
         text.append(f"\nearlier attempt: run {attempt.run} was {attempt.verdict.value}, {len(attempt.checks)} checks were asked again")
     for note in report.notes:

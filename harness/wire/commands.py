@@ -19,6 +19,8 @@ STANDARD_COMMANDS = (CONFIGURATION, SEND_CONFIGURATION, DOWNLOAD_FIRMWARE, DOWNL
 DOWNLOADS = {DOWNLOAD_FIRMWARE: FileType.FIRMWARE, DOWNLOAD_LOGO: FileType.LOGO}
 
 KEY_LIFETIME_S = 30 * 60.0  # KEY-01, CMD-07
+# What uses up a download key: the first request that passes every check, or the delivery of the whole file (KEY-08).
+FIRST_USE, COMPLETE_DELIVERY = KEY_POLICIES = ("first-use", "complete-delivery")
 TRANSFER_TIME_S_MAX = 15 * 60.0  # DLD-05
 
 

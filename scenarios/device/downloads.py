@@ -1,9 +1,9 @@
 """Questions about downloads that the platform does not spoil: the request, the file, the URL, the clock."""
 
-from harness.device_operations import AlterOffer, Boot, Settle, SpoilDownload, Store, StoredFile, Tell, Until
+from harness.device_operations import AlterOffer, Boot, FollowKeyPolicy, Settle, SpoilDownload, Store, StoredFile, Tell, Until
 from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.scenario import Workload, scenario
-from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOAD_LOGO
+from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOAD_LOGO, KEY_POLICIES
 from harness.wire.files import FileType
 from scenarios.device.steps import DOWNLOAD_GRACE_S, download, requests_of, result_of, settle_s
 
@@ -58,6 +58,15 @@ def firmwares_of_several_sizes(cast: DeviceCast) -> Workload:
     yield Boot()
     for size_bytes in (20_000, 4_097, 200_000):
         yield from download(cast, size_bytes=size_bytes)
+
+
+@scenario("download_under_each_key_policy_is_whole_or_refused", subject="device", needs=FIRMWARE_SEEN, duration_s=4.0)
+def firmware_under_both_key_policies(cast: DeviceCast) -> Workload:
+    """A firmware from a platform whose keys end with their first use, and from one whose keys end with a complete delivery."""
+    yield Boot()
+    for policy in KEY_POLICIES:
+        yield FollowKeyPolicy(policy)
+        yield from download(cast)
 
 
 @scenario("stored_file_is_installed_byte_for_byte", subject="device", needs=_LOGO_SEEN, duration_s=3.0)

@@ -8,7 +8,7 @@ from harness.bench.target import Platform, TargetDevice
 from harness.entropy import SeededEntropy
 from harness.operations import AdvanceClock, Announce, Call, RunHook, Volley, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
-from harness.wire.commands import KEY_LIFETIME_S, DeviceKind, download_key
+from harness.wire.commands import FIRST_USE, KEY_LIFETIME_S, DeviceKind, download_key
 from harness.wire.files import FileType
 from harness.wire.responses import DOWNLOAD_PATH
 from scenarios.platform.key_guesses import recipe_of
@@ -25,7 +25,6 @@ _STRANGERS_MAX = 12
 _EARLY_S = 5.0  # How long before the thirty minutes are over the key is tried: all that happens meanwhile must fit in.
 _LATE_S = 3.0  # And how long after them.
 _LONG_AFTER_S = (3_600.0, 86_400.0)  # Clocks that are read without their hours or days come round again.
-FIRST_USE = "first-use"
 _SLOW_BYTES_PER_S = 200_000.0
 _REFUSED = ("download_errors_follow_the_contract", "unauthorized_names_its_scheme", "secrets_do_not_leak")
 

@@ -13,6 +13,7 @@ from harness.device_operations import (
     AlterOffer,
     Boot,
     CutConnection,
+    FollowKeyPolicy,
     Inject,
     Interfere,
     Observe,
@@ -90,6 +91,7 @@ class DeviceBench:
             Interfere: self._interfere,
             SpoilDownload: self._spoil,
             AlterOffer: self._alter_offer,
+            FollowKeyPolicy: self._follow_key_policy,
             RedirectElsewhere: self._redirect_elsewhere,
             Observe: self._observe,
             UntilConnected: self._until_connected,
@@ -155,6 +157,7 @@ class DeviceBench:
         station.broker.set_faults(None)
         station.broker.change = None
         station.spoilage.times = 0
+        station.follow_key_policy(None)
         for topic in place.retained:
             await station.broker.publish(topic, b"", qos=1, retain=True)
         place.retained = ()
@@ -303,6 +306,10 @@ class DeviceBench:
     async def _alter_offer(self, place: Place, operation: AlterOffer) -> None:
         place.station.broker.change = OfferChange(operation.query, operation.expires_in_s)
         self._announce_for(place, "offer altered", {"query": operation.query, "expires_in_s": operation.expires_in_s})
+
+    async def _follow_key_policy(self, place: Place, operation: FollowKeyPolicy) -> None:
+        place.station.follow_key_policy(operation.policy)
+        self._announce_for(place, "key policy", {"policy": operation.policy})
 
     async def _redirect_elsewhere(self, place: Place, operation: RedirectElsewhere) -> None:
         if place.station.trap is None:

@@ -172,6 +172,11 @@ class Station:
             tls=Tls(ca=self._ca_file),
         )
 
+    def follow_key_policy(self, policy: str | None) -> None:
+        """What uses up a download key from here on; None: what suits the way in which the device downloads."""
+        rules = rules_for(self._device) if policy is None else with_reading(REFERENCE, "KEY-08", policy)
+        self.platform.service.rules = rules
+
     @property
     def api_key(self) -> str:
         return self.platform.secrets.api_key("full")

@@ -60,6 +60,10 @@ class DeviceStory:
 
     def judged(self, check_id):
         """What the judge says of one check about this story."""
+        return judge(self.history(check_id), all_checks())[0]
+
+    def history(self, check_id):
+        """The story as the record of a run that asked this check."""
         declaration = {"declares": self.declares} | ({"factory": {"configuration": self.factory}} if self.factory else {})
         plan = (PlannedCheck(check_id, "planned"),)
         start = RunStarted(SCHEMA, "r", "0", "c", 1, "quick", "device", "story", "should", {}, declaration, plan)
@@ -67,7 +71,7 @@ class DeviceStory:
         begun = ScenarioStarted("scene", "device", (check_id,), {"device": DEV})
         facts = [(0.0, begun, "scene"), *self._facts, (self._now_s, ScenarioEnded("scene"), "scene")]
         events += [Event(line, at_s, at_s, scope, fact) for line, (at_s, fact, scope) in enumerate(facts, 2)]
-        return judge(History(tuple(events)), all_checks())[0]
+        return History(tuple(events))
 
     # --- MQTT ---
 

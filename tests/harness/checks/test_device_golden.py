@@ -613,6 +613,15 @@ def observed_to_be_another(story):
     story.observes(OTHER_SHA)
 
 
+@both("download_under_each_key_policy_is_whole_or_refused")
+def updated_where_the_first_use_ends_a_key(story, wrong):
+    story.stores()
+    story.says("key policy", policy="first-use")
+    story.offers()
+    story.downloads()
+    story.installed(OTHER_SHA if wrong else SHA)
+
+
 @golden("stored_file_is_installed_byte_for_byte", "inconclusive")
 def installed_without_a_hash(story):
     story.stores()
