@@ -125,11 +125,14 @@ def _fetch(history: History, message: ReceivedMessage, messages: list[ReceivedMe
 
 
 def _last(history: History, name: str, message: ReceivedMessage, from_line: int) -> Seen[Stimulus] | None:
-    """The last announcement of that name about the device, before its message."""
+    """The last announcement of that name about the device, before its message; what another scenario announced ended with it."""
+    scope = message.first.event.scope
     found = [
         seen
         for seen in history.stimuli(name)
-        if seen.fact.facts.get("device_id") == message.device_id and from_line <= seen.line < message.first.line
+        if seen.fact.facts.get("device_id") == message.device_id
+        and seen.event.scope == scope
+        and from_line <= seen.line < message.first.line
     ]
     return found[-1] if found else None
 

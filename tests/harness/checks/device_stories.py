@@ -130,8 +130,8 @@ class DeviceStory:
 
     # --- what scenarios say, HTTP, the bench ---
 
-    def says(self, what, /, **facts):
-        self.add(Stimulus(what, {"device_id": DEV, **facts}))
+    def says(self, what, /, scope="scene", **facts):
+        self.add(Stimulus(what, {"device_id": DEV, **facts}), scope)
 
     def stores(self, *, sha256=SHA, is_valid=True):
         self.says("stored", name="fw.bin", size_bytes=100, sha256=sha256, is_valid=is_valid)
