@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator
 from typing import Any, TypeAlias, TypeVar
 
-from harness.device_operations import Boot, Observe, Settle, Store, StoredFile, Tell, Until
+from harness.device_operations import Observe, Settle, Store, StoredFile, Tell, Until
 from harness.device_scenario import DeviceCast
 from harness.history.events import Event, Fact, HttpEnded, MqttPacket
 from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOADS, SEND_CONFIGURATION
@@ -15,6 +15,7 @@ Matches: TypeAlias = Callable[[Fact], bool]
 
 # Besides its declared time for a result, a device may need this long for what the bench itself adds.
 GRACE_S = 1.0
+BOOT_GRACE_S = 3.0  # what starting a program adds to its reboot
 _PATIENCE = 2.0  # times the declared time for a result
 _SECOND_EFFECT_S_MAX = 5.0
 # A download that nothing slows down may take this long besides.
@@ -99,8 +100,3 @@ def outcome_of(cast: DeviceCast, command: str, *, count: int = 1) -> Step[list[E
     ended: list[Event] = yield Until(acknowledged, count * declares.result_s + GRACE_S, count=count)
     yield Settle(min(declares.result_s, 2.0))
     return ended
-
-
-def boot() -> Step[None]:
-    """The entry state: running, connected, subscribed."""
-    yield Boot()

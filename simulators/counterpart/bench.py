@@ -117,6 +117,8 @@ class DeviceBench:
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        # All at once: a device that does not listen gets its time only once.
+        await asyncio.gather(*(place.station.power.off() for place in self._stage.places), return_exceptions=True)
         await self._stack.aclose()
 
     # --- what the runner asks -------------------------------------------------------------------------------------------------------

@@ -278,6 +278,12 @@ def third_of_a_segment_lost(story):
     story.result("configuration")
 
 
+@golden("segmentation_does_not_matter", "inconclusive")
+def command_of_another_scenario_behind_the_announcement(story):
+    story.says("segmented", how="byte by byte")
+    story.packet("server", "PUBLISH", scope="", packet_id=3, qos=2, topic=f"{DEV}/control/configuration", payload="{}")
+
+
 @both("segmentation_does_not_matter")
 def connack_in_pieces(story, wrong):
     story.command("send_configuration", packet_id=1)
@@ -333,6 +339,13 @@ def reported_more_than_asked(story):
 def keys_left_unanswered(story):
     story.configured(A)
     story.command("send_configuration", {"keys": ["rate"]}, packet_id=8)
+
+
+@golden("configuration_is_applied_and_reported", "fail")
+def plain_question_refused(story):
+    story.configured(A)
+    story.command("send_configuration", packet_id=8)
+    story.result("send_configuration", success=False)
 
 
 @golden("configuration_is_applied_and_reported", "fail")
