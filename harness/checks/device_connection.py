@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 
 from harness.checks.device_fetches import Fetch, spoilt_fetches
 from harness.checks.device_view import (
@@ -35,6 +36,7 @@ _BLOCKED = (
     "the download runs inside the MQTT loop or callback, so nothing is sent meanwhile (PubSubClient, umqtt, Paho embedded C: pings leave "
     "only where the application yields)"
 )
+_KEEP_ALIVE = "declare in keep_alive_s what the device asks for; a program is told the declared one as HIL_KEEP_ALIVE_S"
 _CLEAN = "clean_session = 1 is the default of esp-mqtt, umqtt and PubSubClient: what is sent while the device is away is lost"
 
 
@@ -82,7 +84,7 @@ def slow_download_keeps_the_connection(history: History) -> Iterator[Observation
         connects = [seen for seen in history.packets("CONNECT", device_id=device_id) if seen.line < transfer.asked.line]
         keep_alive_s = float(connects[-1].fact.keep_alive_s or 0) if connects else declared_s
         if connects and keep_alive_s != declared_s:
-            yield broken(f"its CONNECT says keep-alive {keep_alive_s:g} s, declared: {declared_s:g} s", connects[-1])
+            yield broken(f"its CONNECT says keep-alive {keep_alive_s:g} s, declared: {declared_s:g} s", connects[-1], hint=_KEEP_ALIVE)
         if not keep_alive_s or transfer.lasted_s < keep_alive_s:
             continue
         silence_s, evidence = _longest_silence(history, fetch.message, transfer)
@@ -228,8 +230,8 @@ def reconnects_back_off(history: History) -> Iterator[Observation]:
     for connects in _refused_rounds(history):
         waits_s = _waits_s(connects)
         shown = ", ".join(f"{wait_s:.2f}" for wait_s in waits_s)
-        grows = max(waits_s[1:]) >= max(_GROWTH_MIN * waits_s[0], waits_s[0] + 2 * _UNSTEADY_S)
-        if min(waits_s) >= _LONG_WAIT_S or grows or (min(waits_s) >= _SCATTERED_WAIT_S and _are_scattered(waits_s)):
+        is_patient = min(waits_s) >= _LONG_WAIT_S or (min(waits_s) >= _SCATTERED_WAIT_S and _are_scattered(waits_s))
+        if is_patient or _grow(waits_s):
             yield kept(*connects)
         else:
             yield broken(f"the waits between refused connects do not grow: {shown} s", *connects)
@@ -257,6 +259,13 @@ def _refused_rounds(history: History) -> Iterator[list[Seen[MqttPacket]]]:
         connects = [seen for seen in history.packets("CONNECT", device_id=device_id) if lost.line < seen.line < until_line]
         if len(connects) >= 3:
             yield connects
+
+
+def _grow(waits_s: Sequence[float]) -> bool:
+    """Whether waits grow: each of them, or one, where they are longer than what a busy machine makes of no wait at all."""
+    if all(later >= _GROWTH_MIN * before for before, later in pairwise(waits_s)):
+        return True
+    return max(waits_s[1:]) >= _GROWTH_MIN * waits_s[0] and fmean(waits_s) >= 3 * _UNSTEADY_S
 
 
 def _are_scattered(waits_s: Sequence[float]) -> bool:

@@ -487,6 +487,16 @@ def never_answered(story):
     story.configured(A)
 
 
+@both("result_is_a_json_object", "deviation")
+def result_retained(story, wrong):
+    story.packet("client", "PUBLISH", packet_id=9, topic=f"{DEV}/control/reset/result", payload="{}", qos=1, retain=wrong)
+
+
+@golden("result_is_a_json_object", "deviation")
+def result_of_bare_text(story):
+    story.packet("client", "PUBLISH", packet_id=9, topic=f"{DEV}/control/reset/result", payload="OK", qos=1)
+
+
 @golden("results_come_once_and_in_time", "pass")
 def answered_after_the_reboot(story):
     story.command("reboot")
@@ -545,6 +555,15 @@ def unlisted(story, wrong):
     story.configured(A, packet_id=2)
     story.command("blink", {}, packet_id=3)
     story.result("blink", success=False)
+    story.reports(A)
+
+
+@both("unlisted_command_has_no_effect", "warning")
+def refused_twice(story, wrong):
+    story.configured(A, packet_id=2)
+    story.command("blink", {}, packet_id=3)
+    for _ in range(2 if wrong else 1):
+        story.result("blink", success=False)
     story.reports(A)
 
 
@@ -856,8 +875,8 @@ def waits_at_their_limit_drawn_by_chance(story):
 
 
 @golden("reconnects_back_off", "warning")
-def hammering_that_only_a_busy_machine_slows_down(story):
-    refused_connects(story, 0.01, 0.02, 0.05)
+def hammering_with_uneven_waits(story):
+    refused_connects(story, 0.05, 0.1, 0.02, 0.05)
 
 
 @golden("reconnects_back_off", "warning")
