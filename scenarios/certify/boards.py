@@ -21,6 +21,8 @@ from harness.report.matrix import MATRIX_FILE, MATRIX_PAGE, Column, Matrix, as_m
 from harness.report.package import REPORT_FILE, read_report
 from scenarios.certify.options import CommonOptions
 
+LOG_FILE = "console.log"
+
 
 @dataclass(frozen=True, slots=True)
 class _Job:
@@ -30,11 +32,6 @@ class _Job:
     board: str
     out: Path
     arguments: tuple[str, ...]
-
-    @property
-    def log(self) -> Path:
-        """What the process prints: beside the package, which is signed while it still prints."""
-        return self.out.with_name(f"{self.out.name}.log")
 
     @property
     def command(self) -> list[str]:
@@ -92,8 +89,7 @@ def _passed_on(run: RunOptions, options: CommonOptions) -> list[str]:
     words = ["--profile", options.profile, "--seed", str(run.seed)]
     given = {"--only": options.only, "--skip": options.skip, "--budget": options.budget, "--expect": str(options.expect or "")}
     words += [word for name, value in given.items() if value for word in (name, value)]
-    switches = {"--plan": options.plan, "--official": options.official}
-    return [*words, *(name for name, is_on in switches.items() if is_on)]
+    return [*words, "--plan"] if options.plan else words
 
 
 async def _side_by_side(queue: list[_Job], jobs: int) -> list[Column]:
@@ -110,7 +106,7 @@ async def _one(job: _Job, free: asyncio.Semaphore, stopped: asyncio.Event) -> Co
         if stopped.is_set():
             return Column(job.board, Path(job.board), trouble="not asked: the run was aborted")
         job.out.mkdir(parents=True, exist_ok=True)
-        with job.log.open("w+b") as log:
+        with (job.out / LOG_FILE).open("w+b") as log:
             process = await asyncio.create_subprocess_exec(
                 *job.command, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
@@ -135,6 +131,6 @@ def _column(job: _Job, status: int | None) -> Column:
     try:
         return Column(job.board, Path(job.board), read_report(job.out / REPORT_FILE))
     except ConfigurationError:
-        said = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        said = (job.out / LOG_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
         last = next((line for line in reversed(said) if line.strip()), "")
         return Column(job.board, Path(job.board), trouble=last.removeprefix("hil: ") or f"ended with status {status}")

@@ -126,7 +126,7 @@ def _loop_s(cast: DeviceCast) -> float:
     return min(cast.declares.reboot_s, 3.0)
 
 
-@scenario("results_come_once_and_in_time", "result_is_a_json_object", subject="device", needs=_RESULTS, duration_s=5.0)
+@scenario("results_come_once_and_in_time", subject="device", needs=_RESULTS, duration_s=5.0)
 def results_of_plain_commands(cast: DeviceCast) -> Workload:
     """Undisturbed commands, each with its result."""
     yield Boot()
