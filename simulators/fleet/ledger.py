@@ -101,7 +101,8 @@ class Ledger:
     def download_failed(self, key: str, *, reason: str, size_bytes: int, duration_s: float) -> None:
         """A download that ended without an image, after `size_bytes` of its body; `reason` as the device's result says it."""
         record = self.keys[key]
-        record.size_bytes, record.duration_s = size_bytes, duration_s
+        if not record.used:  # A second try with a used key does not undo the first.
+            record.size_bytes, record.duration_s = size_bytes, duration_s
         if reason.startswith("HTTP status"):
             record.refused = reason
         else:

@@ -86,6 +86,11 @@ class FleetRun:
         """Ends the run cleanly and soon."""
         self._stopping.set()
 
+    def memory_per_device_bytes(self) -> float:
+        """What the process has grown by since the run began, for each of its devices."""
+        devices = len(self.fleet.lines) if self.fleet is not None else 0
+        return max(0, resident_bytes() - self._memory_before_bytes) / devices if devices else 0.0
+
     async def run(self) -> Outcome:
         """Raises ConfigurationError where the target has too few devices, BenchError where it cannot be reached."""
         loop = asyncio.get_running_loop()

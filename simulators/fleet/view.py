@@ -45,6 +45,7 @@ def figures(run: FleetRun) -> list[tuple[str, str]]:
         ("p50/p95/p99 ms", "/".join(latencies)),
         ("reconnects", str(counts.reconnects)),
         ("memory MiB", f"{resident_bytes() / 2**20:.0f}"),
+        ("memory per device KiB", f"{run.memory_per_device_bytes() / 2**10:.1f}"),
     ]
 
 
@@ -105,7 +106,11 @@ def _metrics(run: FleetRun) -> bytes:
             "downloads_failed": counts.downloads_failed,
             "reconnects": counts.reconnects,
             "resident_bytes": resident_bytes(),
+            "memory_per_device_bytes": run.memory_per_device_bytes(),
         }
         for name, value in values.items():
             Gauge(f"hil_fleet_{name}", name.replace("_", " "), registry=registry).set(value)
+        latency = Gauge("hil_fleet_latency_ms", "from send to release, of the last commands", ["quantile"], registry=registry)
+        for percent in (50, 95, 99):
+            latency.labels(f"{percent / 100}").set(quantile_ms(counts.latencies_s, percent) or 0)
     return generate_latest(registry)

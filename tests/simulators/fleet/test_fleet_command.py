@@ -73,12 +73,15 @@ def test_ctrl_c_leaves_a_ledger_and_metrics_tell_meanwhile(target, tmp_path):
         url = line.removeprefix("metrics: ").strip()
         while True:
             with urlopen(url, timeout=5) as response:
-                if b"hil_fleet_results_acknowledged 10.0" in response.read():
-                    break
+                metrics = response.read()
+            if b"hil_fleet_results_acknowledged 10.0" in metrics:
+                break
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     finally:
         process.kill()
+    assert b"\nhil_fleet_memory_per_device_bytes " in metrics
+    assert b'\nhil_fleet_latency_ms{quantile="0.99"} ' in metrics
     totals = Ledger.from_json(json.loads((tmp_path / "ledger.json").read_text())).totals()
     assert (totals.delivered_once, totals.is_green) == (10, True)
     assert process.returncode == 3  # cut short: not a complete run

@@ -169,6 +169,15 @@ def test_keys_say_how_they_ended():
     assert written["unused"]["expires_at"] == "2026-01-01T00:30:00Z"
 
 
+def test_a_second_try_with_a_used_key_is_refused_and_takes_nothing_from_the_first():
+    ledger = Ledger()
+    ledger.offered("key", device_id=DEVICE, at_s=1.0)
+    ledger.downloaded("key", size_bytes=7, duration_s=1.0)
+    ledger.download_failed("key", reason="HTTP status 401", size_bytes=0, duration_s=0.1)
+    assert ledger.totals().keys | {"used": 1, "refused": 1, "bytes": 7} == ledger.totals().keys
+    assert ledger.keys["key"].duration_s == 1.0
+
+
 def test_what_one_process_sent_and_another_received_finds_together():
     sender = ledger_of((Answer.ACCEPTED, 0, True), (Answer.ACCEPTED, 0, True))
     receiver = Ledger()
