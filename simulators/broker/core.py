@@ -4,14 +4,13 @@ A `Link` is one network connection as the broker sees it; a skin makes one per c
 takes what is to be done from `take_outputs`, in order. Time comes in as `now_s` (monotonic seconds); `next_deadline_s` says when to call
 `expire`.
 
-Left to others: bytes (`harness.mqtt`), what a session remembers (`harness.mqtt.server_session`), routing (`routing`), who may log in (the
-directory), sockets and timers (`embedded`), keeping things across a kill (`sqlite_store`).
+Left to others: bytes (`harness.mqtt`), what a session remembers (`harness.mqtt.server_session`), whom a message reaches (`messages`), who
+may log in (the directory), sockets and timers (`embedded`), keeping things across a kill (`sqlite_store`).
 Source: MQTT 3.1.1; the statements stand where they are held, and all of them in `statements`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 from harness.errors import RemoteWireError
 from harness.mqtt.decoding import ConnectRefused
@@ -33,87 +32,28 @@ from harness.mqtt.packets import (
     Subscribe,
     Unsuback,
     Unsubscribe,
-    Will,
 )
-from harness.mqtt.server_session import ServerSession, SessionJournal
 from simulators.broker.deadlines import Deadlines
-from simulators.broker.port import BrokerLimits, ClosedBy, DeviceDirectory, Principal, QueueFull, QueuePolicy
-from simulators.broker.routing import RetainedMessages, SubscriptionIndex
+from simulators.broker.links import BrokerJournal, BrokerSession, Close, Link, Output
+from simulators.broker.messages import Drops, Messages
+from simulators.broker.port import BrokerLimits, ClosedBy, DeviceDirectory, QueueFull, QueuePolicy
 
 KEEP_ALIVE_FACTOR = 1.5
 """A client that is silent for so many keep-alive intervals is gone.   Source: MQTT-3.1.2-24."""
-
-
-class BrokerJournal(SessionJournal, Protocol):
-    """Where everything is written down that must survive a kill."""
-
-    def retained_stored(self, message: Publish) -> None: ...
-
-    def retained_removed(self, topic: str) -> None: ...
-
-
-class BrokerSession(ServerSession):
-    """A session, and the link that carries it now; None while the client is away."""
-
-    __slots__ = ("away_since_s", "link")
-
-    def __init__(self, client_id: str, *, is_clean: bool, limits: BrokerLimits, journal: SessionJournal | None) -> None:
-        super().__init__(client_id, is_clean=is_clean, inflight_max=limits.inflight_max, journal=journal)
-        self.link: Link | None = None
-        self.away_since_s = 0.0
-
-
-class Link:
-    """One network connection, from its first byte to its end."""
-
-    __slots__ = ("client_id", "is_closed", "is_congested", "last_heard_s", "number", "patience_s", "principal", "session", "will")
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.client_id = ""
-        self.principal: Principal | None = None
-        self.session: BrokerSession | None = None
-        self.will: Will | None = None
-        self.last_heard_s = 0.0
-        self.patience_s = 0.0  # silence of this length ends the connection; 0: never
-        self.is_congested = False  # set by the skin: the client does not read, so QoS 0 is dropped
-        self.is_closed = False
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """The order to end a connection after everything before it has been sent."""
-
-    closed_by: ClosedBy
-    reason: str
-
-
-Output: TypeAlias = tuple[Link, Packet | Close]
-
-
-@dataclass(slots=True)
-class Drops:
-    """Messages that were not delivered, by reason: what a load run needs to know of a broker that it trusts."""
-
-    queue_full: int = 0
-    congested: int = 0
-    forbidden: int = 0
 
 
 class BrokerCore:
     """All sessions, links, subscriptions and retained messages of one broker."""
 
     def __init__(self, directory: DeviceDirectory, limits: BrokerLimits, *, journal: BrokerJournal | None = None) -> None:
-        self.drops = Drops()
         self._directory = directory
         self._limits = limits
         self._journal = journal
         self._sessions: dict[str, BrokerSession] = {}
         self._away: dict[str, BrokerSession] = {}  # in the order in which their clients left
-        self._index: SubscriptionIndex[BrokerSession] = SubscriptionIndex()
-        self._retained: RetainedMessages[Publish] = RetainedMessages()
         self._deadlines: Deadlines[Link] = Deadlines()
         self._outputs: list[Output] = []
+        self._messages = Messages(limits, self._outputs, journal=journal)
         self._last_link_number = 0
         self._handlers: dict[type[Packet], Callable[[Link, Any, float], None]] = {
             Publish: self._on_publish,
@@ -166,9 +106,9 @@ class BrokerCore:
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool = False) -> None:
         """Takes a message from the process that the broker lives in. Raises QueueFull under the policy `REFUSE`."""
-        if self._limits.queue_policy is QueuePolicy.REFUSE and (full := self._full_queue(topic, qos)):
+        if self._limits.queue_policy is QueuePolicy.REFUSE and (full := self._messages.full_queue(topic, qos)):
             raise QueueFull(f"the queue of {full} is full: {self._limits.queued_messages_max} messages wait")
-        self._route(topic, payload, qos, retain)
+        self._messages.route(topic, payload, qos, retain)
 
     def disconnect(self, client_id: str, now_s: float) -> bool:
         """Ends the connection of a client; False if it is not connected."""
@@ -180,8 +120,8 @@ class BrokerCore:
 
     def take_outputs(self) -> list[Output]:
         """What is to be sent and closed, in order; to be called after each call that may cause some."""
-        outputs = self._outputs
-        self._outputs = []
+        outputs = self._outputs.copy()
+        self._outputs.clear()
         return outputs
 
     def next_deadline_s(self) -> float | None:
@@ -213,6 +153,11 @@ class BrokerCore:
         return self._sessions.get(client_id)
 
     @property
+    def drops(self) -> Drops:
+        """What was not delivered."""
+        return self._messages.drops
+
+    @property
     def sessions(self) -> int:
         return len(self._sessions)
 
@@ -221,10 +166,7 @@ class BrokerCore:
         for session in sessions:
             self._sessions[session.client_id] = self._away[session.client_id] = session
             session.away_since_s = now_s
-            for topic_filter, qos in session.subscriptions.items():
-                self._index.add(topic_filter, session, qos)
-        for message in retained:
-            self._retained.put(message.topic, message)
+        self._messages.restore(sessions, retained)
 
     def new_session(self, client_id: str, *, is_clean: bool) -> BrokerSession:
         """A session with this broker's limits and journal, not yet known to the broker; `restore` takes it."""
@@ -307,11 +249,10 @@ class BrokerCore:
                 self._forget(self._oldest_away())
         # The will is the client's message: published with its rights (MQTT-3.1.2-8), after its session is away.
         if will and principal and principal.may_write(will.topic):
-            self._route(will.topic, will.payload, will.qos, will.retain)
+            self._messages.route(will.topic, will.payload, will.qos, will.retain)
 
     def _forget(self, session: BrokerSession) -> None:
-        for topic_filter in session.subscriptions:
-            self._index.remove(topic_filter, session)
+        self._messages.forget(session)
         self._sessions.pop(session.client_id, None)
         self._away.pop(session.client_id, None)
         if self._journal and not session.is_clean:
@@ -340,12 +281,12 @@ class BrokerCore:
             self._outputs.append((link, Pubrec(packet_id)))
             return
         if not principal.may_write(packet.topic):
-            self.drops.forbidden += 1  # acknowledged and dropped: 3.1.1 has no refusal (MQTT-3.3.5-2)
-        elif self._limits.queue_policy is QueuePolicy.REFUSE and (full := self._full_queue(packet.topic, packet.qos)):
+            self._messages.drops.forbidden += 1  # acknowledged and dropped: 3.1.1 has no refusal (MQTT-3.3.5-2)
+        elif self._limits.queue_policy is QueuePolicy.REFUSE and (full := self._messages.full_queue(packet.topic, packet.qos)):
             self._end(link, now_s, ClosedBy.BROKER, f"the queue of {full} is full")
             return
         else:
-            self._route(packet.topic, packet.payload, packet.qos, packet.retain)
+            self._messages.route(packet.topic, packet.payload, packet.qos, packet.retain)
         if packet.qos:
             self._outputs.append((link, Pubrec(packet_id) if packet.qos == 2 else Puback(packet_id)))
 
@@ -363,77 +304,22 @@ class BrokerCore:
         for answer in answers:
             self._outputs.append((link, answer))
 
-    def _route(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
-        if retain:
-            self._retain(topic, payload, qos)
-        for session, granted in self._index.match(topic).items():
-            # RETAIN is 0 for subscriptions that exist (MQTT-3.3.1-9); QoS is the lower of the two (MQTT-3.8.4-6).
-            self._deliver(session, topic, payload, granted if granted < qos else qos)
-
-    def _deliver(self, session: BrokerSession, topic: str, payload: bytes, qos: int, retain: bool = False) -> None:
-        link = session.link
-        if qos == 0 and link is not None and link.is_congested:
-            self.drops.congested += 1
-            return
-        if qos and session.waiting >= self._limits.queued_messages_max:
-            self.drops.queue_full += 1
-            if self._limits.queue_policy is not QueuePolicy.DROP_OLDEST:
-                return
-            session.drop_oldest_waiting()
-        packet = session.offer(topic, payload, qos, retain)
-        if packet is not None and link is not None:
-            self._outputs.append((link, packet))
-
-    def _full_queue(self, topic: str, qos: int) -> str | None:
-        """The client id of a session that a message to `topic` reaches and whose queue has no room."""
-        for session, granted in self._index.match(topic).items():
-            if min(qos, granted) and session.waiting >= self._limits.queued_messages_max:
-                return session.client_id
-        return None
-
-    def _retain(self, topic: str, payload: bytes, qos: int) -> None:
-        if not payload:
-            # MQTT-3.3.1-10: an empty retained message removes, and is not stored itself (MQTT-3.3.1-11).
-            if self._retained.remove(topic) and self._journal:
-                self._journal.retained_removed(topic)
-            return
-        if len(self._retained) >= self._limits.retained_max and self._retained.get(topic) is None:
-            self.drops.queue_full += 1
-            return
-        message = Publish(topic, payload, qos, True)
-        self._retained.put(topic, message)
-        if self._journal:
-            self._journal.retained_stored(message)
-
     # --- subscriptions ---------------------------------------------------------------------------------------------------------------
 
     def _on_subscribe(self, link: Link, packet: Subscribe, now_s: float) -> None:
         session = link.session
         assert session is not None
-        codes = tuple(self._subscribe(link, session, topic_filter, qos) for topic_filter, qos in packet.filters)
+        codes = tuple(self._messages.subscribe(session, link.principal, topic_filter, qos) for topic_filter, qos in packet.filters)
         self._send(link, Suback(packet.packet_id, codes))
         for (topic_filter, _), granted in zip(packet.filters, codes, strict=True):
             if granted != SUBSCRIPTION_REFUSED:
-                # To each SUBSCRIBE anew, also of a filter that was there before (MQTT-3.8.4-3), with RETAIN 1 (MQTT-3.3.1-8).
-                for topic, message in self._retained.matching(topic_filter):
-                    self._deliver(session, topic, message.payload, min(granted, message.qos), retain=True)
-
-    def _subscribe(self, link: Link, session: BrokerSession, topic_filter: str, qos: int) -> int:
-        is_known = topic_filter in session.subscriptions
-        if not is_known and len(session.subscriptions) >= self._limits.subscriptions_max:
-            return SUBSCRIPTION_REFUSED
-        if link.principal is None or not link.principal.may_read(topic_filter):
-            return SUBSCRIPTION_REFUSED
-        session.subscribe(topic_filter, qos)
-        self._index.add(topic_filter, session, qos)
-        return qos
+                self._messages.send_retained(session, topic_filter, granted)
 
     def _on_unsubscribe(self, link: Link, packet: Unsubscribe, now_s: float) -> None:
         session = link.session
         assert session is not None
         for topic_filter in packet.filters:
-            if session.unsubscribe(topic_filter):
-                self._index.remove(topic_filter, session)
+            self._messages.unsubscribe(session, topic_filter)
         self._send(link, Unsuback(packet.packet_id))  # also when there was nothing to end (MQTT-3.10.4-5)
 
     def _on_pingreq(self, link: Link, packet: Pingreq, now_s: float) -> None:

@@ -16,8 +16,9 @@ from harness.faults import FaultPlan
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Packet
-from simulators.broker.core import BrokerCore, Close, Link, Output
+from simulators.broker.core import BrokerCore
 from simulators.broker.link_faults import LinkFaults
+from simulators.broker.links import Close, Link, Output
 from simulators.broker.port import (
     BrokerSettings,
     BrokerUnavailable,

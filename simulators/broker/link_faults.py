@@ -13,7 +13,7 @@ from harness.faults import FaultPlan
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Packet
-from simulators.broker.core import Link
+from simulators.broker.links import Link
 from simulators.network.faulty_traffic import FaultyLine, FaultyTraffic
 
 L = TypeVar("L", bound=Link)

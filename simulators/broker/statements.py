@@ -12,6 +12,7 @@ _DECODE = "harness.mqtt.decoding:Decoder.feed"
 _ENCODE = "harness.mqtt.encoding:encode"
 _SESSION = "harness.mqtt.server_session:ServerSession"
 _CORE = "simulators.broker.core:BrokerCore"
+_MESSAGES_OF = "simulators.broker.messages:Messages"
 _SOCKET = "simulators.broker.websocket:WebSocketListener"
 _CODEC_TEST = "tests/harness/mqtt/test_codec.py"
 _BYTES = f"{_CODEC_TEST}::test_bytes_are_decoded_to_their_packet"
@@ -57,7 +58,7 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement("MQTT-3.1.2-4", "clean session 0 resumes the session, or makes one that is kept", f"{_CORE}._session_for", f"{_CONNECTING}::test_session_present_says_whether_a_session_was_kept"),
     Statement("MQTT-3.1.2-5", "QoS 1 and 2 for a kept session are stored while the client is away", f"{_SESSION}.offer", f"{_MESSAGES}::test_messages_for_an_absent_session_wait_in_their_order"),
     Statement("MQTT-3.1.2-6", "clean session 1 discards the session and keeps none", f"{_CORE}._session_for", f"{_CONNECTING}::test_a_clean_session_leaves_nothing_behind"),
-    Statement("MQTT-3.1.2-7", "retained messages outlive the session of their publisher", f"{_CORE}._retain", f"{_MORE}::test_retained_messages_outlive_the_session_of_their_publisher"),
+    Statement("MQTT-3.1.2-7", "retained messages outlive the session of their publisher", f"{_MESSAGES_OF}._retain", f"{_MORE}::test_retained_messages_outlive_the_session_of_their_publisher"),
     Statement("MQTT-3.1.2-8", "the will is published when the connection ends without DISCONNECT", f"{_CORE}._leave", f"{_CONNECTING}::test_a_lost_connection_publishes_the_will"),
     Statement("MQTT-3.1.2-9", "with the will flag, will topic and message are in the payload", _DECODE, f"{_MORE}::test_will_flag_and_will_fields_must_agree"),
     Statement("MQTT-3.1.2-10", "the will is forgotten once published, or after DISCONNECT", f"{_CORE}._on_disconnect", f"{_CONNECTING}::test_disconnect_drops_the_will"),
@@ -99,16 +100,16 @@ STATEMENTS: tuple[Statement, ...] = (
     # --- PUBLISH and its answers -----------------------------------------------------------------------------------------------------
     Statement("MQTT-3.3.1-1", "DUP is 1 on a PUBLISH that is sent again", f"{_SESSION}.resume", f"{_MESSAGES}::test_what_was_not_acknowledged_is_sent_again_with_dup_and_the_same_id"),
     Statement("MQTT-3.3.1-2", "DUP is 0 for QoS 0", _DECODE, _REFUSED),
-    Statement("MQTT-3.3.1-3", "DUP towards subscribers does not depend on the publisher's", f"{_CORE}._route", f"{_MORE}::test_dup_of_the_publisher_is_not_handed_on"),
+    Statement("MQTT-3.3.1-3", "DUP towards subscribers does not depend on the publisher's", f"{_MESSAGES_OF}.route", f"{_MORE}::test_dup_of_the_publisher_is_not_handed_on"),
     Statement("MQTT-3.3.1-4", "QoS 3 ends the connection", _DECODE, _REFUSED),
-    Statement("MQTT-3.3.1-5", "RETAIN 1 stores message and QoS", f"{_CORE}._retain", f"{_MESSAGES}::test_a_live_message_has_retain_0_and_a_stored_one_retain_1"),
+    Statement("MQTT-3.3.1-5", "RETAIN 1 stores message and QoS", f"{_MESSAGES_OF}._retain", f"{_MESSAGES}::test_a_live_message_has_retain_0_and_a_stored_one_retain_1"),
     Statement("MQTT-3.3.1-6", "a new subscription gets the retained message of each matching topic", f"{_CORE}._on_subscribe", f"{_MESSAGES}::test_a_live_message_has_retain_0_and_a_stored_one_retain_1"),
-    Statement("MQTT-3.3.1-7", "a retained QoS 0 message replaces the stored one", f"{_CORE}._retain", f"{_MORE}::test_a_retained_message_of_qos_0_replaces_one_of_qos_2"),
+    Statement("MQTT-3.3.1-7", "a retained QoS 0 message replaces the stored one", f"{_MESSAGES_OF}._retain", f"{_MORE}::test_a_retained_message_of_qos_0_replaces_one_of_qos_2"),
     Statement("MQTT-3.3.1-8", "RETAIN is 1 on what a new subscription gets from the store", f"{_CORE}._on_subscribe", f"{_MESSAGES}::test_a_live_message_has_retain_0_and_a_stored_one_retain_1"),
-    Statement("MQTT-3.3.1-9", "RETAIN is 0 for established subscriptions", f"{_CORE}._route", f"{_MESSAGES}::test_a_queued_message_comes_without_retain"),
-    Statement("MQTT-3.3.1-10", "an empty retained message is delivered and removes the stored one", f"{_CORE}._retain", f"{_MESSAGES}::test_an_empty_retained_message_removes_the_stored_one_and_is_delivered"),
-    Statement("MQTT-3.3.1-11", "an empty retained message is not stored", f"{_CORE}._retain", f"{_MESSAGES}::test_an_empty_retained_message_removes_the_stored_one_and_is_delivered"),
-    Statement("MQTT-3.3.1-12", "RETAIN 0 neither stores nor removes", f"{_CORE}._route", f"{_MESSAGES}::test_retain_0_stores_nothing_and_removes_nothing"),
+    Statement("MQTT-3.3.1-9", "RETAIN is 0 for established subscriptions", f"{_MESSAGES_OF}.route", f"{_MESSAGES}::test_a_queued_message_comes_without_retain"),
+    Statement("MQTT-3.3.1-10", "an empty retained message is delivered and removes the stored one", f"{_MESSAGES_OF}._retain", f"{_MESSAGES}::test_an_empty_retained_message_removes_the_stored_one_and_is_delivered"),
+    Statement("MQTT-3.3.1-11", "an empty retained message is not stored", f"{_MESSAGES_OF}._retain", f"{_MESSAGES}::test_an_empty_retained_message_removes_the_stored_one_and_is_delivered"),
+    Statement("MQTT-3.3.1-12", "RETAIN 0 neither stores nor removes", f"{_MESSAGES_OF}.route", f"{_MESSAGES}::test_retain_0_stores_nothing_and_removes_nothing"),
     Statement("MQTT-3.3.2-1", "the topic name is the first field, and UTF-8", _DECODE, _REFUSED),
     Statement("MQTT-3.3.2-2", "a topic name has no wildcards", _DECODE, _REFUSED),
     Statement("MQTT-3.3.2-3", "the topic name of a delivery matches the subscription", "simulators.broker.routing:SubscriptionIndex.match", f"{_ROUTING}::test_index_agrees_with_matching_filter_by_filter"),
@@ -119,7 +120,7 @@ STATEMENTS: tuple[Statement, ...] = (
     # --- SUBSCRIBE and UNSUBSCRIBE ---------------------------------------------------------------------------------------------------
     Statement("MQTT-3.8.1-1", "SUBSCRIBE has the flags 0010, or the connection ends", _DECODE, _REFUSED),
     Statement("MQTT-3.8.3-1", "topic filters are UTF-8", _DECODE, f"{_MORE}::test_text_that_is_no_utf_8_ends_the_connection"),
-    Statement("MQTT-3.8.3-2", "filters with wildcards are served", f"{_CORE}._subscribe", f"{_MESSAGES}::test_suback_answers_each_filter_in_its_order"),
+    Statement("MQTT-3.8.3-2", "filters with wildcards are served", f"{_MESSAGES_OF}.subscribe", f"{_MESSAGES}::test_suback_answers_each_filter_in_its_order"),
     Statement("MQTT-3.8.3-3", "SUBSCRIBE names a filter at least, or the connection ends", _DECODE, _REFUSED),
     Statement("MQTT-3-8.3-4", "reserved bits of the requested QoS end the connection", _DECODE, _REFUSED),
     Statement("MQTT-3.8.4-1", "SUBSCRIBE is answered by SUBACK", f"{_CORE}._on_subscribe", f"{_MESSAGES}::test_suback_answers_each_filter_in_its_order"),
@@ -127,7 +128,7 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement("MQTT-3.8.4-3", "the same filter again replaces the subscription and sends retained messages again", f"{_CORE}._on_subscribe", f"{_MESSAGES}::test_subscribing_again_sends_the_retained_message_again"),
     Statement("MQTT-3.8.4-4", "several filters are served as several SUBSCRIBEs, with one SUBACK", f"{_CORE}._on_subscribe", f"{_MESSAGES}::test_suback_answers_each_filter_in_its_order"),
     Statement("MQTT-3.8.4-5", "SUBACK has a code for each filter", f"{_CORE}._on_subscribe", f"{_MESSAGES}::test_too_many_subscriptions_are_refused_one_by_one"),
-    Statement("MQTT-3.8.4-6", "the delivered QoS is the lower of the published and the granted", f"{_CORE}._route", f"{_MESSAGES}::test_a_message_is_delivered_with_the_lower_qos"),
+    Statement("MQTT-3.8.4-6", "the delivered QoS is the lower of the published and the granted", f"{_MESSAGES_OF}.route", f"{_MESSAGES}::test_a_message_is_delivered_with_the_lower_qos"),
     Statement("MQTT-3.9.3-1", "the codes of SUBACK are in the order of the filters", f"{_CORE}._on_subscribe", f"{_MESSAGES}::test_suback_answers_each_filter_in_its_order"),
     Statement("MQTT-3.9.3-2", "the codes of SUBACK are 0, 1, 2 and 128", _ENCODE, _NOT_SENT),
     Statement("MQTT-3.10.1-1", "UNSUBSCRIBE has the flags 0010, or the connection ends", _DECODE, _REFUSED),
@@ -153,8 +154,8 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement("MQTT-4.3.3-1", "QoS 2 is sent, released by PUBREL after PUBREC, never published again after PUBREL", f"{_SESSION}.acknowledge", f"{_MESSAGES}::test_pubrel_is_never_repeated_as_publish_after_a_second_pubrec"),
     Statement("MQTT-4.3.3-2", "QoS 2 is taken once per id until PUBREL, which is answered by PUBCOMP", f"{_SESSION}.accept", f"{_MESSAGES}::test_a_repeated_publish_before_pubrel_is_one_message"),
     Statement("MQTT-4.4.0-1", "a resumed session sends unacknowledged PUBLISH and PUBREL again, with their ids", f"{_SESSION}.resume", f"{_MESSAGES}::test_a_released_message_is_resumed_by_pubrel_alone"),
-    Statement("MQTT-4.5.0-1", "a message is added to the session of every client that subscribes", f"{_CORE}._route", f"{_MESSAGES}::test_a_message_goes_to_the_core_of_every_subscriber_with_its_bytes"),
-    Statement("MQTT-4.6.0-5", "every topic is an ordered topic", f"{_CORE}._route", f"{_MESSAGES}::test_order_per_topic_is_kept_across_loss_and_window"),
+    Statement("MQTT-4.5.0-1", "a message is added to the session of every client that subscribes", f"{_MESSAGES_OF}.route", f"{_MESSAGES}::test_a_message_goes_to_the_core_of_every_subscriber_with_its_bytes"),
+    Statement("MQTT-4.6.0-5", "every topic is an ordered topic", f"{_MESSAGES_OF}.route", f"{_MESSAGES}::test_order_per_topic_is_kept_across_loss_and_window"),
     Statement("MQTT-4.6.0-6", "messages of one client, topic and QoS are delivered in their order", f"{_SESSION}.offer", f"{_MESSAGES}::test_redelivery_keeps_the_order_of_the_first_sending"),
     Statement("MQTT-4.7.1-1", "wildcards stand in filters only", _DECODE, _REFUSED),
     Statement("MQTT-4.7.1-2", "`#` stands alone in the last level", "harness.mqtt.topic_filters:validate_topic_filter", f"{_TOPICS}::test_an_illegal_filter_is_refused_by_its_statement"),

@@ -14,7 +14,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from harness.mqtt.client_session import ClientSession, Phase
 from harness.mqtt.packets import Connack, Packet, Publish
 from harness.mqtt.topic_filters import matches
-from simulators.broker.core import BrokerCore, Close, Link
+from simulators.broker.core import BrokerCore
+from simulators.broker.links import Close, Link
 from simulators.broker.port import AnyoneMayDoAnything, BrokerLimits
 
 TOPICS = ("a", "a/b", "a/c")

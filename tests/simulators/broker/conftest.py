@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from harness.mqtt.packets import Connack, Connect, Packet, Subscribe
-from simulators.broker.core import BrokerCore, Close, Link
+from simulators.broker.core import BrokerCore
 from simulators.broker.embedded import EmbeddedBroker
+from simulators.broker.links import Close, Link
 from simulators.broker.port import AnyoneMayDoAnything, BrokerLimits, BrokerSettings
 
 
