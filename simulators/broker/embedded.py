@@ -1,4 +1,4 @@
-"""The embedded broker: sockets around `core`, in the process and on the event loop of whoever starts it.
+"""The embedded broker: `core` on sockets, in the process and on the event loop of whoever starts it.
 
 One protocol object per connection, no task and no timer per device; all waiting goes through the event loop, so that it runs unmodified on
 a simulated one. With a state directory every packet is held back until the journal has committed what it promises, one commit for all that
@@ -6,19 +6,19 @@ arrived together. Observer and fault plan cost one comparison when absent.
 """
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from typing import cast
 
 from harness.errors import BenchError, RemoteWireError
 from harness.fault_interpreter import Fired
 from harness.faults import FaultPlan
-from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Packet
+from simulators.broker.connection import Connection
 from simulators.broker.core import BrokerCore
 from simulators.broker.link_faults import LinkFaults
-from simulators.broker.links import Close, Link, Output
+from simulators.broker.links import Close, Output
+from simulators.broker.listeners import Listeners
 from simulators.broker.port import (
     BrokerSettings,
     BrokerUnavailable,
@@ -26,73 +26,8 @@ from simulators.broker.port import (
     DeviceDirectory,
     Direction,
     PacketObserver,
-    TlsFiles,
 )
 from simulators.broker.sqlite_store import SqliteJournal
-from simulators.broker.websocket import WebSocketListener
-
-LINGER_S = 2.0
-"""How long a connection that we end may take to read what was sent before."""
-
-BACKLOG = 4_096
-"""Connections that may wait to be accepted: a fleet arrives all at once."""
-
-
-class Connection(Link, asyncio.Protocol):
-    """A link with a transport."""
-
-    __slots__ = ("_broker", "_decoder", "_transport", "unsent")
-
-    def __init__(self, broker: "EmbeddedBroker") -> None:
-        super().__init__()
-        self._broker = broker
-        self._decoder = Decoder(max_packet_bytes=broker.settings.limits.packet_bytes_max)
-        self._transport: asyncio.Transport | None = None
-        self.unsent = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._broker.link_opened(self, str(transport.get_extra_info("peername")))
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            packets = self._decoder.feed(data)
-        except RemoteWireError:
-            packets = []
-        self._broker.link_received(self, packets, self._decoder.error)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        self._broker.link_lost(self, "" if exc is None else str(exc))
-
-    def pause_writing(self) -> None:
-        self.is_congested = True
-
-    def resume_writing(self) -> None:
-        self.is_congested = False
-
-    def write(self, data: bytes) -> None:
-        """Hands bytes to the transport; those for a connection that is gone are lost."""
-        if self._transport is not None:
-            self._transport.write(data)
-
-    def write_unsent(self) -> None:
-        """Hands the collected bytes to the transport, in one piece."""
-        self.write(self.unsent)
-        self.unsent = b""
-
-    def close(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Ends the connection when everything that was written has left; after `LINGER_S` at the latest."""
-        if self._transport is None:
-            return
-        self._transport.close()
-        if self._transport.get_write_buffer_size():
-            loop.call_later(LINGER_S, self._transport.abort)
-
-    def abort(self) -> None:
-        """Ends the connection at once."""
-        if self._transport is not None:
-            self._transport.abort()
 
 
 class EmbeddedBroker:
@@ -103,13 +38,10 @@ class EmbeddedBroker:
         self.core = BrokerCore(directory, settings.limits)
         self._directory = directory
         self._observer = observer
-        self._port = settings.port
-        self._tls_port = settings.tls_port
-        self._websockets: WebSocketListener | None = None
+        self._listeners = Listeners(settings, lambda: Connection(self, packet_bytes_max=settings.limits.packet_bytes_max))
         self._connections: dict[Connection, None] = {}  # in the order of their arrival, so that a simulation replays
         self._loop: asyncio.AbstractEventLoop | None = None
         self._now: Callable[[], float] = lambda: 0.0
-        self._servers: list[asyncio.AbstractServer] = []
         self._timer: asyncio.TimerHandle | None = None
         self._faults: LinkFaults[Connection] | None = None
         self._journal: SqliteJournal | None = None
@@ -126,13 +58,7 @@ class EmbeddedBroker:
         self.core = BrokerCore(self._directory, self.settings.limits, journal=self._journal)
         if self._journal is not None:
             self._restore(self._journal)
-        server = await self._listen(self._port, None)
-        self._port = server.sockets[0].getsockname()[1]
-        if self._tls_port is not None and self.settings.tls is not None:
-            server = await self._listen(self._tls_port, _tls_context(self.settings.tls))
-            self._tls_port = server.sockets[0].getsockname()[1]
-        if self.settings.websocket_port is not None:
-            await self._listen_for_websockets(self.settings.websocket_port)
+        await self._listeners.open()
 
     async def stop(self) -> None:
         """Closes all listeners and connections; harmless when it is not running."""
@@ -140,16 +66,11 @@ class EmbeddedBroker:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        for server in self._servers:
-            server.close()
+        self._listeners.close()
         for connection in list(self._connections):
             connection.abort()
         self._connections.clear()
-        if self._websockets is not None:
-            await self._websockets.stop()
-        for server in self._servers:
-            await server.wait_closed()
-        self._servers.clear()
+        await self._listeners.closed()
         if self._journal is not None:
             if self._journal.is_dirty:
                 self._journal.commit()
@@ -160,22 +81,17 @@ class EmbeddedBroker:
     @property
     def mqtt_url(self) -> str:
         """`mqtt://host:port`; the port is known after the first start."""
-        return f"mqtt://{self._host}:{self._port}"
+        return self._listeners.mqtt_url
 
     @property
     def mqtts_url(self) -> str | None:
         """`mqtts://host:port` of the TLS listener, if there is one."""
-        return None if self._tls_port is None else f"mqtts://{self._host}:{self._tls_port}"
+        return self._listeners.mqtts_url
 
     @property
     def ws_url(self) -> str | None:
         """`ws://host:port/mqtt` of the WebSocket listener, if there is one."""
-        return f"ws://{self._host}:{self._websockets.port}/mqtt" if self._websockets else None
-
-    @property
-    def _host(self) -> str:
-        host = self.settings.public_host or self.settings.bind
-        return f"[{host}]" if ":" in host else host
+        return self._listeners.ws_url
 
     async def publish(self, topic: str, payload: bytes, *, qos: int = 2, retain: bool = False) -> None:
         """Routes a message to all sessions that it reaches; returns when it is safe there. Raises BrokerUnavailable.
@@ -416,33 +332,3 @@ class EmbeddedBroker:
         self.core.expire(self._now())
         self._arm()
         self._flush()
-
-    async def _listen(self, port: int, tls: ssl.SSLContext | None) -> asyncio.Server:
-        assert self._loop is not None
-        try:
-            server = await self._loop.create_server(lambda: Connection(self), self.settings.bind, port, backlog=BACKLOG, ssl=tls)
-        except OSError as error:
-            raise BenchError(f"the broker cannot listen on {self.settings.bind}:{port}: {error}") from error
-        self._servers.append(server)
-        return server
-
-    async def _listen_for_websockets(self, port: int) -> None:
-        if self._websockets is None:
-            limit = self.settings.limits.packet_bytes_max
-            self._websockets = WebSocketListener(lambda: Connection(self), self.settings.bind, port, limit)
-        try:
-            await self._websockets.start()
-        except OSError as error:
-            raise BenchError(f"the broker cannot listen on {self.settings.bind}:{port}: {error}") from error
-
-
-def _tls_context(files: TlsFiles) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(files.certificate, files.key)
-        if files.client_ca:
-            context.load_verify_locations(files.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ssl.SSLError) as error:
-        raise BenchError(f"the broker's TLS files cannot be used ({files.certificate}, {files.key}): {error}") from error
-    return context

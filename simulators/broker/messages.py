@@ -36,6 +36,7 @@ class Messages:
     # --- messages --------------------------------------------------------------------------------------------------------------------
 
     def route(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
+        """Sends a message to everyone whom it reaches, or keeps it for them; with `retain` also for those who come later."""
         if retain:
             self._retain(topic, payload, qos)
         for session, granted in self._index.match(topic).items():
