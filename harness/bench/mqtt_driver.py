@@ -58,7 +58,7 @@ class MqttDriver:
         await self._pace.turn()
         player = self._players.setdefault(device.id, _Player(device, self._platform, self._recorder))
         connected = await player.connect(operation)
-        is_proper = operation.token is None and operation.client_id is None
+        is_proper = operation.token is None and operation.client_id is None and not operation.anonymously
         if is_proper and connected.return_code in (None, _SERVER_UNAVAILABLE):
             shown = connected.problem if connected.return_code is None else f"return code {connected.return_code}"
             raise TargetUnavailable(f"{self._platform.mqtt_url} takes no login of device {device.id}: {shown}")
@@ -129,12 +129,13 @@ class _Player:
         if self._session is not None and not operation.clean_session and self._session_stays:
             return self._session
         self._session_stays = not operation.clean_session
+        token = self._device.token if operation.token is None else operation.token
         self._session = ClientSession(
             client_id=operation.client_id if operation.client_id is not None else self._device.id,
             clean_session=operation.clean_session,
             keep_alive_s=operation.keep_alive_s,
-            username=self._device.id,
-            password=(self._device.token if operation.token is None else operation.token).encode(),
+            username=None if operation.anonymously else self._device.id,
+            password=None if operation.anonymously else token.encode(),
         )
         return self._session
 

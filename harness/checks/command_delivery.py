@@ -16,7 +16,9 @@ from harness.wire.topics import control_topic
 
 def _owed(history: History, announcement: str) -> Iterator[Exchange]:
     """Accepted commands for which a scenario waited at the device, as it announced; none where the target hung up on the device."""
-    watched = {(seen.event.scope, str(seen.fact.facts["device_id"])): seen.line for seen in history.stimuli(announcement)}
+    watched: dict[tuple[str, str], int] = {}
+    for seen in history.stimuli(announcement):
+        watched.setdefault((seen.event.scope, str(seen.fact.facts["device_id"])), seen.line)
     lost = {
         (seen.event.scope, seen.fact.device_id)
         for seen in history.of(MqttClosed)

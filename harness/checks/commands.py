@@ -62,6 +62,14 @@ def well_formed_command_is_accepted(history: History) -> Iterator[Observation]:
         yield broken(problem, call) if problem else kept(call)
 
 
+def _is_refused_for_its_kind(history: History, call: Exchange) -> bool:
+    """Whether a device of another kind than MQTT was refused what an MQTT device was granted: that is CMD-19's question alone."""
+    if call.status == 200 or _device(history, call)["kind"] == DeviceKind.MQTT.value or _allowed(history, call):
+        return False
+    granted = (other for other in _well_formed(history) if other.status == 200 and other.command == call.command)
+    return any(_device(history, other)["kind"] == DeviceKind.MQTT.value for other in granted)
+
+
 def _is_plain(history: History, call: Exchange) -> bool:
     """Whether only CMD-01 speaks of this command: a standard one without a file, to an unrestricted MQTT device, read strictly."""
     device = _device(history, call)
@@ -124,7 +132,7 @@ def file_of_another_type_is_refused(history: History) -> Iterator[Observation]:
 def stored_file_of_the_type_is_accepted(history: History) -> Iterator[Observation]:
     """Every stored file with one of the command's extensions can be commanded; the extension's case does not matter."""
     for call in _well_formed(history):
-        if call.command not in DOWNLOADS or _may_be_gone(history, call):
+        if call.command not in DOWNLOADS or _may_be_gone(history, call) or _is_refused_for_its_kind(history, call):
             continue
         name = str(call.sent_json["data"]["file_name"])
         if call.status == 200:
@@ -136,7 +144,9 @@ def stored_file_of_the_type_is_accepted(history: History) -> Iterator[Observatio
 
 
 def _may_be_gone(history: History, call: Exchange) -> bool:
-    """Whether the file may have been lost by a download (DLD-12's question) or taken away by a hook before this call."""
+    """Whether a download's file may have been lost by a download (DLD-12's question) or taken away by a hook before this call."""
+    if call.command not in DOWNLOADS:
+        return False
     name = call.sent_json["data"]["file_name"]
     taken = any(seen.line < call.asked.line and seen.fact.facts.get("name") == name for seen in history.stimuli("file deleted"))
     fetched = any(life.file_name == name and life.was_delivered_before(call.asked.line) for life in key_lives(history))
@@ -180,7 +190,7 @@ def permitted_command_is_accepted(history: History) -> Iterator[Observation]:
     for call in _well_formed(history):
         names = command_names(_allowed(history, call))
         is_custom = call.command not in STANDARD_COMMANDS
-        if is_read_liberally(call) or call.command in DOWNLOADS or not (names or is_custom):
+        if is_read_liberally(call) or call.command in DOWNLOADS or not (names or is_custom) or _is_refused_for_its_kind(history, call):
             continue
         if call.status == 200:
             yield kept(call)
@@ -255,16 +265,16 @@ def organisation_without_feature_is_refused(history: History) -> Iterator[Observ
 
 @check("CMD-19", unseen="no command was sent to a device of each kind that takes commands")
 def every_commandable_kind_takes_commands(history: History) -> Iterator[Observation]:
-    """Devices of kind MQTT, Intemo WiFi and Intemo Cellular take commands."""
+    """Devices of kind MQTT, Intemo WiFi and Intemo Cellular take commands: the standard ones, and all that an MQTT device is granted."""
     for call in _well_formed(history):
-        device = _device(history, call)
-        is_plain = call.command in STANDARD_COMMANDS and call.command not in DOWNLOADS and not is_read_liberally(call)
-        if not is_plain or _allowed(history, call):
+        if is_read_liberally(call) or _allowed(history, call) or _may_be_gone(history, call):
             continue
-        if call.status == 200:
+        kind = _device(history, call)["kind"]
+        is_plain = call.command in STANDARD_COMMANDS and call.command not in DOWNLOADS
+        if call.status == 200 and is_plain:
             yield kept(call)
-        elif device["kind"] != DeviceKind.MQTT.value:
-            yield broken(f"a command to a device of kind {device['kind']} was answered {shown_status(call)}, allowed: 200", call)
+        elif kind != DeviceKind.MQTT.value and (is_plain or _is_refused_for_its_kind(history, call)):
+            yield broken(f"{call.command} to a device of kind {kind} was answered {shown_status(call)}, allowed: 200", call)
 
 
 @check("CMD-25", unseen="no command with several defects was sent")

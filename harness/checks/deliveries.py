@@ -1,9 +1,10 @@
 """Which delivery belongs to which command: messages carry no id, so they are matched by device, name, data and order.
 
-First every delivery goes to the oldest open send before it whose data it carries, in its own scenario if there is one; failing that it is
-a copy of what such a send has got already. What is left then carries no data of any send: it goes to an open send of that name (its data
-was changed on its way), or is a copy of such a message, or nothing explains it: what another device got as well, word for word, is no
-changed data. Retained messages are left out: their sender is no longer known, and CMD-04 judges them.
+First every delivery goes to the oldest open send before it whose data it carries, in its own scenario if there is one, and rather to one
+whose message the scenario still waited for (it announces "nothing came" where it gives up); failing that it is a copy of what such a send
+has got already. What is left then carries no data of any send: it goes to an open send of that name (its data was changed on its way), or
+is a copy of such a message, or nothing explains it: what another device got as well, word for word, is no changed data. Retained messages
+are left out: their sender is no longer known, and CMD-04 judges them.
 
 Blind spot: of two sends with the same name and data, a loss of one can hide a duplicate of the other.
 """
@@ -12,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.history.timeline import Delivery, Exchange, History
 from harness.wire.commands import DOWNLOADS
@@ -76,11 +77,12 @@ def matched(history: History) -> Matched:
         for sent in _sent(call):
             by_topic[sent.topic].append(sent)
     found = [delivery for delivery in history.deliveries if is_from_the_platform(history, delivery)]
+    given_up = [(seen.event.scope, str(seen.fact.facts["topic"]), seen.line) for seen in history.stimuli("nothing came")]
     came = Counter(delivery.message.topic for delivery in found)
     doubled = {topic for topic, count in came.items() if count > len(by_topic[topic])}
     left = []
     for delivery in found:
-        candidates = _before(by_topic[delivery.message.topic], delivery)
+        candidates = _before(by_topic[delivery.message.topic], delivery, given_up)
         if not (delivery.message.topic in doubled and _place_again(delivery, candidates)) and not _place_by_data(delivery, candidates):
             left.append(delivery)
     everything = tuple(sent for sends in by_topic.values() for sent in sends)
@@ -88,7 +90,7 @@ def matched(history: History) -> Matched:
     strays = [
         delivery
         for delivery in left
-        if _is_echo(delivery, elsewhere) or not _place_by_name(delivery, _before(by_topic[delivery.message.topic], delivery))
+        if _is_echo(delivery, elsewhere) or not _place_by_name(delivery, _before(by_topic[delivery.message.topic], delivery, given_up))
     ]
     return Matched(everything, tuple(strays))
 
@@ -100,10 +102,20 @@ def _sent(call: Exchange) -> Iterator[Sent]:
         yield Sent(call, body["command"], body.get("data", {}))
 
 
-def _before(sends: list[Sent], delivery: Delivery) -> list[Sent]:
-    """The sends before a delivery: those of its scenario first, the oldest first."""
+GivenUp: TypeAlias = tuple[str, str, int]  # scope, topic, line of the timeline
+
+
+def _before(sends: list[Sent], delivery: Delivery, given_up: list[GivenUp]) -> list[Sent]:
+    """The sends before a delivery: those of its scenario first, those whose message was still waited for first, the oldest first."""
+
+    def was_given_up(sent: Sent) -> bool:
+        return any(
+            (scope, topic) == (sent.call.scope, sent.topic) and sent.call.asked.line < line < delivery.line
+            for scope, topic, line in given_up
+        )
+
     earlier = [sent for sent in sends if sent.call.asked.line < delivery.line]
-    return sorted(earlier, key=lambda sent: sent.call.scope != delivery.seen.event.scope)
+    return sorted(earlier, key=lambda sent: (sent.call.scope != delivery.seen.event.scope, was_given_up(sent)))
 
 
 def _place_again(delivery: Delivery, candidates: list[Sent]) -> bool:
@@ -123,8 +135,11 @@ def _is_echo(delivery: Delivery, elsewhere: Mapping[tuple[str, str], str]) -> bo
 
 
 def _place_by_data(delivery: Delivery, candidates: list[Sent]) -> bool:
-    """Gives a delivery to a send whose data it carries; False where there is none."""
-    fitting = [sent for sent in candidates if sent.fits(delivery)]
+    """Gives a delivery to a send whose data it carries; False where there is none.
+
+    An empty payload tells no two commands apart: it is a copy only where no command of that name is still open.
+    """
+    fitting = [sent for sent in candidates if sent.fits(delivery) and (delivery.payload_json or sent.first is None)]
     return bool(fitting) and _place(delivery, fitting)
 
 

@@ -35,7 +35,6 @@ _BLOCKED = (
     "the download runs inside the MQTT loop or callback, so nothing is sent meanwhile (PubSubClient, umqtt, Paho embedded C: pings leave "
     "only where the application yields)"
 )
-_TOTAL_TIMEOUT = "a timeout of the whole request instead of one between two bytes (curl --max-time, AbortSignal.timeout)"
 _CLEAN = "clean_session = 1 is the default of esp-mqtt, umqtt and PubSubClient: what is sent while the device is away is lost"
 
 
@@ -84,9 +83,6 @@ def slow_download_keeps_the_connection(history: History) -> Iterator[Observation
         keep_alive_s = float(connects[-1].fact.keep_alive_s or 0) if connects else declared_s
         if connects and keep_alive_s != declared_s:
             yield broken(f"its CONNECT says keep-alive {keep_alive_s:g} s, declared: {declared_s:g} s", connects[-1])
-        if _was_given_up(history, fetch, transfer):
-            detail = f"it gave up a slow download after {transfer.lasted_s:.1f} s, while bytes were coming; allowed: 15 minutes"
-            yield broken(detail, *fetch.evidence, hint=_TOTAL_TIMEOUT)
         if not keep_alive_s or transfer.lasted_s < keep_alive_s:
             continue
         silence_s, evidence = _longest_silence(history, fetch.message, transfer)
@@ -100,14 +96,6 @@ def slow_download_keeps_the_connection(history: History) -> Iterator[Observation
             yield broken(detail, *fetch.evidence, *evidence)
         else:
             yield kept(*fetch.evidence, *lost)
-
-
-def _was_given_up(history: History, fetch: Fetch, transfer: "_Transfer") -> bool:
-    """Whether the device ended a steady transfer by itself and for good, its connection to the broker being as it was."""
-    closed = any(seen.fact.device_id == fetch.message.device_id and transfer.covers(seen.line) for seen in history.of(MqttClosed))
-    last = next(exchange for exchange in fetch.attempts if exchange.ended == transfer.ended)
-    announced_bytes = int(last.header("Content-Length") or 0)
-    return not closed and transfer.ended.fact.closed_by == "peer" and transfer.ended.fact.received_bytes < announced_bytes
 
 
 @dataclass(frozen=True)

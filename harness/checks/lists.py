@@ -1,7 +1,9 @@
 """The family LST: the lists of stored files."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,7 +15,8 @@ from harness.history.timeline import Exchange, History
 from harness.wire.commands import DOWNLOADS
 from harness.wire.files import EXTENSIONS, FileType
 
-_ISO8601_UTC = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?([Zz]|[+-]00:?00)\Z")
+_ISO8601_UTC = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d)(?::(\d\d)(?:[.,]\d+)?)?(?:[Zz]|[+-]00:?00)\Z")
+_LEAP_SECOND = 60
 
 
 def _types(exchange: Exchange) -> list[str]:
@@ -46,7 +49,7 @@ def list_names_the_stored_files(history: History) -> Iterator[Observation]:
     target = TargetView.of(history)
     for exchange, file_type in _own_lists(history):
         if exchange.request.project_id:
-            yield _names_all(history, exchange, file_type) or _names_no_other(target, exchange, file_type)
+            yield _names_all(history, exchange, file_type) or _names_one_twice(exchange) or _names_no_other(target, exchange, file_type)
 
 
 @check("LST-02a", unseen="no list of the organisation was asked for")
@@ -68,6 +71,13 @@ def _names_all(history: History, exchange: Exchange, file_type: str) -> Observat
     wanted = [file["name"] for file in TargetView.of(history).files(exchange.request.project_id or None, file_type)]
     missing = sorted(name for name in set(wanted) - fetched if listed.count(name) < wanted.count(name))
     return broken(f"the list of {file_type} files lacks {', '.join(missing)}", exchange) if missing else None
+
+
+def _names_one_twice(exchange: Exchange) -> Observation | None:
+    """Whether a project's list holds one file several times: entries that are alike in name, time and size; None where it does not."""
+    counted = Counter(_identity(file) for file in _files(exchange))
+    doubled = sorted(name for (name, _, _), count in counted.items() if count > 1)
+    return broken(f"the list at {_path(exchange)} holds {', '.join(doubled)} several times", exchange) if doubled else None
 
 
 def _names_no_other(target: TargetView, exchange: Exchange, file_type: str) -> Observation:
@@ -98,13 +108,27 @@ def entries_describe_the_file(history: History) -> Iterator[Observation]:
 def _entry_problem(file: dict[str, Any]) -> str:
     if not isinstance(file.get("name"), str):
         return "name is no string"
-    if not isinstance(file.get("time"), str) or not _ISO8601_UTC.match(file["time"]):
+    if not isinstance(file.get("time"), str) or not _is_utc_time(file["time"]):
         return "time is not ISO 8601 in UTC"
     if not isinstance(file.get("size"), int) or isinstance(file["size"], bool):
         return "size is no whole number"
-    if file.get("description") is not None and not isinstance(file["description"], str):
+    # It may be left out; null is no string (the contract does not call it nullable).
+    if not isinstance(file.get("description", ""), str):
         return "description is no string"
     return ""
+
+
+def _is_utc_time(text: str) -> bool:
+    """Whether a text is an instant in ISO 8601, in UTC, that the calendar and the clock have."""
+    match = _ISO8601_UTC.match(text)
+    if match is None:
+        return False
+    to_the_minute, seconds = match.groups()
+    try:
+        datetime.fromisoformat(to_the_minute)
+    except ValueError:
+        return False
+    return int(seconds or 0) <= _LEAP_SECOND
 
 
 @check("LST-04", unseen="no list with a missing or wrong type was asked for")

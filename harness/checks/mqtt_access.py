@@ -30,7 +30,7 @@ def wrong_token_is_refused_at_connect(history: History) -> Iterator[Observation]
     for connect, connack, hung_up in _connects(history):
         device_id = connect.fact.client_id or ""
         code = connack.fact.return_codes[0] if connack and connack.fact.return_codes else None
-        if connect.fact.username not in devices:
+        if (connect.fact.username or device_id) not in devices:
             continue
         if _has_own_token(connect.fact):
             if code == 0:
@@ -40,7 +40,8 @@ def wrong_token_is_refused_at_connect(history: History) -> Iterator[Observation]
                 yield broken(f"device {device_id} was refused with its own token (return code {code}), allowed: 0", connect)
         elif code == 0:
             yield broken(
-                f"CONNECT as {connect.fact.username} with {_shown(connect.fact)} was accepted, allowed: return code 4 or 5", connect
+                f"CONNECT as {connect.fact.username or 'nobody'} with {_shown(connect.fact)} was accepted, allowed: return code 4 or 5",
+                connect,
             )
         elif code is not None or hung_up:
             yield kept(connect)

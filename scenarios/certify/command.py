@@ -8,7 +8,7 @@ import typer
 
 from harness.errors import ConfigurationError
 from scenarios.certify.conduct import conduct
-from scenarios.certify.options import Annotate, Budget, CommonOptions, Expect, Json, Only, Out, PlanOnly, Profile, Rerun, Seed, Skip
+from scenarios.certify.options import Budget, CommonOptions, Expect, Json, Only, Out, PlanOnly, Profile, Rerun, Seed, Skip
 
 app = typer.Typer(help=__doc__, invoke_without_command=True)
 
@@ -26,14 +26,13 @@ def certify(
     budget: Budget = "",
     rerun: Rerun = None,
     expect: Expect = None,
-    annotate: Annotate = "auto",
 ) -> None:
     """Certify: without a subcommand, the built-in platform and the built-in virtual device certify each other."""
     if context.invoked_subcommand is not None:
         return
     from scenarios.certify.pair import certify_pair
 
-    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect, annotate)
+    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect)
     run = options.run_options()
     conduct(partial(certify_pair, run, options), run, options)
 
@@ -57,13 +56,12 @@ def device(
     budget: Budget = "",
     rerun: Rerun = None,
     expect: Expect = None,
-    annotate: Annotate = "auto",
 ) -> None:
     """Certify a device: a process, one that connects by itself, or a board; or all boards of an inventory."""
     from scenarios.certify.boards import certify_all, chosen_board
     from scenarios.certify.device import certify_board, certify_device
 
-    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect, annotate)
+    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect)
     if (device is None) is (inventory is None):
         raise ConfigurationError("command line", "", "--device", "either a device file or an inventory is wanted")
     if inventory is None and (board or all_boards):
@@ -91,11 +89,10 @@ def platform(
     budget: Budget = "",
     rerun: Rerun = None,
     expect: Expect = None,
-    annotate: Annotate = "auto",
 ) -> None:
     """Certify a platform that runs somewhere else, as a black box."""
     from scenarios.certify.platform import certify_platform
 
-    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect, annotate)
+    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect)
     run = options.run_options()
     conduct(partial(certify_platform, target, run, options), run, options)

@@ -53,6 +53,7 @@ _DISTURBING = (REBOOT, RESET)  # never sent to a device that is not disposable
 _STORED_WITHIN_S = 0.2  # a message that was stored for later subscribers comes at once
 _VALUES = {
     "sampling_rate": 60,
+    "Mixed-Case.key": {"Inner": "Ab"},
     "threshold": {"high": 30.5, "low": -10},
     "name": "Ğüneş ☀ 😀",
     "quoted": 'a "b" \\ / \n',
@@ -76,16 +77,23 @@ def every_command_of_the_table(cast: Cast) -> Workload:
         (SEND_CONFIGURATION, {}),
         (SEND_CONFIGURATION, {"keys": []}),
         (REBOOT, {}),
+        (REBOOT, {}),  # The same once more is another command, and comes, too.
         (RESET, {}),
+        (CUSTOM, {"times": 3}),
         (CUSTOM, {"times": 3}),
         ("Hil.custom-1_2", {"custom": True}),
         (CONFIGURATION, {"text": "0123456789abcdef" * 256}),
     ]
     accepted = yield from send_all(cast.platform, cast.device, commands)
     yield from watch_end(cast.platform, cast.device, accepted)
-    yield Disconnect(cast.device.id)
-    yield from watch(cast.device, announcement="subscribed later")
-    yield Receive(cast.device.id, within_s=_STORED_WITHIN_S)
+    yield from _subscribe_later(cast.device)
+
+
+def _subscribe_later(device: TargetDevice) -> Workload:
+    """The device comes again and subscribes anew: what was stored for later subscribers comes now."""
+    yield Disconnect(device.id)
+    yield from watch(device, announcement="subscribed later")
+    yield Receive(device.id, within_s=_STORED_WITHIN_S)
 
 
 @scenario(*_ACCEPTED)
@@ -120,7 +128,7 @@ _MALFORMED: tuple[bytes, ...] = (
     b'{"command": "configuration" "data": {}}',
     b'{"command": "configuration", "data": {},}',
     b'{"command": "configuration", "data": {}} and more',
-    b'{"command": "configuration", "data": {}}{"command": "send_configuration", "data": {}}',
+    b'{"command": "configuration", "data": {}}{"command": "reset", "data": {}}',
     b"{'command': 'configuration', 'data': {}}",
     b'{"data": {}}',
     b"{}",
@@ -192,16 +200,29 @@ def commands_without_valid_key(cast: Cast) -> Workload:
 
 
 def _one_of_each(cast: Cast) -> list[tuple[str, dict[str, Any]]]:
-    """A well-formed command of every name that may be sent to the device, those with a file where its project has one."""
-    names = [CONFIGURATION, SEND_CONFIGURATION, CUSTOM, *(_DISTURBING if cast.device.disposable else ())]
+    """A well-formed command of every name that may be sent to the device, those with a file where its project has one.
+
+    The data name the device where they may hold something: what comes to another one by mistake can be told from its own.
+    """
+    device_id = cast.device.id
+    named: list[tuple[str, dict[str, Any]]] = [
+        (CONFIGURATION, {"for": device_id}),
+        (SEND_CONFIGURATION, {"keys": [device_id]}),
+        (CUSTOM, {"for": device_id}),
+    ]
+    bare: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in (_DISTURBING if cast.device.disposable else ())]
     stored = {file.type: file.name for file in cast.platform.files if file.project_id == cast.device.project_id}
     downloads = [(name, {"file_name": stored[file_type]}) for name, file_type in DOWNLOADS.items() if file_type in stored]
-    return [*((name, {}) for name in names), *downloads]
+    return [*named, *bare, *downloads]
 
 
 @scenario("command_without_scope_is_forbidden", *_REFUSED, needs=Needs(api_keys=("read_only",)))
 def command_without_scope(cast: Cast) -> Workload:
     """Well-formed commands with a key that lacks the scope."""
+    yield from _without_scope(cast)
+
+
+def _without_scope(cast: Cast) -> Workload:
     yield from watch(cast.device)
     for command, data in _one_of_each(cast):
         yield command_call(cast.platform, cast.device, command, data, key="read_only")
@@ -219,12 +240,16 @@ def organisation_without_feature(cast: Cast) -> Workload:
             yield list_call(platform, project_id, file_type, key="disabled")
 
 
+_OTHERS_MAX = 8
 _RESTRICTED = Needs(devices={"device": DeviceNeed(kinds=COMMANDABLE, commands="restricted")})
 
 
-@scenario("unlisted_command_is_forbidden", "permitted_command_is_accepted", *_REFUSED, needs=_RESTRICTED)
+@scenario("unlisted_command_is_forbidden", "permitted_command_is_accepted", *_REFUSED, *ARRIVES, needs=_RESTRICTED)
 def unlisted_commands(cast: Cast) -> Workload:
-    """Commands that a restricted device's list leaves out: other names, parts of names, other case."""
+    """Commands that a restricted device's list leaves out: other names, parts of names, other case; and one to each restricted device."""
+    others = [device for device in cast.platform.devices if device.kind.takes_commands and command_names(device.allowed_commands)]
+    for other in [device for device in others if device != cast.device][:_OTHERS_MAX]:
+        yield from send(cast.platform, other, UNLISTED, {"unlisted": True})
     yield from _try_unlisted(cast, cast.device.allowed_commands)
 
 
@@ -242,7 +267,7 @@ def _try_unlisted(cast: Cast, allowed_commands: str) -> Workload:
     yield from watch(cast.device)
     names = [UNLISTED, CONFIGURATION, SEND_CONFIGURATION]
     for name in listed:
-        names += [name[:-1], name[1:], name + "x", "x" + name, name + " ", name.upper(), name.title()]
+        names += [name[:-1], name[1:], name + "x", "x" + name, name + " ", name.upper(), name.title(), name.replace("_", "-")]
     names += [";".join(listed), ";", listed[0] + ";"]
     for name in dict.fromkeys(name for name in names if name.strip() and name not in listed):
         yield from send(cast.platform, cast.device, name, {"unlisted": True})
@@ -328,11 +353,43 @@ def ids_that_are_no_uuid(cast: Cast) -> Workload:
 _TAKES_COMMANDS = ("every_commandable_kind_takes_commands", *ARRIVES)
 
 
+_ELSEWHERE = Needs(
+    devices={"usual": DeviceNeed(kinds=tuple(DeviceKind), commands="any"), "device": DeviceNeed(kinds=COMMANDABLE, apart_from="usual")}
+)
+
+
+@scenario(
+    *_TAKES_COMMANDS,
+    "well_formed_command_is_accepted",
+    "command_without_valid_key_is_unauthorized",
+    "malformed_command_is_refused",
+    *_REFUSED,
+    needs=_ELSEWHERE,
+)
+def commands_in_another_project(cast: Cast) -> Workload:
+    """Commands to a device of another project than most: every one goes through, and none without a key."""
+    platform, device = cast.platform, cast.device
+    yield from watch(device)
+    accepted = yield from send_all(platform, device, [(CONFIGURATION, {"project": device.project_id}), *_one_of_each(cast)])
+    yield command_call(platform, device, None, body=b"{")
+    for command, data in _one_of_each(cast):
+        yield command_call(platform, device, command, data, headers=(JSON_TYPE,), credential="none")
+    yield from watch_end(platform, device, accepted)
+    yield from _subscribe_later(device)
+
+
+@scenario("command_without_scope_is_forbidden", *_REFUSED, needs=Needs(devices=_ELSEWHERE.devices, api_keys=("read_only",)))
+def command_without_scope_in_another_project(cast: Cast) -> Workload:
+    """The same with a key that lacks the scope, to a device of another project than most."""
+    yield from _without_scope(cast)
+
+
 def _command_to_a_kind(cast: Cast) -> Workload:
     device = cast.device
     yield from watch(device)
     accepted = yield from send_all(cast.platform, device, [(CONFIGURATION, {"kind": device.kind.value}), *_one_of_each(cast)])
     yield from watch_end(cast.platform, device, accepted)
+    yield from _subscribe_later(device)
 
 
 def _of_kind(kind: DeviceKind) -> Needs:
@@ -366,6 +423,7 @@ _EACH_FILE = Needs(files={"firmware": FileType.FIRMWARE, "logo": FileType.LOGO})
     "every_download_command_has_its_own_key",
     "download_command_fits_in_a_small_buffer",
     "stored_file_of_the_type_is_accepted",
+    "well_formed_command_is_accepted",
     "key_is_hard_to_guess",
     *ARRIVES,
     needs=_EACH_FILE,
@@ -376,6 +434,7 @@ def download_commands(cast: Cast) -> Workload:
     commands = [(DOWNLOAD_FIRMWARE, {"file_name": cast.files["firmware"].name}), (DOWNLOAD_LOGO, {"file_name": cast.files["logo"].name})]
     accepted = yield from send_all(cast.platform, cast.device, [*commands, *commands])
     yield from watch_end(cast.platform, cast.device, accepted)
+    yield from _subscribe_later(cast.device)
 
 
 @scenario("file_of_another_type_is_refused", *_REFUSED, needs=_EACH_FILE)

@@ -159,6 +159,7 @@ def whole_offer(
     for _ in range(_PASSED_OVER_MAX):
         message = yield Receive(device.id, count=1, within_s=_ARRIVES_WITHIN_S)
         if not message:
+            yield Announce("nothing came", {"topic": control_topic(device.id, command)})
             return None
         offer = parse_download_offer(message[0].payload.encode())
         if message[0].topic == control_topic(device.id, command) and offer is not None and not message[0].retain:

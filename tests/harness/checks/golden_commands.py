@@ -54,6 +54,14 @@ def downloads(name, status, **more):
     return lambda story: story.command("download_firmware", {"file_name": name}, status, **more)
 
 
+def refused_for_its_kind(command, data):
+    def happens(story):
+        story.command(command, data)
+        story.command(command, data, 404, device=story.wifi)
+
+    return happens
+
+
 def declared(requirement, value, happens):
     def declares(story):
         story.declare(requirement, value)
@@ -203,6 +211,12 @@ GOLDEN = [
     ("organisation_without_feature_is_refused", "fail", disabled_lists(200)),
     ("every_commandable_kind_takes_commands", "pass", to("wifi", data={"a": 1})),
     ("every_commandable_kind_takes_commands", "fail", to("wifi", data={"a": 1}, status=404)),
+    ("every_commandable_kind_takes_commands", "fail", refused_for_its_kind("blink_led", {})),
+    ("every_commandable_kind_takes_commands", "fail", refused_for_its_kind("download_firmware", {"file_name": "fw.bin"})),
+    ("permitted_command_is_accepted", "pass", refused_for_its_kind("blink_led", {})),
+    ("stored_file_of_the_type_is_accepted", "pass", refused_for_its_kind("download_firmware", {"file_name": "fw.bin"})),
+    ("every_commandable_kind_takes_commands", "inconclusive", to("wifi", "blink_led", status=403)),
+    ("permitted_command_is_accepted", "fail", to("wifi", "blink_led", status=403)),
     ("every_commandable_kind_takes_commands", "inconclusive", to("dev", data={"a": 1}, status=404)),
     ("every_commandable_kind_takes_commands", "inconclusive", to("listed", data={"a": 1})),
     answers("several_defects_are_answered_in_order", "pass", status=401, credential="none", raw="{"),

@@ -113,6 +113,22 @@ def resumed(*, arrives):
     return happens
 
 
+def lost_between_two_sessions(story):
+    story.says("session kept", device_id=story.dev)
+    story.command(data=DATA)
+    story.says("session kept", device_id=story.dev)
+    story.sent(data={"b": 2})
+
+
+def emptied(story):
+    """The second of two messages, sent fast, has lost its data on the way: it is no copy of the first."""
+    asked = [story.ask_command(data, command="send_configuration") for data in ({}, {"keys": ["a"]})]
+    for number in asked:
+        story.answer(number, 200, story.success)
+    for _ in asked:
+        story.comes(f"{story.dev}/control/send_configuration", {})
+
+
 def two_equal_sends_doubled(story):
     story.sent(data=DATA)
     story.sent(data=DATA, times=2)
@@ -211,6 +227,11 @@ def login_of_nobody(story):
     story.login(0, device=story.nobody, password="x")
 
 
+def no_name(story):
+    story.packet("CONNECT", "client", client_id=story.dev)
+    story.packet("CONNACK", return_codes=(0,), session_present=False)
+
+
 def no_password(story):
     story.packet("CONNECT", "client", client_id=story.dev, username=story.dev)
     story.packet("CONNACK", return_codes=(0,), session_present=False)
@@ -291,6 +312,9 @@ GOLDEN = [
     ("every_download_command_has_its_own_key", "pass", two_offers_that_come_twice_each),
     ("command_arrives_exactly_once", "pass", resumed(arrives=True)),
     ("command_arrives_exactly_once", "fail", resumed(arrives=False)),
+    ("command_arrives_exactly_once", "fail", lost_between_two_sessions),
+    ("command_arrives_exactly_once", "pass", emptied),
+    ("payload_carries_the_data", "fail", emptied),
     ("command_is_not_retained", "pass", sent(data=DATA)),
     ("command_is_not_retained", "fail", retained),
     ("command_is_not_retained", "inconclusive", own_retained),
@@ -327,6 +351,7 @@ GOLDEN = [
     ("wrong_token_is_refused_at_connect", "fail", logins(0)),
     ("wrong_token_is_refused_at_connect", "fail", logins(5, password=None)),
     ("wrong_token_is_refused_at_connect", "fail", no_password),
+    ("wrong_token_is_refused_at_connect", "fail", no_name),
     ("wrong_token_is_refused_at_connect", "pass", banned),
     ("wrong_token_is_refused_at_connect", "inconclusive", login_of_nobody),
     ("wrong_token_is_refused_at_connect", "inconclusive", logins(0, password=None)),

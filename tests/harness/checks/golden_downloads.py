@@ -179,8 +179,16 @@ def named(disposition):
     return disposed(disposition, offer_name="odd name.BIN")
 
 
+def fetched_after_one_that_never_came(story):
+    story.command("download_firmware", {"file_name": "odd name.BIN"})
+    story.says("nothing came", topic=f"{story.dev}/control/download_firmware")
+    story.offer()
+    story.fetch()
+
+
 GOLDEN = [
     ("download_delivers_the_file", "pass", fetched()),
+    ("download_delivers_the_file", "pass", fetched_after_one_that_never_came),
     ("download_delivers_the_file", "pass", disposed("Attachment; FileName=\"fw.bin\"; filename*=UTF-8''fw.bin")),
     ("download_delivers_the_file", "pass", disposed("attachment; filename*=UTF-8''fw.bin")),
     ("download_delivers_the_file", "pass", disposed("attachment; filename=fw.bin;")),
