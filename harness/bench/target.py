@@ -3,6 +3,7 @@
 Reading it never touches the network. Every mistake becomes one `ConfigurationError` that names file, table, key and value.
 """
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -120,6 +121,14 @@ class TargetFile(Table):
             return self.path.stat().st_size
         except OSError:
             return 0
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the bytes on our side, in hexadecimal; empty where they are not there any more."""
+        try:
+            return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        except OSError:
+            return ""
 
 
 class Platform(Table):

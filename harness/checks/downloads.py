@@ -1,7 +1,8 @@
 """The family DLD: the bytes of a download, its headers, and who may have them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from harness.checks import transfers
 from harness.checks.admission import TargetView
@@ -41,22 +42,26 @@ def _first_uses(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
 )
 def download_delivers_the_file(history: History) -> Iterator[Observation]:
     """A download is the file's exact bytes, with type, length and file name in the headers."""
-    target = TargetView.of(history)
     for life, attempt in _first_uses(history):
         if attempt.status == 401 or (attempt.status != 200 and _was_deleted(history, life, attempt)):
             continue  # DLD-02, KEY-01 and DLD-04 speak of these.
-        file = next(iter(_bytes_of(target, life)), None)
         if attempt.status != 200:
             problem = f"a fresh key was answered {shown_status(attempt)} to its device, allowed: 200"
         else:
-            problem = _header_problem(attempt, life.file_name) or _body_problem(attempt, file)
+            problem = _header_problem(attempt, life.file_name) or _body_problem(attempt, _bytes_of(history, life))
         yield broken(problem, attempt) if problem else kept(attempt)
 
 
-def _bytes_of(target: TargetView, life: KeyLife) -> Iterator[dict[str, object]]:
-    for file in (*target.files(life.project_id, life.file_type), *target.uploaded):
-        if file["name"] == life.file_name and "sha256" in file:
-            yield dict(file)
+def _bytes_of(history: History, life: KeyLife) -> Mapping[str, Any] | None:
+    """Size and hash of what a key's file should hold: what was uploaded last under its name before the command, or else what is stored.
+
+    None where the bytes are not known.
+    """
+    uploads = [seen.fact.facts for seen in history.stimuli("file uploaded") if seen.line < life.call.asked.line]
+    stored = [*TargetView.of(history).files(life.project_id, life.file_type), *uploads]
+    place = (life.project_id, life.file_type, life.file_name)
+    named = [file for file in stored if (file["project_id"], file["type"], file["name"]) == place]
+    return named[-1] if named and named[-1].get("sha256") else None
 
 
 def _was_deleted(history: History, life: KeyLife, attempt: Exchange) -> bool:
@@ -66,7 +71,7 @@ def _was_deleted(history: History, life: KeyLife, attempt: Exchange) -> bool:
     )
 
 
-def _body_problem(attempt: Exchange, file: dict[str, object] | None) -> str:
+def _body_problem(attempt: Exchange, file: Mapping[str, Any] | None) -> str:
     assert attempt.ended is not None
     ended = attempt.ended.fact
     announced = attempt.header("content-length")
@@ -75,7 +80,7 @@ def _body_problem(attempt: Exchange, file: dict[str, object] | None) -> str:
     if announced != str(ended.received_bytes):
         return f"Content-Length is {announced}, the body has {ended.received_bytes} bytes"
     if file is not None and ended.sha256 != file["sha256"]:
-        is_of, should_be = ended.sha256[:16], str(file["sha256"])[:16]
+        is_of, should_be = ended.sha256[:16], file["sha256"][:16]
         return f"the body of {ended.received_bytes} bytes has sha256 {is_of}…, the file of {file['size']} bytes {should_be}…"
     return ""
 

@@ -6,7 +6,7 @@ from harness.bench.target import Platform, TargetDevice, TargetFile
 from harness.operations import Announce, RunHook, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.files import FileType, has_extension_of, is_plain_name
-from scenarios.platform.steps import fetch_call, list_call, offered, watch
+from scenarios.platform.steps import Step, fetch_call, list_call, offered, watch
 
 _EACH_TYPE = Needs(files={"firmware": FileType.FIRMWARE, "logo": FileType.LOGO})
 _FILES_MAX = 12
@@ -94,16 +94,32 @@ def file_uploaded_and_deleted(cast: Cast) -> Workload:
     """A file is uploaded, listed, commanded, deleted, and asked for; then it is listed no more."""
     platform, device = cast.platform, cast.device
     name = "hil-uploaded.bin"
-    values = _hook_values(device, name, str(cast.files["firmware"].path))
-    facts = {"project_id": device.project_id, "type": FileType.FIRMWARE.value, "name": name}
     yield from watch(device)
-    yield RunHook("upload_file", values)
-    yield Announce("file uploaded", facts)
+    yield from _upload(device, name, cast.files["firmware"])
     yield list_call(platform, device.project_id, FileType.FIRMWARE)
     url = yield from offered(platform, device, None, name=name)
-    yield RunHook("delete_file", values)
-    yield Announce("file deleted", facts)
+    yield from _delete(device, name)
     yield list_call(platform, device.project_id, FileType.FIRMWARE)
+    if url is not None:
+        yield fetch_call(url, device)
+
+
+_TWO_FILES = Needs(files={"firmware": FileType.FIRMWARE, "other": FileType.FIRMWARE}, hooks=("upload_file", "delete_file"))
+
+
+@scenario("download_delivers_the_file", "deleted_file_is_not_found", needs=_TWO_FILES, alone=True, duration_s=5.0)
+def file_uploaded_again(cast: Cast) -> Workload:
+    """A file is uploaded and fetched, uploaded again with other bytes and fetched, and deleted while it is commanded once more."""
+    platform, device = cast.platform, cast.device
+    name = "hil-uploaded-again.bin"
+    yield from watch(device)
+    for file in (cast.files["firmware"], cast.files["other"]):
+        yield from _upload(device, name, file)
+        url = yield from offered(platform, device, None, name=name)
+        if url is not None:
+            yield fetch_call(url, device)
+    url = yield from offered(platform, device, None, name=name)
+    yield from _delete(device, name)
     if url is not None:
         yield fetch_call(url, device)
 
@@ -124,19 +140,33 @@ def files_with_unusual_names(cast: Cast) -> Workload:
     platform, device = cast.platform, cast.device
     yield from watch(device)
     for name in _UNUSUAL_NAMES:
-        values = _hook_values(device, name, str(cast.files["firmware"].path))
-        if (yield RunHook("upload_file", values, may_refuse=True)) is None:
+        if not (yield from _upload(device, name, cast.files["firmware"], may_refuse=True)):
             continue
-        yield Announce("file uploaded", {"project_id": device.project_id, "type": FileType.FIRMWARE.value, "name": name})
         url = yield from offered(platform, device, None, name=name)
         if url is not None:
             yield fetch_call(url, device)
-        yield RunHook("delete_file", values, may_refuse=True)
-        yield Announce("file deleted", {"project_id": device.project_id, "type": FileType.FIRMWARE.value, "name": name})
+        yield from _delete(device, name, may_refuse=True)
 
 
-def _hook_values(device: TargetDevice, name: str, path: str) -> dict[str, str]:
-    return {"project_id": device.project_id, "device_id": device.id, "type": FileType.FIRMWARE.value, "name": name, "path": path}
+def _upload(device: TargetDevice, name: str, file: TargetFile, *, may_refuse: bool = False) -> Step[bool]:
+    """Stores a file's bytes under a name, as firmware of the device's project; False where the target refuses to."""
+    facts = _storage_place(device, name)
+    values = {**facts, "device_id": device.id, "path": str(file.path)}
+    if (yield RunHook("upload_file", values, may_refuse=may_refuse)) is None:
+        return False
+    yield Announce("file uploaded", {**facts, "size": file.size_bytes, "sha256": file.sha256})
+    return True
+
+
+def _delete(device: TargetDevice, name: str, *, may_refuse: bool = False) -> Step[None]:
+    """Deletes what `_upload` stored."""
+    facts = _storage_place(device, name)
+    yield RunHook("delete_file", {**facts, "device_id": device.id}, may_refuse=may_refuse)
+    yield Announce("file deleted", facts)
+
+
+def _storage_place(device: TargetDevice, name: str) -> dict[str, str]:
+    return {"project_id": device.project_id, "type": FileType.FIRMWARE.value, "name": name}
 
 
 @scenario("temporary_copy_is_removed", needs=Needs(files={"firmware": FileType.FIRMWARE}, hooks=("temporary_copies",)), alone=True)

@@ -177,6 +177,20 @@ class _HoldsDownloads(Service):
         self._held.pop(download.key.id, None)
 
 
+class _ServesFirstUploads(Service):
+    """A file that is uploaded again is served as it was uploaded first."""
+
+    def __init__(self, *parts: Any, **more: Any) -> None:
+        super().__init__(*parts, **more)
+        self._first: dict[tuple[str, FileType, str], StoredFile] = {}
+
+    def _offer(self, admitted: Admitted, file: StoredFile, trace: str) -> tuple[bytes, int] | Refusal:
+        return super()._offer(admitted, self._first.setdefault((file.project_id, file.type, file.name), file), trace)
+
+    def _drop_unwanted(self, file: StoredFile | None) -> None:
+        """Keeps every content."""
+
+
 class _ForgetsTheFile(Service):
     """Deletes the stored file after its download."""
 
@@ -421,6 +435,9 @@ WRONG_DOWNLOADS: tuple[Personality, ...] = (
         "changes_a_byte", "a byte in the middle is another one", ("DLD-01",), faults=every_download(DownloadFaultKind.CORRUPT, at_byte=100)
     ),
     Personality("sends_chunks", "there is no Content-Length", ("DLD-01",), faults=every_download(DownloadFaultKind.CHUNKED)),
+    Personality(
+        "serves_first_uploads", "a file that was uploaded again is served as it was before", ("DLD-01",), service=_ServesFirstUploads
+    ),
     Personality(
         "shows_files_inline",
         "Content-Disposition is inline",

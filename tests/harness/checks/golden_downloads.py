@@ -39,6 +39,23 @@ def uploaded(sha256):
     return happens
 
 
+def uploaded_again(sha256):
+    """The file of the target's list is replaced by one with other bytes, commanded, and fetched."""
+
+    def happens(story):
+        story.says("file uploaded", project_id=story.project, type="firmware", name="fw.bin", sha256="77" * 32, size=100)
+        story.offer()
+        story.fetch(sha256=sha256 or story.sha)
+
+    return happens
+
+
+def uploaded_elsewhere(story):
+    story.says("file uploaded", project_id="another", type="firmware", name="fw.bin", sha256="77" * 32, size=100)
+    story.offer()
+    story.fetch()
+
+
 def of_a_file_that_we_do_not_have(story):
     story.says("file uploaded", project_id=story.project, type="firmware", name="new.bin")
     story.offer(name="new.bin")
@@ -211,6 +228,9 @@ GOLDEN = [
     ("download_delivers_the_file", "inconclusive", stretched(910, complete=False)),
     ("download_delivers_the_file", "pass", uploaded(None)),
     ("download_delivers_the_file", "fail", uploaded("00" * 32)),
+    ("download_delivers_the_file", "pass", uploaded_again("77" * 32)),
+    ("download_delivers_the_file", "fail", uploaded_again(None)),
+    ("download_delivers_the_file", "pass", uploaded_elsewhere),
     ("download_delivers_the_file", "pass", named("attachment; filename=whatever")),
     ("download_needs_the_raw_device_token", "pass", fetched()),
     ("download_needs_the_raw_device_token", "inconclusive", fetched(status=404)),
