@@ -16,7 +16,7 @@ class Call:
 
     `path` is what stands in the request line, query included, and is not touched. `credential` labels whose secret the headers carry.
     `read_bytes_per_s` reads the body slowly, with so small a window that the target cannot have sent much more than was read;
-    `abort_after_bytes` closes the connection after so many bytes of the body.
+    `abort_after_bytes` closes the connection after so many bytes of the body; `pause_after_bytes` reads nothing for `pause_s` there.
     `within_s` bounds the whole exchange.
     """
 
@@ -30,6 +30,8 @@ class Call:
     device_id: str = ""
     read_bytes_per_s: float | None = None
     abort_after_bytes: int | None = None
+    pause_after_bytes: int | None = None
+    pause_s: float = 0.0
     within_s: float = 30.0
 
 

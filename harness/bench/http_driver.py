@@ -134,10 +134,14 @@ class HttpDriver:
     async def _read(self, call: Call, response: aiohttp.ClientResponse, received: "_Body") -> None:
         loop = asyncio.get_running_loop()
         started_s = loop.time()
+        pause_at_bytes = call.pause_after_bytes
         while chunk := await response.content.read(_chunk_bytes(call, received.size_bytes)):
             received.add(chunk, loop.time())
             if call.abort_after_bytes is not None and received.size_bytes >= call.abort_after_bytes:
                 return
+            if pause_at_bytes is not None and received.size_bytes >= pause_at_bytes:
+                await asyncio.sleep(call.pause_s)
+                started_s, pause_at_bytes = started_s + call.pause_s, None
             if call.read_bytes_per_s is not None:
                 ahead_s = started_s + received.size_bytes / call.read_bytes_per_s - loop.time()
                 await asyncio.sleep(max(0.0, ahead_s))
@@ -171,7 +175,9 @@ class HttpDriver:
         try:
             async with asyncio.timeout(request.call.within_s):
                 raw = await line.reader.read(-1)
-        except (TimeoutError, ConnectionError) as error:
+        except TimeoutError:
+            return self._ended(request, received, problem=f"not over within {request.call.within_s:g} s", closed_by="us")
+        except ConnectionError as error:
             return self._ended(request, received, problem=f"{type(error).__name__}: {error}", closed_by="peer")
         finally:
             line.writer.close()

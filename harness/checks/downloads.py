@@ -158,14 +158,16 @@ def deleted_file_is_not_found(history: History) -> Iterator[Observation]:
 
 @check("DLD-06", unseen="no hook told of the temporary copies after a download")
 def temporary_copy_is_removed(history: History) -> Iterator[Observation]:
-    """The temporary copy is gone after the download."""
+    """The temporary copy is gone after the download, and after the end of a key that nobody used."""
     for seen in history.stimuli("temporary copies"):
         facts = seen.fact.facts
+        downloads, expired = int(facts.get("downloads", 0)), int(facts.get("expired", 0))
         # The copy of a key that was not used may stay until the key's end.
-        left, allowed = int(facts["after"]) - int(facts["before"]), int(facts["unfetched"])
+        left, allowed = int(facts["after"]) - int(facts["before"]), int(facts.get("unfetched", 0))
         if left > allowed:
-            yield broken(f"{left} temporary copies are left after {facts['downloads']} downloads, allowed: {allowed}", seen)
-        elif int(facts["downloads"]):
+            words = f"{downloads} downloads" if downloads else "the end of a key that nobody used"
+            yield broken(f"{left} temporary copies are left after {words}, allowed: {allowed}", seen)
+        elif downloads or expired:
             yield kept(seen)
 
 

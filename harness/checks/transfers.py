@@ -30,9 +30,9 @@ def _span_bounds_s(history: History, attempt: Exchange) -> tuple[float, float]:
     return real_s + least_s, real_s + greatest_s
 
 
-def _stretched(history: History) -> Iterator[tuple[KeyLife, Exchange, float, float]]:
+def _stretched(history: History, announcement: str = "stretching a transfer") -> Iterator[tuple[KeyLife, Exchange, float, float]]:
     """Transfers that a scenario stretched over minutes of the target's clock, and that we did not end; with the bounds of their time."""
-    announced = {seen.event.scope: seen.line for seen in history.stimuli("stretching a transfer")}
+    announced = {seen.event.scope: seen.line for seen in history.stimuli(announcement)}
     lives = key_lives(history)
     broken_files = _files_that_never_come_whole(lives, announced)
     for life in lives:
@@ -74,6 +74,22 @@ def slow_transfer_completes_within_fifteen_minutes(history: History) -> Iterator
             ended = attempt.ended.fact
             detail = f"a transfer was cut after {greatest_s:.0f} s and {ended.received_bytes} bytes, allowed: 900 s"
             yield broken(detail, attempt, hint="a write or idle time-out of the server or of a proxy in front of it")
+
+
+@check(
+    "DLD-05a",
+    unseen="no transfer was let stand",
+    hint="an idle or write time-out, or a least rate, of the server or of a proxy in front of it",
+)
+def paused_transfer_goes_on(history: History) -> Iterator[Observation]:
+    """A transfer of which a device reads nothing for a while goes on and completes."""
+    for _, attempt, _, greatest_s in _stretched(history, "pausing a transfer"):
+        assert attempt.ended is not None
+        if attempt.is_delivered_whole:
+            yield kept(attempt)
+        elif greatest_s < TRANSFER_TIME_S_MAX - _TIME_TOLERANCE_S:
+            cut = f"a transfer that stood for a while was cut after {greatest_s:.0f} s and {attempt.ended.fact.received_bytes} bytes"
+            yield broken(f"{cut}, allowed: 900 s", attempt)
 
 
 @check("DLD-05b", unseen="no transfer was stretched beyond fifteen minutes")

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from harness.bench.target import Platform, TargetDevice, TargetFile
-from harness.operations import Announce, RunHook, Wait
+from harness.operations import AdvanceClock, Announce, RunHook, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
+from harness.wire.commands import KEY_LIFETIME_S
 from harness.wire.files import FileType, has_extension_of, is_plain_name
 from scenarios.platform.steps import Step, fetch_call, list_call, offered, watch
 
@@ -12,6 +13,7 @@ _EACH_TYPE = Needs(files={"firmware": FileType.FIRMWARE, "logo": FileType.LOGO})
 _FILES_MAX = 12
 _COUNTS_MAX = 6
 _TIDIES_UP_S = 0.5
+_AFTER_EXPIRY_S = 5.0
 
 
 @scenario(
@@ -182,13 +184,36 @@ def copies_after_downloads(cast: Cast) -> Workload:
             answer = yield fetch_call(url, device)
             is_whole = answer.status == 200 and answer.complete
             downloads, unfetched = downloads + is_whole, unfetched + (not is_whole)
-    after = before
-    for _ in range(_COUNTS_MAX):  # A target may tidy up a moment after the last byte.
-        after = int((yield RunHook("temporary_copies")))
-        if after <= before + unfetched:
+    after = yield from _copies_down_to(before + unfetched)
+    yield Announce("temporary copies", {"before": before, "after": after, "downloads": downloads, "unfetched": unfetched})
+
+
+def _copies_down_to(wanted: int) -> Step[int]:
+    """Counts the temporary copies until they are so few, or no longer become so: a target may tidy up a moment later."""
+    for _ in range(_COUNTS_MAX):
+        count = int((yield RunHook("temporary_copies")))
+        if count <= wanted:
             break
         yield Wait(_TIDIES_UP_S)
-    yield Announce("temporary copies", {"before": before, "after": after, "downloads": downloads, "unfetched": unfetched})
+    return count
+
+
+@scenario(
+    "temporary_copy_is_removed",
+    needs=Needs(files={"firmware": FileType.FIRMWARE}, hooks=("temporary_copies",), test_clock=True),
+    alone=True,
+    duration_s=2.0,
+)
+def copies_of_expired_keys(cast: Cast) -> Workload:
+    """The target's temporary copies are counted before an offer that nobody uses, and after its key's thirty minutes."""
+    platform, device = cast.platform, cast.device
+    yield from watch(device)
+    before = int((yield RunHook("temporary_copies")))
+    url = yield from offered(platform, device, cast.files["firmware"])
+    if url is not None:
+        yield AdvanceClock(KEY_LIFETIME_S + _AFTER_EXPIRY_S)
+        after = yield from _copies_down_to(before)
+        yield Announce("temporary copies", {"before": before, "after": after, "expired": 1})
 
 
 _TWO = Needs(devices={"device": DeviceNeed(), "other": DeviceNeed(beside="device")}, files={"firmware": FileType.FIRMWARE})

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from harness.bench.target import Platform, TargetDevice
 from harness.entropy import SeededEntropy
+from harness.history.events import Headers
 from harness.operations import AdvanceClock, Announce, Call, RunHook, Volley, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import FIRST_USE, KEY_LIFETIME_S, DeviceKind, download_key
@@ -207,7 +208,7 @@ def key_tried_in_wrong_ways(cast: Cast) -> Workload:
     """Each key is tried in one wrong way, and then used by its device."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
-    full, token = platform.api_keys.full, device.token
+    token = device.token
     unknown = (
         "Basic hil-token-of-nobody",
         f"Basic {token[:-1]}",
@@ -217,12 +218,12 @@ def key_tried_in_wrong_ways(cast: Cast) -> Workload:
         "Basic ",
         token,
         f"Bearer {token}",
+        f"Basic {device.id}",
     )
     ways: list[dict[str, Any]] = [
         {"headers": (), "credential": "none"},
         *({"headers": (("Authorization", value),), "credential": "unknown"} for value in unknown if value != f"Basic {token}"),
-        {"headers": (("Authorization", f"Bearer {full}"),), "credential": "api-key:full"},
-        {"headers": (("Authorization", f"Basic {full}"),), "credential": "api-key:full"},
+        *_api_key_ways(platform),
         *_base64_ways(device),
         {"method": "HEAD"},
     ]
@@ -232,6 +233,16 @@ def key_tried_in_wrong_ways(cast: Cast) -> Workload:
             return
         yield fetch_call(url, device, **way)
         yield fetch_call(url, device)
+
+
+def _api_key_ways(platform: Platform) -> list[dict[str, Any]]:
+    """Every API key of the target file under both schemes, and the first in the form of RFC 7617."""
+    keys: dict[str, str] = platform.api_keys.model_dump(exclude_none=True)
+    ways: list[tuple[str, Headers]] = [
+        (name, (("Authorization", f"{scheme} {key}"),)) for name, key in keys.items() for scheme in ("Bearer", "Basic")
+    ]
+    ways += [("full", base64_basic(text)) for text in (keys["full"], f"{keys['full']}:")]
+    return [{"headers": headers, "credential": f"api-key:{name}"} for name, headers in ways]
 
 
 def _base64_ways(device: TargetDevice) -> list[dict[str, Any]]:

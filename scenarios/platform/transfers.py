@@ -64,6 +64,40 @@ def _one_stretched(cast: Cast, *, by_s: float, after_s: float = 0.0) -> Workload
 
 _REAL = Needs(firmware_bytes_min=LARGE_BYTES)
 _REAL_EDGE_S = 2 * _EDGE_S
+_PAUSE_S = 12.0  # longer than the usual idle time-outs of ten seconds
+_LONG_PAUSE_S = 75.0  # and than those of a minute
+_PAUSE_AFTER_BYTES = 65_536
+_FLUENT_BYTES_PER_S = 4_000_000.0
+
+
+@scenario("paused_transfer_goes_on", needs=_REAL, duration_s=_PAUSE_S + 3.0)
+def transfer_with_a_pause(cast: Cast) -> Workload:
+    """A transfer is read fluently, but for a pause of twelve seconds."""
+    yield from _paused(cast, _PAUSE_S)
+
+
+@scenario("paused_transfer_goes_on", needs=_REAL, full_only=True, duration_s=_LONG_PAUSE_S + 3.0)
+def transfer_with_a_long_pause(cast: Cast) -> Workload:
+    """A transfer is read fluently, but for a pause of more than a minute."""
+    yield from _paused(cast, _LONG_PAUSE_S)
+
+
+def _paused(cast: Cast, pause_s: float) -> Workload:
+    platform, device = cast.platform, cast.device
+    file = largest_file(platform, device)
+    yield from watch(device)
+    url = (yield from offered(platform, device, file)) if file is not None else None
+    if url is None:
+        return
+    yield Announce("pausing a transfer", {"pause_s": pause_s})
+    yield fetch_call(
+        url,
+        device,
+        read_bytes_per_s=_FLUENT_BYTES_PER_S,
+        pause_after_bytes=_PAUSE_AFTER_BYTES,
+        pause_s=pause_s,
+        within_s=pause_s + 60.0,
+    )
 
 
 @scenario("slow_transfer_completes_within_fifteen_minutes", needs=_REAL, full_only=True, duration_s=880.0)

@@ -176,6 +176,13 @@ def test_a_slow_transfer_comes_whole():
     assert answer.body == BODY
 
 
+def test_a_transfer_with_a_pause_comes_whole_and_takes_the_pause_longer():
+    paused = get("/file", read_bytes_per_s=10_000_000.0, pause_after_bytes=5_000, pause_s=0.2)
+    (answer,), history = driven(calling(paused))
+    (answered,), (ended,) = history.of(HttpResponse), history.of(HttpEnded)
+    assert (answer.body, answer.complete, ended.at_s - answered.at_s >= 0.2) == (BODY, True, True)
+
+
 def test_an_exchange_that_takes_too_long_is_ended_by_us():
     (answer,), history = driven(calling(get("/file", read_bytes_per_s=1_000.0, within_s=0.2)))
     assert not answer.complete

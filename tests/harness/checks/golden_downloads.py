@@ -150,6 +150,15 @@ def stretched(by_s, *, complete=True, key_age_s=0, closed_by="", status=200, is_
     return happens
 
 
+def paused(**more):
+    def happens(story):
+        story.offer()
+        story.says("pausing a transfer", pause_s=12)
+        story.fetch(takes_s=13, **more)
+
+    return happens
+
+
 def never_whole(happens):
     """The file does not come whole to a quick reader either."""
 
@@ -252,6 +261,8 @@ GOLDEN = [
     ("deleted_file_is_not_found", "inconclusive", deleted(404, name="another.bin")),
     ("temporary_copy_is_removed", "pass", copies(1, 1)),
     ("temporary_copy_is_removed", "fail", copies(1, 4)),
+    ("temporary_copy_is_removed", "pass", lambda story: story.says("temporary copies", before=1, after=1, expired=1)),
+    ("temporary_copy_is_removed", "fail", lambda story: story.says("temporary copies", before=1, after=2, expired=1)),
     ("temporary_copy_is_removed", "pass", copies(1, 2, downloads=2)),
     ("temporary_copy_is_removed", "fail", copies(1, 3, downloads=2)),
     ("temporary_copy_is_removed", "inconclusive", copies(1, 4, downloads=0)),
@@ -300,6 +311,11 @@ GOLDEN = [
     ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", stretched(880, complete=False, closed_by="us")),
     ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", stretched(880, status=None)),
     ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", fetched()),
+    ("paused_transfer_goes_on", "pass", paused()),
+    ("paused_transfer_goes_on", "fail", paused(complete=False, received_bytes=60, closed_by="peer")),
+    ("paused_transfer_goes_on", "inconclusive", never_whole(paused(complete=False, received_bytes=60, closed_by="peer"))),
+    ("paused_transfer_goes_on", "inconclusive", paused(complete=False, received_bytes=60, closed_by="us")),
+    ("paused_transfer_goes_on", "inconclusive", stretched(880)),
     ("slow_transfer_is_cut_after_fifteen_minutes", "pass", stretched(910, complete=False)),
     ("slow_transfer_is_cut_after_fifteen_minutes", "pass", stretched(910, complete=False, is_answered=False)),
     ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", stretched(910, complete=False, is_answered=False)),
