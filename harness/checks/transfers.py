@@ -1,7 +1,7 @@
 """The family DLD, second part: slow transfers, and file names that no header likes."""
 
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,6 +13,8 @@ from harness.wire.commands import KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
 from harness.wire.files import is_plain_name
 
 _TIME_TOLERANCE_S = 5.0
+# What scenarios announce that read slowly.
+_SLOW_READERS = ("stretching a transfer", "pausing a transfer", "fast alone", "memory beside slow downloads")
 # A fast download beside slow ones may take this much longer than alone, and this many times as long.
 _SLOWER_S_MAX = 2.0
 _SLOWER_FACTOR_MAX = 10.0
@@ -33,9 +35,8 @@ def _span_bounds_s(history: History, attempt: Exchange) -> tuple[float, float]:
 def _stretched(history: History, announcement: str = "stretching a transfer") -> Iterator[tuple[KeyLife, Exchange, float, float]]:
     """Transfers that a scenario stretched over minutes of the target's clock, and that we did not end; with the bounds of their time."""
     announced = {seen.event.scope: seen.line for seen in history.stimuli(announcement)}
-    lives = key_lives(history)
-    broken_files = _files_that_never_come_whole(lives, announced)
-    for life in lives:
+    broken_files = _files_that_never_come_whole(history)
+    for life in key_lives(history):
         if _file_of(life) in broken_files:
             continue  # That a file does not come whole at any speed is DLD-01's question.
         for attempt in life.own_attempts():
@@ -49,16 +50,14 @@ def _file_of(life: KeyLife) -> tuple[str, str, str]:
     return life.project_id, life.file_type, life.file_name
 
 
-def _files_that_never_come_whole(lives: Iterable[KeyLife], stretched: Container[str]) -> set[tuple[str, str, str]]:
-    """Files that were asked for by transfers that nobody stretched or ended, of which none came whole."""
+def _files_that_never_come_whole(history: History) -> set[tuple[str, str, str]]:
+    """Files that were asked for by readers that were not slow, of whose transfers none came whole."""
+    slow = {seen.event.scope for announcement in _SLOW_READERS for seen in history.stimuli(announcement)}
     plain = [
         (_file_of(life), attempt.is_delivered_whole)
-        for life in lives
+        for life in key_lives(history)
         for attempt in life.own_attempts()
-        if attempt.status == 200
-        and attempt.ended
-        and attempt.ended.fact.closed_by not in ("us", "fault")
-        and attempt.scope not in stretched
+        if attempt.status == 200 and attempt.ended and attempt.ended.fact.closed_by not in ("us", "fault") and attempt.scope not in slow
     ]
     return {file for file, _ in plain} - {file for file, is_whole in plain if is_whole}
 

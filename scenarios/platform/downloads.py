@@ -88,6 +88,7 @@ _HOOKED = Needs(files={"firmware": FileType.FIRMWARE}, hooks=("upload_file", "de
     "deleted_file_is_not_found",
     "list_follows_uploads_and_deletions",
     "refused_attempt_does_not_use_up_the_key",
+    "download_errors_follow_the_contract",
     needs=_HOOKED,
     alone=True,
     duration_s=5.0,

@@ -172,6 +172,20 @@ def never_whole(happens):
     return both
 
 
+def cut_while_paused(happens):
+    """Another scenario's paused transfer of the file is cut: that says nothing about quick readers."""
+
+    def both(story):
+        story.scope = "another"
+        story.says("pausing a transfer", pause_s=12)
+        story.offer(2)
+        story.fetch(2, complete=False, received_bytes=60, closed_by="peer")
+        story.scope = "scene"
+        happens(story)
+
+    return both
+
+
 def another_key_works(happens):
     """The device's token is taken with another key."""
 
@@ -312,6 +326,7 @@ GOLDEN = [
     ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", stretched(880, status=None)),
     ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", fetched()),
     ("paused_transfer_goes_on", "pass", paused()),
+    ("slow_transfer_completes_within_fifteen_minutes", "pass", cut_while_paused(stretched(880))),
     ("paused_transfer_goes_on", "fail", paused(complete=False, received_bytes=60, closed_by="peer")),
     ("paused_transfer_goes_on", "inconclusive", never_whole(paused(complete=False, received_bytes=60, closed_by="peer"))),
     ("paused_transfer_goes_on", "inconclusive", paused(complete=False, received_bytes=60, closed_by="us")),
