@@ -4,7 +4,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from harness.operations import Answer, Call
 from harness.pytest_plugin import Wanted
 from harness.wire.commands import DeviceKind
 from harness.wire.responses import command_path
-from scenarios.certify.device import board_of, built_in_maker, device_maker, serial_line_of
+from scenarios.certify.device import board_of, built_in_maker, device_maker, leased, serial_line_of
 from scenarios.certify.pair import built_in_device, embedded
 from simulators.counterpart.bench import DeviceBench
 from simulators.fleet.fleet import Credentials, Fleet
@@ -43,12 +43,15 @@ async def declared_device(wanted: Wanted) -> AsyncIterator[DeviceBench]:
     """The device of a device file."""
     assert wanted.device is not None
     file = read_device_file(wanted.device)
-    with tempfile.TemporaryDirectory(prefix="hil-device-") as directory:
-        board = board_of(file, wanted.device)
-        make_device = device_maker(file, wanted.device, Path(directory), wanted.recorder, seed=wanted.seed, board=board)
+    board = board_of(file, wanted.device)
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hil-device-")))
+        lease = None if board is None else await stack.enter_async_context(leased(board, wait_s=0.0))
+        make_device = device_maker(file, wanted.device, directory, wanted.recorder, seed=wanted.seed, board=board, lease=lease)
         find_line = serial_line_of(board)
-        async with DeviceBench(file, make_device, wanted.recorder, SeededEntropy(wanted.seed), find_line=find_line) as bench:
-            yield bench
+        yield await stack.enter_async_context(
+            DeviceBench(file, make_device, wanted.recorder, SeededEntropy(wanted.seed), find_line=find_line)
+        )
 
 
 class PlatformUnderTest:

@@ -55,10 +55,10 @@ def _claims_of(inventory: Path, entry: BoardEntry) -> Path:
     return entry.device
 
 
-def certify_all(inventory: Path, board: str, jobs: int, run: RunOptions, options: CommonOptions) -> int:
+def certify_all(inventory: Path, board: str, jobs: int, wait_for_board: str, run: RunOptions, options: CommonOptions) -> int:
     """Certifies every board, `jobs` at a time, writes the matrix into the run's directory and returns the exit status: the worst.
 
-    Raises ConfigurationError before any board is touched.
+    `wait_for_board` is the option's text, for each board's process. Raises ConfigurationError before any board is touched.
     """
     if board or options.rerun is not None:
         raise ConfigurationError("command line", "", "--all", "neither --board nor --rerun goes with it")
@@ -70,7 +70,7 @@ def certify_all(inventory: Path, board: str, jobs: int, run: RunOptions, options
                 "command line", "", "--out", f"{str(run.out / entry.name)!r} holds a report already; name another directory"
             )
     run.out.mkdir(parents=True, exist_ok=True)
-    arguments = tuple(_passed_on(run, options))
+    arguments = tuple(_passed_on(wait_for_board, run, options))
     queue = [_Job(inventory, entry.name, run.out / entry.name, arguments) for entry in entries]
     columns = asyncio.run(_side_by_side(queue, jobs))
     if options.plan:
@@ -84,10 +84,11 @@ def certify_all(inventory: Path, board: str, jobs: int, run: RunOptions, options
     return matrix.verdict.exit_status
 
 
-def _passed_on(run: RunOptions, options: CommonOptions) -> list[str]:
+def _passed_on(wait_for_board: str, run: RunOptions, options: CommonOptions) -> list[str]:
     """The options that every board's process gets: the same questions, the same seed."""
     words = ["--profile", options.profile, "--seed", str(run.seed)]
     given = {"--only": options.only, "--skip": options.skip, "--budget": options.budget, "--expect": str(options.expect or "")}
+    given |= {"--wait-for-board": wait_for_board}
     words += [word for name, value in given.items() if value for word in (name, value)]
     return [*words, "--plan"] if options.plan else words
 

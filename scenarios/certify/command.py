@@ -8,7 +8,7 @@ import typer
 
 from harness.errors import ConfigurationError
 from scenarios.certify.conduct import conduct
-from scenarios.certify.options import Budget, CommonOptions, Expect, Json, Only, Out, PlanOnly, Profile, Rerun, Seed, Skip
+from scenarios.certify.options import Budget, CommonOptions, Expect, Json, Only, Out, PlanOnly, Profile, Rerun, Seed, Skip, seconds
 
 app = typer.Typer(help=__doc__, invoke_without_command=True)
 
@@ -46,6 +46,9 @@ def device(
     board: Annotated[str, typer.Option("--board", help="Which board of the inventory.")] = "",
     all_boards: Annotated[bool, typer.Option("--all", help="Every board of the inventory; ends in one matrix page.")] = False,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="With --all: how many boards side by side.")] = 1,
+    wait_for_board: Annotated[
+        str, typer.Option("--wait-for-board", help="How long to wait for a board that another job has leased, as 90s, 20m or 1h.")
+    ] = "",
     profile: Profile = "quick",
     out: Out = None,
     only: Only = None,
@@ -66,14 +69,15 @@ def device(
         raise ConfigurationError("command line", "", "--device", "either a device file or an inventory is wanted")
     if inventory is None and (board or all_boards):
         raise ConfigurationError("command line", "", "--inventory", "--board and --all choose from an inventory: none is given")
+    wait_s = seconds("--wait-for-board", wait_for_board) or 0.0
     run = options.run_options()
     if device is not None:
-        conduct(partial(certify_device, device, run, options), run, options)
+        conduct(partial(certify_device, device, wait_s, run, options), run, options)
     elif inventory is not None and all_boards:
-        raise typer.Exit(certify_all(inventory, board, jobs, run, options))
+        raise typer.Exit(certify_all(inventory, board, jobs, wait_for_board, run, options))
     elif inventory is not None:
         path, entry = chosen_board(inventory, board)
-        conduct(partial(certify_board, path, entry, run, options), run, options)
+        conduct(partial(certify_board, path, entry, wait_s, run, options), run, options)
 
 
 @app.command()

@@ -1,8 +1,10 @@
 """`hil certify device`: plays the platform for a device and judges its firmware."""
 
+import asyncio
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +15,7 @@ import typer
 from harness.bench.device_file import DeviceFile, Run, read_device_file
 from harness.bench.serial.board import device_behind, open_board, url_of
 from harness.bench.serial.inventory import BoardEntry, read_board
+from harness.bench.serial.leases import Lease
 from harness.bench.serial.ports import ROWS_OF_THE_BENCH, LinkKind
 from harness.certification import Certification, Outcome, Part, RunOptions, Subject
 from harness.clock import SystemClock
@@ -32,38 +35,55 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9._-]")
 INSTANCES = 6  # of a device that can be started several times
 
 
-async def certify_device(path: Path, run: RunOptions, options: CommonOptions) -> Outcome | None:
-    """Questions the device of a device file. Raises ConfigurationError for a mistake in it, BenchError for a board that does not open."""
+async def certify_device(path: Path, wait_s: float, run: RunOptions, options: CommonOptions) -> Outcome | None:
+    """Questions the device of a device file; a board that another job has leased is waited for.
+
+    Raises ConfigurationError for a mistake in the file, BenchError for a board that does not open.
+    """
     file = read_device_file(path)
     board = board_of(file, path)
     subject = Subject("device", file.device.name, file.device.hardening, declaration=declaration_facts(file))
-    return await _certify(file, path, board, subject, run, options)
+    return await _certify(file, path, board, wait_s, subject, run, options)
 
 
-async def certify_board(path: Path, board: BoardEntry, run: RunOptions, options: CommonOptions) -> Outcome | None:
+async def certify_board(path: Path, board: BoardEntry, wait_s: float, run: RunOptions, options: CommonOptions) -> Outcome | None:
     """Questions a board of an inventory that makes the claims of the device file at `path`, whatever way of running it stands there."""
     file = read_device_file(path)
     place = Run(serial=board.model_dump(mode="json", exclude_none=True, exclude={"program", "agent", "device"}))
     file = file.model_copy(update={"device": file.device.model_copy(update={"run": place})})
     name = f"{file.device.name} ({board.name})"
     subject = Subject("device", name, file.device.hardening, declaration=declaration_facts(file))
-    return await _certify(file, path, board, subject, run, options)
+    return await _certify(file, path, board, wait_s, subject, run, options)
 
 
 async def _certify(
-    file: DeviceFile, path: Path, board: BoardEntry | None, subject: Subject, run: RunOptions, options: CommonOptions
+    file: DeviceFile, path: Path, board: BoardEntry | None, wait_s: float, subject: Subject, run: RunOptions, options: CommonOptions
 ) -> Outcome | None:
-    with tempfile.TemporaryDirectory(prefix="hil-device-") as directory:
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hil-device-")))
+        lease = None
         if board is not None and not options.plan:
-            await require_board(board, Path(directory) / "looked at")
+            lease = await stack.enter_async_context(leased(board, wait_s))
+            await require_board(board, lease, directory / "looked at")
         certification = Certification(run, subject, SystemClock())
-        make_device = device_maker(file, path, Path(directory), certification.recorder, seed=run.seed, board=board)
+        make_device = device_maker(file, path, directory, certification.recorder, seed=run.seed, board=board, lease=lease)
         entropy = SeededEntropy(run.seed)
         bench = DeviceBench(
             file, make_device, certification.recorder, entropy, instances=instances_of(file), find_line=serial_line_of(board)
         )
-        async with bench:
-            return await run_parts(certification, (device_part(bench, rows_of_the_bench(board)),), options)
+        await stack.enter_async_context(bench)
+        return await run_parts(certification, (device_part(bench, rows_of_the_bench(board)),), options)
+
+
+@asynccontextmanager
+async def leased(board: BoardEntry, wait_s: float) -> AsyncIterator[Lease]:
+    """The board for us alone from the first look to the last word: also while its power is cut. Raises PortBusy after `wait_s` seconds."""
+    lease = Lease(board.identity, holder="hil certify device")
+    await lease.acquire_until(asyncio.get_running_loop().time() + wait_s)
+    try:
+        yield lease
+    finally:
+        lease.release()
 
 
 def board_of(file: DeviceFile, path: Path) -> BoardEntry | None:
@@ -82,9 +102,9 @@ def _serial_line(board: BoardEntry) -> Place:
     return Place(url, device_behind(url))
 
 
-async def require_board(board: BoardEntry, state: Path) -> None:
+async def require_board(board: BoardEntry, lease: Lease, state: Path) -> None:
     """Opens a board and closes it again. Raises BenchError, in one sentence, before hundred scenarios say the same."""
-    async with open_board(board, clock=SystemClock(), entropy=SeededEntropy(0), state=state, holder="hil certify device"):
+    async with open_board(board, clock=SystemClock(), entropy=SeededEntropy(0), state=state, lease=lease):
         pass
 
 
@@ -113,7 +133,14 @@ def declaration_facts(file: DeviceFile) -> dict[str, Any]:
 
 
 def device_maker(
-    file: DeviceFile, path: Path, state: Path, recorder: Recorder, *, seed: int, board: BoardEntry | None = None
+    file: DeviceFile,
+    path: Path,
+    state: Path,
+    recorder: Recorder,
+    *,
+    seed: int,
+    board: BoardEntry | None = None,
+    lease: Lease | None = None,
 ) -> MakeDevice:
     """How an instance of the device declared in the file `path` is made, once its credentials are known."""
     run = file.device.run
@@ -129,6 +156,7 @@ def device_maker(
         clock=SystemClock(),
         entropy=SeededEntropy(f"{seed}/board"),
         recorder=recorder,
+        lease=lease,
         boot_pattern=file.device.observe.boot_pattern,
     )
 

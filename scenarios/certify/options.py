@@ -81,7 +81,7 @@ class CommonOptions:
             command=_command_line(seed),
             seed=seed,
             out=self.out if self.out is not None else Path("reports") / run_id,
-            selection=Selection(self.profile, self._asked_for(), _ids("--skip", self.skip), _seconds(self.budget)),
+            selection=Selection(self.profile, self._asked_for(), _ids("--skip", self.skip), seconds("--budget", self.budget)),
         )
 
     def _asked_for(self) -> frozenset[str]:
@@ -95,13 +95,13 @@ class CommonOptions:
         return frozenset(red & only if only else red)
 
 
-def _seconds(text: str) -> float | None:
-    """What `--budget` says, in seconds. Raises ConfigurationError for anything but a number with s, m or h."""
+def seconds(option: str, text: str) -> float | None:
+    """What a time option says, in seconds. Raises ConfigurationError for anything but a number with s, m or h."""
     if not text:
         return None
     number, unit = text[:-1], text[-1]
     if unit not in _UNITS_S or not number.isascii() or not number.isdigit():
-        raise ConfigurationError("command line", "", "--budget", f"{text!r} is no time; allowed: a whole number with s, m or h, as 20m")
+        raise ConfigurationError("command line", "", option, f"{text!r} is no time; allowed: a whole number with s, m or h, as 20m")
     return float(number) * _UNITS_S[unit]
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from harness.bench.serial.board import OpenBoard, open_board
 from harness.bench.serial.inventory import BoardEntry
+from harness.bench.serial.leases import Lease
 from harness.bench.serial.ports import ConsoleEvent, ConsoleLine, LinkKind
 from harness.clock import Clock
 from harness.entropy import Entropy
@@ -37,15 +38,18 @@ class BoardDevice:
         clock: Clock,
         entropy: Entropy,
         recorder: Recorder,
-        lease_wait_s: float = 0.0,
+        lease: Lease | None = None,
         boot_pattern: str | None = None,
         scope_of: ScopeOf | None = None,
     ) -> None:
-        """`scope_of` names the scenario that is at work with a device: a board speaks outside of any scenario's task."""
+        """`lease` is held for longer than the board is powered; without it the board is free for others between `cut` and `on`.
+
+        `scope_of` names the scenario that is at work with a device: a board speaks outside of any scenario's task.
+        """
         self._credentials, self._entry, self._state = credentials, entry, state
         self.environment: Mapping[str, str] = environment_of(credentials)
         self._clock, self._entropy, self._recorder = clock, entropy, recorder
-        self._lease_wait_s = lease_wait_s
+        self._lease = lease
         self._patterns = {BOOT_EVENT: boot_pattern} if boot_pattern else {}
         self.scope_of = scope_of
         self._boots = 0
@@ -124,7 +128,7 @@ class BoardDevice:
             state=self._state,
             world=self._gateway,
             holder=f"certification of {self._credentials.device_id}",
-            lease_wait_s=self._lease_wait_s,
+            lease=self._lease,
             patterns=self._patterns,
             prepare=self._watch,
         ) as board:
@@ -195,16 +199,31 @@ class BoardDevice:
 
 
 def board_maker(
-    entry: BoardEntry, *, state: Path, clock: Clock, entropy: Entropy, recorder: Recorder, boot_pattern: str | None = None
+    entry: BoardEntry,
+    *,
+    state: Path,
+    clock: Clock,
+    entropy: Entropy,
+    recorder: Recorder,
+    lease: Lease | None = None,
+    boot_pattern: str | None = None,
 ) -> Callable[[Credentials, ScopeOf], BoardDevice]:
     """How a station makes its board once the credentials are known (`simulators.counterpart.station.MakeDevice`).
 
-    `entry` is `read_board(device_file, file.device.run.serial, name=…)`, or one of an inventory.
+    `entry` is `read_board(device_file, file.device.run.serial, name=…)`, or one of an inventory; `lease` as `BoardDevice` takes it.
     """
 
     def make(credentials: Credentials, scope_of: ScopeOf) -> BoardDevice:
         return BoardDevice(
-            credentials, entry, state=state, clock=clock, entropy=entropy, recorder=recorder, boot_pattern=boot_pattern, scope_of=scope_of
+            credentials,
+            entry,
+            state=state,
+            clock=clock,
+            entropy=entropy,
+            recorder=recorder,
+            lease=lease,
+            boot_pattern=boot_pattern,
+            scope_of=scope_of,
         )
 
     return make

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.bench.serial.link import BoardEnd, LinkSettings
+from harness.bench.serial.link import LinkSettings
+from harness.bench.serial.link_board import BoardEnd
 from harness.entropy import Entropy, SystemEntropy
 from simulators.board.core import BoardCore, BoardMemory, KeptMemory
 from simulators.board.serial_faults import PERFECT, LineFaults, as_heard, damaged

@@ -92,7 +92,7 @@ async def open_board(
     state: Path,
     world: BoardWorld | None = None,
     holder: str = "",
-    lease_wait_s: float = 0.0,
+    lease: Lease | None = None,
     raw_log: BinaryIO | None = None,
     on_link_event: Callable[[LinkEvent, float], None] | None = None,
     patterns: Mapping[str, str] | None = None,
@@ -100,13 +100,14 @@ async def open_board(
 ) -> AsyncIterator[OpenBoard]:
     """Leases and opens a board, resets it where it can, and ends everything in the other order.
 
-    `state` is where an emulated board keeps its flash. Without `world` the whole line is console. `prepare` is called before the board
+    `lease` is one that the caller holds, and keeps; without it one is taken here for as long as the board is open. `state` is where an
+    emulated board keeps its flash. Without `world` the whole line is console. `prepare` is called before the board
     runs, so that listeners miss nothing. Raises PortBusy, PortAbsent, BenchError.
     """
     async with contextlib.AsyncExitStack() as stack:
-        lease = Lease(entry.identity, holder=holder)
-        await lease.acquire_until(asyncio.get_running_loop().time() + lease_wait_s)
-        stack.callback(lease.release)
+        if lease is None:
+            lease = stack.enter_context(Lease(entry.identity, holder=holder))
+        lease.require()
         emulator = await stack.enter_async_context(_emulated(entry, state)) if entry.emulator else None
         line = await stack.enter_async_context(AsyncioSerialLine(entry.port(emulator.serial_url if emulator else url_of(entry))))
         console = Console(line, patterns={**entry.patterns, **(patterns or {})}, raw_log=raw_log)

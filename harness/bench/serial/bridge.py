@@ -20,13 +20,12 @@ from harness.bench.serial.link import (
     ConnectionLost,
     Delivered,
     GaveUp,
-    HostEnd,
-    HostState,
     LinkEvent,
     LinkSettings,
     Opened,
     Refused,
 )
+from harness.bench.serial.link_host import HostEnd, HostState
 from harness.bench.serial.ports import BoardSilent, BoardUnreadable, BoardWorld, Download
 from harness.clock import Clock
 from harness.entropy import Entropy

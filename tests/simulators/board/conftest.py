@@ -93,9 +93,10 @@ class Bridged:
 
 
 @contextlib.asynccontextmanager
-async def powered(emulator: Emulator | PtyBoard, world: World) -> AsyncIterator[Bridged]:
-    """Opens the line of a board that is plugged in, and lets it run."""
+async def _powered(emulator: Emulator | PtyBoard, world: World, *, before: bytes = b"") -> AsyncIterator[Bridged]:
+    """Opens the line of a board that is plugged in, writes `before`, and lets it run."""
     async with AsyncioSerialLine(SerialPort(emulator.serial_url)) as line:
+        await line.write(before)
         console = Console(line)
         async with FramedBridge(line, console, world, clock=SystemClock(), entropy=SeededEntropy(1)) as bridge:
             await emulator.resume()
@@ -109,7 +110,7 @@ def mps2(tmp_path: Path) -> Callable[[], contextlib.AbstractAsyncContextManager[
 
     @contextlib.asynccontextmanager
     async def on() -> AsyncIterator[Bridged]:
-        async with Emulator(EmulatorSettings(Machine.MPS2, tmp_path / "mps2")) as emulator, powered(emulator, World()) as board:
+        async with Emulator(EmulatorSettings(Machine.MPS2, tmp_path / "mps2")) as emulator, _powered(emulator, World()) as board:
             yield board
 
     return on
@@ -124,7 +125,7 @@ def pty_board(tmp_path: Path) -> Callable[..., contextlib.AbstractAsyncContextMa
         board = PtyBoard(tmp_path / name, entropy=SeededEntropy(name), **options)
         await board.start()
         try:
-            async with powered(board, World()) as bridged:
+            async with _powered(board, World()) as bridged:
                 yield bridged
         finally:
             await board.off()
@@ -133,9 +134,20 @@ def pty_board(tmp_path: Path) -> Callable[..., contextlib.AbstractAsyncContextMa
 
 
 @pytest.fixture
+def powered() -> Callable[..., contextlib.AbstractAsyncContextManager[Bridged]]:
+    """What `_powered` is, for boards that a test makes itself."""
+    return _powered
+
+
+@pytest.fixture
 def world() -> World:
     """A world that only listens."""
     return World()
+
+
+@pytest.fixture
+def make_world() -> type[World]:
+    return World
 
 
 @pytest.fixture

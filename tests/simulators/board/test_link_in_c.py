@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.bench.serial.framing import crc16, encode_body, encode_frame
-from harness.bench.serial.link import BoardEnd, LinkSettings
+from harness.bench.serial.link import LinkSettings
+from harness.bench.serial.link_board import BoardEnd
 
 FIRMWARE = Path(__file__).parents[3] / "simulators" / "board" / "firmware"
 SHIM = Path(__file__).with_name("link_host.c")

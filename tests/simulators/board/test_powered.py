@@ -11,6 +11,8 @@ import pytest
 
 from harness.bench.device_file import read_device_file
 from harness.bench.serial.inventory import read_board
+from harness.bench.serial.leases import Lease
+from harness.bench.serial.ports import PortBusy
 from harness.clock import SystemClock
 from harness.entropy import SeededEntropy
 from harness.history.events import DeviceExited, DeviceStarted, MqttPacket, SerialLine
@@ -56,13 +58,13 @@ class Seen:
 
 
 @contextlib.asynccontextmanager
-async def certified(name: str, state: Path) -> AsyncIterator[tuple[Station, Seen]]:
+async def certified(name: str, state: Path, lease: Lease | None = None) -> AsyncIterator[tuple[Station, Seen]]:
     path = BOARDS / f"{name}.toml"
     file = read_device_file(path)
     recorder = Recorder(SystemClock())
     seen = Seen(recorder)
     entry = read_board(path, file.device.run.serial, name=name)
-    maker = board_maker(entry, state=state, clock=SystemClock(), entropy=SeededEntropy(1), recorder=recorder)
+    maker = board_maker(entry, state=state, clock=SystemClock(), entropy=SeededEntropy(1), recorder=recorder, lease=lease)
     async with Station(file.device, file.bench, SeededEntropy(2), recorder, maker) as station:
         await station.power.on()
         await seen.until(lambda: station.is_connected)
@@ -154,3 +156,18 @@ def test_a_retained_command_is_not_handed_to_the_board(tmp_path: Path) -> None:
             return await tell(station, seen, "send_configuration", {})
 
     assert asyncio.run(story())["success"]
+
+
+def test_nobody_gets_a_leased_board_while_its_power_is_cut(tmp_path: Path) -> None:
+    async def story(lease: Lease) -> dict[str, object]:
+        async with certified("pty", tmp_path, lease) as (station, seen):
+            await station.power.cut()
+            with pytest.raises(PortBusy):
+                Lease(lease.identity).acquire()
+            await station.power.on()
+            await seen.until(lambda: station.is_connected)
+            return await tell(station, seen, "configuration", {"threshold": 30})
+
+    with Lease("emulator:pty:pty") as lease:
+        assert asyncio.run(story(lease))["success"] is True
+        assert lease.is_held

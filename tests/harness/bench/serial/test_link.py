@@ -9,21 +9,19 @@ from hypothesis import strategies as st
 
 from harness.bench.serial.framing import encode_frame
 from harness.bench.serial.link import (
-    HOST_NEXT_STATE,
     Arrived,
-    BoardEnd,
     Booted,
     ConnectionLost,
     Delivered,
     FrameKind,
     GaveUp,
-    HostEnd,
-    HostState,
     LinkEvent,
     LinkSettings,
     Opened,
     Refused,
 )
+from harness.bench.serial.link_board import BoardEnd
+from harness.bench.serial.link_host import HOST_NEXT_STATE, HostEnd, HostState
 from harness.errors import LocalWireError
 
 SETTINGS = LinkSettings(retry_s=0.25, busy_s=0.05, body_bytes_max=512)
