@@ -57,7 +57,7 @@ async def _reset_and_ask(board: OpenBoard, world) -> float:
     return loop.time() - began_s
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_eight_boards_that_are_reset_amid_traffic_answer_every_time(tmp_path: Path, make_world) -> None:
     async def one(number: int) -> list[float]:
         entry, world = BoardEntry(name=f"board-{number}", emulator="mps2-an385"), make_world()
