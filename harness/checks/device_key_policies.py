@@ -27,7 +27,9 @@ def download_under_each_key_policy_is_whole_or_refused(history: History) -> Iter
 
 
 def updates_by_key_policy(history: History) -> dict[str, str]:
-    """What became of an update under each key policy that was tried: "updated", or why not."""
+    """What became of an update under each key policy that was tried: "updated", or why not; nothing where no device was asked."""
+    if not any(history.stimuli("key policy")):
+        return {}
     return {fetch.key_policy: outcome for fetch in fetches_under_key_policies(history) if (outcome := _outcome(fetch))}
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from harness.checks.verdict import CheckResult, RunVerdict, Verdict
 from harness.errors import ConfigurationError
+from harness.history.timeline import History
 from harness.report.package import as_json, coverage_of, read_report, report_of
 
 
@@ -139,3 +140,15 @@ def test_a_row_that_no_check_can_judge_is_not_applicable_with_the_reason():
     coverage = coverage_of([], "platform")
     assert coverage.not_applicable["KEY-01b"] == "nobody outside can hit the exact instant"
     assert "KEY-01b" not in coverage.untested
+
+
+def test_a_platform_s_report_asks_for_no_device_declaration(history):
+    logo = replace(
+        next(event for event in history.events if getattr(event.fact, "type", "") == "PUBLISH"),
+        line=len(history.events) + 1,
+    )
+    offer = replace(
+        logo.fact, topic=f"{logo.fact.device_id}/control/download_logo", payload='{"url": "http://x/?key=<key:9>"}', packet_id=9
+    )
+    told = History((*history.events, replace(logo, fact=offer)))
+    assert report_of(told, (), RunVerdict.PASS).updates == {}
