@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from harness.checks.device_view import ReceivedMessage, Result, commands_received, configuration_in_force, result_after
+from harness.checks.device_view import ReceivedMessage, Result, commands_received, configuration_in_force, results_of
 from harness.history.events import Observed
 from harness.history.timeline import History, Seen
 from harness.wire.commands import CONFIGURATION, RESET, SEND_CONFIGURATION
@@ -20,10 +20,11 @@ class Shown:
 def answers(history: History) -> list[tuple[ReceivedMessage, Result | Shown, dict[str, Any]]]:
     """Every question for the configuration that was answered, by a result or by an observer, with the configuration that is in force."""
     found: list[tuple[ReceivedMessage, Result | Shown, dict[str, Any]]] = []
-    for message in commands_received(history):
-        if message.command != SEND_CONFIGURATION:
-            continue
-        answer = result_after(history, message)
+    questions = [message for message in commands_received(history) if message.command == SEND_CONFIGURATION]
+    for message in questions:
+        later = [other.first.line for other in questions if other.is_after(message)]
+        given = results_of(history, message, min(later, default=history.events[-1].line + 1))
+        answer = given[0] if given else None
         in_force = configuration_in_force(history, answer) if answer is not None else None
         if answer is not None and in_force is not None:
             found.append((message, answer, in_force))

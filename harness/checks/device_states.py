@@ -13,17 +13,20 @@ from harness.checks.device_view import (
     downloads_with,
     is_download,
     reboots,
+    requires_results,
     result_after,
     results,
     results_of,
 )
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.timeline import History
+from harness.history.events import Stimulus
+from harness.history.timeline import History, Seen
 from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATION
 
 _POISON = "poison message: the command is executed before it is acknowledged, so each boot gets it again"
 _STATUS_0 = "a program that reboots ends with status 0; another status is a crash"
 _SLOW_BOOT = "reboot_s in [device.declares] is the longest time from the command to the next CONNECT: declare what the device needs"
+_BUFFER = "some clients drop packets above their buffer without a word (PubSubClient: 256 bytes in all)"
 _RESULT_GRACE_S = 1.0  # what bench and broker add to a device's own time
 _BOOT_GRACE_S = 3.0  # and what starting a program adds to its reboot
 
@@ -175,19 +178,14 @@ def _due_from_s(history: History, message: ReceivedMessage) -> float:
 @check("DEV-19", unseen="no odd message was sent")
 def odd_message_does_not_stop_the_device(history: History) -> Iterator[Observation]:
     """After a malformed, unknown, oversized or empty message the device stays up and goes on serving."""
-    announced = list(history.stimuli("odd message"))
-    for seen in announced:
+    for seen in history.stimuli("odd message"):
         device_id, what = seen.fact.facts["device_id"], seen.fact.facts["what"]
-        later = [other.line for other in announced if other.line > seen.line and other.fact.facts["device_id"] == device_id]
-        until_line = min(later, default=history.events[-1].line + 1)
+        until_line = _next_announcement(history, seen)
         ends = sorted((*crashes(history, device_id), *reboots(history, device_id)))
         down = [line for line in ends if seen.line < line < until_line]
+        questions = [message for message in _received_by(history, seen) if message.command == SEND_CONFIGURATION]
         # The message may be an odd question itself: the plain one comes behind it.
-        received = (message for message in commands_received(history) if message.device_id == device_id)
-        questions = [
-            message for message in received if message.command == SEND_CONFIGURATION and seen.line < message.first.line < until_line
-        ]
-        asked = questions[-1] if questions else None
+        asked = next((message for message in reversed(questions) if message.first.line < until_line), None)
         if down:
             yield broken(f"{what} brought the device down (line {down[0]})", seen)
         elif asked is None or not _is_answered(history, asked, until_line):
@@ -198,7 +196,7 @@ def odd_message_does_not_stop_the_device(history: History) -> Iterator[Observati
 
 def _is_answered(history: History, asked: ReceivedMessage, until_line: int) -> bool:
     """Whether a question got its result, or, where results are not promised, its acknowledgement."""
-    if declares(history).get("results", "required") == "required":
+    if requires_results(history):
         return bool(results_of(history, asked, until_line))
     return asked.completed is not None
 
@@ -217,22 +215,33 @@ def refused_command_is_acknowledged(history: History) -> Iterator[Observation]:
 def payload_up_to_the_declared_size_is_taken(history: History) -> Iterator[Observation]:
     """Payloads up to max_payload_bytes are executed."""
     for seen in history.stimuli("payload of"):
-        size_bytes = seen.fact.facts["size_bytes"]
-        device_id = seen.fact.facts["device_id"]
-        question = next((entry for entry in answers(history) if entry[0].first.line > seen.line and entry[0].device_id == device_id), None)
-        if question is None and declares(history).get("results", "required") != "required":
-            continue
-        if question is None:
+        size_bytes, until_line = seen.fact.facts["size_bytes"], _next_announcement(history, seen)
+        asked = [
+            message for message in _received_by(history, seen) if message.command == SEND_CONFIGURATION and message.first.line < until_line
+        ]
+        shown = next((entry for entry in answers(history) if entry[0].first.line in {message.first.line for message in asked}), None)
+        if shown is None and not any(_is_answered(history, message, until_line) for message in asked):
             yield broken(f"after a payload of {size_bytes} bytes the device answered no more", seen)
+        if shown is None:
             continue
-        sent = sent_before(history, question[0], CONFIGURATION)
-        if sent and holds(question[2], sent[-1].payload_json):
-            yield kept(seen, question[1].seen)
+        sent = sent_before(history, shown[0], CONFIGURATION)
+        if sent and holds(shown[2], sent[-1].payload_json):
+            yield kept(seen, shown[1].seen)
         else:
-            hint = "some clients drop packets above their buffer without a word (PubSubClient: 256 bytes in all)"
-            yield broken(
-                f"a payload of {size_bytes} bytes had no effect, though max_payload_bytes allows it", seen, question[1].seen, hint=hint
-            )
+            detail = f"a payload of {size_bytes} bytes had no effect, though max_payload_bytes allows it"
+            yield broken(detail, seen, shown[1].seen, hint=_BUFFER)
+
+
+def _next_announcement(history: History, seen: Seen[Stimulus]) -> int:
+    """The line of the next announcement of that kind about the same device; behind the history where there is none."""
+    same = (other for other in history.stimuli(seen.fact.name) if other.fact.facts["device_id"] == seen.fact.facts["device_id"])
+    return min((other.line for other in same if other.line > seen.line), default=history.events[-1].line + 1)
+
+
+def _received_by(history: History, seen: Seen[Stimulus]) -> list[ReceivedMessage]:
+    """What came to the device that an announcement is about, after it."""
+    device_id = seen.fact.facts["device_id"]
+    return [message for message in commands_received(history) if message.device_id == device_id and message.first.line > seen.line]
 
 
 @check("DEV-24", unseen="no unlisted command was sent, or no answer shows what came of it")

@@ -9,7 +9,7 @@ from harness.operations import Announce
 from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION
 from harness.wire.topics import control_topic
-from scenarios.device.steps import GRACE_S, acknowledged, listening, outcome_of, second_effect_s, settle_s, tell
+from scenarios.device.steps import GRACE_S, acknowledged, listening, outcome_of, result_of, second_effect_s, settle_s, tell
 
 _CONFIGURED = DeviceNeeds(commands=(CONFIGURATION,), qos=2)
 _SEEN = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), results=True, qos=2)
@@ -118,7 +118,8 @@ def several_commands_at_once(cast: DeviceCast) -> Workload:
     yield Interfere(_plan("PUBLISH coalesced", _COMMAND, Coalesce(packets=5, seconds_max=1.0)))
     for number in range(5):
         yield Tell(CONFIGURATION, dict(cast.configurations[number % len(cast.configurations)]))
-    yield Until(acknowledged, cast.declares.result_s + GRACE_S, count=5)
+    # Who takes one command after the other needs its time five times.
+    yield Until(acknowledged, 5 * cast.declares.result_s + GRACE_S, count=5)
     yield Settle(settle_s(cast))
 
 
@@ -156,7 +157,8 @@ def packets_in_one_segment(cast: DeviceCast) -> Workload:
         yield Interfere(_plan(how, _COMMAND, Coalesce(packets=packets, seconds_max=1.0)))
         for configuration in cast.configurations[: packets - 1]:
             yield Tell(CONFIGURATION, dict(configuration))
-        yield from tell(cast, SEND_CONFIGURATION)
+        yield Tell(SEND_CONFIGURATION)
+        yield Until(result_of(cast, SEND_CONFIGURATION), packets * cast.declares.result_s + GRACE_S)
         yield Settle(settle_s(cast))
 
 

@@ -535,6 +535,33 @@ def unlisted(story, wrong):
     story.reports(A)
 
 
+@golden("payload_up_to_the_declared_size_is_taken", "warning")
+def silent_after_one_of_two_payloads(story):
+    for number, size_bytes in enumerate((128, 256)):
+        story.says("payload of", size_bytes=size_bytes)
+        story.configured(A)
+        story.command("send_configuration", packet_id=8)
+        if number:
+            story.result("send_configuration", configuration=A)
+
+
+@golden("payload_up_to_the_declared_size_is_taken", "inconclusive")
+def big_and_reported_elsewhere(story):
+    story.says("payload of", size_bytes=4096)
+    story.configured(A)
+    story.command("send_configuration", packet_id=8)
+    story.result("send_configuration")
+
+
+@both("unlisted_command_has_no_effect", "warning")
+def refused_twice(story, wrong):
+    story.configured(A, packet_id=2)
+    story.command("blink", {}, packet_id=3)
+    for _ in range(2 if wrong else 1):
+        story.result("blink", success=False)
+    story.reports(A)
+
+
 @both("retained_command_is_not_executed", "warning")
 def reboot_retained(story, wrong):
     story.boots()
