@@ -128,8 +128,8 @@ def _place_again(delivery: Delivery, candidates: list[Sent]) -> bool:
 
 
 def _is_echo(delivery: Delivery, elsewhere: Mapping[tuple[str, str], str]) -> bool:
-    """Whether another device got the very message that an accepted command explains there."""
-    if delivery.topic is None:
+    """Whether another device got the very message that an accepted command explains there; an empty one says nothing."""
+    if delivery.topic is None or not delivery.payload_json:
         return False
     return elsewhere.get((delivery.topic.command, delivery.message.payload), delivery.message.device_id) != delivery.message.device_id
 

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from harness.wire.commands import DOWNLOAD_LOGO, SEND_CONFIGURATION
 from harness.wire.files import FileType, has_extension_of
 from simulators.broker.port import BrokerPort, BrokerUnavailable, DeviceDirectory, DevicePrincipal, Login, Principal, TrustedPrincipal
 from simulators.platform.access import Device
@@ -174,6 +175,35 @@ def _any_case(allowed_commands: str, command: str) -> bool:
     return not names or command.lower() in names
 
 
+def _deaf_to_repeats(broker: BrokerPort) -> BrokerPort:
+    """Takes an equal message on the same topic for a repetition."""
+    latest: dict[str, bytes] = {}
+
+    def changed(message: Changed) -> list[Changed]:
+        is_known = latest.get(message[0]) == message[1]
+        latest[message[0]] = message[1]
+        return [] if is_known else [message]
+
+    return Meddler(broker, changed)
+
+
+def _without_questions(body: CommandBody) -> bytes:
+    return b"{}" if body.command == SEND_CONFIGURATION else json.dumps(body.data).encode()
+
+
+def _retained_logos(message: Changed) -> list[Changed]:
+    topic, payload, qos, _ = message
+    return [(topic, payload, qos, topic.endswith(DOWNLOAD_LOGO))]
+
+
+class _Unnamed(_Anyone):
+    """Proper logins, and clients that say no name."""
+
+    def authenticate(self, client_id: str, username: str | None, password: bytes | None) -> Principal | None:
+        proper = self._directory.authenticate(client_id, username, password)
+        return DevicePrincipal(client_id) if username is None else proper
+
+
 def _unprintable(name: str) -> str | None:
     """Only what MQTT itself forbids is refused."""
     return "no topic" if set(name) & set("+#\0\n\t\x7f") or name.startswith("$") else None
@@ -267,6 +297,17 @@ WRONG_COMMANDS: tuple[Personality, ...] = (
     ),
     Personality(
         "publishes_twice", "each command is published twice", ("CMD-03",), publisher=publishing(lambda message: [message, message])
+    ),
+    Personality(
+        "takes_equal_commands_for_one",
+        "the same command once more is not published",
+        ("CMD-02",),
+        {row: "what is not published does not arrive" for row in ("CMD-03", "CMD-20")},
+        publisher=_deaf_to_repeats,
+    ),
+    Personality("retains_logos", "download_logo is retained", ("CMD-04",), publisher=publishing(_retained_logos)),
+    Personality(
+        "asks_for_everything", "the keys of send_configuration are lost", ("CMD-05",), rules=commands_ruled(payload_of=_without_questions)
     ),
     Personality("publishes_retained", "commands are retained", ("CMD-04",), rules=commands_ruled(retain=True)),
     Personality("wraps_the_data", "the payload holds command and data", ("CMD-05",), rules=commands_ruled(payload_of=_wrapped)),
@@ -409,6 +450,7 @@ WRONG_COMMANDS: tuple[Personality, ...] = (
         ("CMD-22",),
         rules=access_ruled(is_enabled=lambda organisation: True),
     ),
+    Personality("knows_no_names", "a client without name and password is let in", ("CMD-23",), directory=_Unnamed),
     Personality("takes_any_password", "any password opens MQTT", ("CMD-23",), directory=_Anyone),
     Personality("has_no_walls", "a device reads and writes every topic", ("CMD-23",), directory=_NoWalls),
     Personality(

@@ -522,6 +522,12 @@ WRONG_DOWNLOADS: tuple[Personality, ...] = (
         ("LST-03",),
         rules=_listed(lambda entry: entry | {"time": entry["time"].removesuffix("Z")}),
     ),
+    Personality(
+        "describes_with_null",
+        "a file without description has null for it",
+        ("LST-03",),
+        rules=_listed(lambda entry: {"description": None} | entry),
+    ),
     Personality("lists_any_type", "a wrong type lists firmware", ("LST-04",), rules=files_ruled(file_type_of=_any_type)),
     Personality(
         "forbids_lists_to_strangers",

@@ -121,7 +121,8 @@ def lost_between_two_sessions(story):
 
 
 def emptied(story):
-    """The second of two messages, sent fast, has lost its data on the way: it is no copy of the first."""
+    """The second of two messages, sent fast, has lost its data on the way: it is no copy of the first, nor of another device's."""
+    story.sent("send_configuration", {}, device=story.other)
     asked = [story.ask_command(data, command="send_configuration") for data in ({}, {"keys": ["a"]})]
     for number in asked:
         story.answer(number, 200, story.success)
