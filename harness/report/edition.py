@@ -48,7 +48,10 @@ def redacted(report: Report, history: History) -> tuple[Report, History]:
     )
     coverage = replace(report.coverage, not_applicable={id_: labels.text(why) for id_, why in report.coverage.not_applicable.items()})
     run = replace(report.run, command=_without_directories(labels.text(report.run.command)))
-    return replace(report, run=run, checks=checks, coverage=coverage, findings=findings), History(events)
+    official = report.official and replace(report.official, missing=tuple(labels.text(problem) for problem in report.official.missing))
+    updates = {policy: labels.text(outcome) for policy, outcome in report.updates.items()}
+    shown = replace(report, run=run, checks=checks, coverage=coverage, findings=findings, official=official, updates=updates)
+    return shown, History(events)
 
 
 class _Labels:

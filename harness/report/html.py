@@ -1,7 +1,8 @@
 """`report.html`: the whole report as one page that opens from a file, with no network and no library."""
 
 import json
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -117,10 +118,23 @@ def _evidence(history: History, lines: Iterable[int], *, with_record: bool) -> I
 
 
 def _reproduction(report: Report, check: CheckResult) -> str:
-    """The command that asks this check alone again, with the same chance."""
-    seed = "" if "--seed" in report.run.command else f" --seed {report.run.seed}"
-    only = "" if "--only" in report.run.command else f" --only {check.id}"
-    return f"{report.run.command}{only}{seed}"
+    """The command that asks this check alone again, with the same chance, into a directory of its own."""
+    words = _without(shlex.split(report.run.command), {"--out": 2, "--only": 2, "--skip": 2, "--rerun": 2, "--budget": 2, "--official": 1})
+    seed = [] if "--seed" in words else ["--seed", str(report.run.seed)]
+    return shlex.join([*words, "--only", check.id, *seed])
+
+
+def _without(words: list[str], options: Mapping[str, int]) -> list[str]:
+    """A command without these options; the number is how many words one takes, its value included."""
+    kept: list[str] = []
+    skipped_until = 0
+    for index, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name in options:
+            skipped_until = index + (1 if value else options[name])
+        if index >= skipped_until:
+            kept.append(word)
+    return kept
 
 
 def _family(check: CheckResult) -> str:

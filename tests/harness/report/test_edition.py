@@ -1,11 +1,14 @@
 """The redacted edition names nobody and still says what happened."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness.history.journal import read_journal
 from harness.report.capture import as_capture
 from harness.report.edition import redacted
 from harness.report.html import as_html
+from harness.report.official import Official
 from harness.report.package import as_json
 from harness.report.writer import write_package
 
@@ -51,10 +54,14 @@ def test_verdicts_coverage_status_and_times_stay(report, history, edition):
 
 
 def test_directories_of_the_command_are_left_out(report, history):
-    from dataclasses import replace
-
     lived = replace(report, run=replace(report.run, command="hil certify platform --target /srv/ada/lab/t.toml --out ../runs/x"))
     assert redacted(lived, history)[0].run.command == "hil certify platform --target t.toml --out x"
+
+
+def test_what_an_official_certificate_lacks_names_nobody(report, history):
+    lacking = replace(report, official=Official(1, (f"check failed at {NAMES[0]}",)), updates={"first-use": f"not updated: {NAMES[0]}"})
+    edition, _ = redacted(lacking, history)
+    assert (edition.official.missing, edition.updates) == (("check failed at <device-1>",), {"first-use": "not updated: <device-1>"})
 
 
 def test_the_edition_is_the_same_twice(report, history):

@@ -9,7 +9,9 @@ import pytest
 from harness.checks.verdict import Verdict
 from harness.history import events as ev
 from harness.history.timeline import History
+from harness.report.certificate import DownloadedImage
 from harness.report.html import as_html
+from harness.report.official import Official
 from harness.report.picture import ROWS_MAX, picture, rows_of
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -148,3 +150,29 @@ def test_ids_are_short_on_the_picture_and_whole_in_the_tooltip(history):
     delivered = next(label for label in labels if "delivered" in label.text)
     assert "0b6c1d5e…/control/reboot" in delivered.text
     assert "0b6c1d5e-0000-4000-8000-000000000001/control/reboot" in delivered[0].text
+
+
+@pytest.mark.parametrize(
+    ("command", "again"),
+    [
+        ("hil certify platform --target t.toml", "hil certify platform --target t.toml --only delivered_once --seed 42"),
+        ("hil certify --out r --seed 7 --official", "hil certify --seed 7 --only delivered_once"),
+        ("hil certify --skip KEY-01,KEY-02 --out=r --json", "hil certify --json --only delivered_once --seed 42"),
+    ],
+)
+def test_a_finding_s_command_asks_it_alone_into_a_fresh_directory(report, history, command, again):
+    page = as_html(replace(report, run=replace(report.run, command=command)), history)
+    assert f"Again: <code>{again}</code>" in page
+
+
+def test_the_page_says_what_could_not_be_shown_and_why(page):
+    scope = page[page.index('id="scope"') : page.index('id="broker"')]
+    assert "[platform.api_keys] has no read_only" in scope
+    assert "scope_is_needed" in scope
+    assert "delivered_once" not in scope
+
+
+def test_the_page_names_the_images_and_what_an_official_certificate_lacks(report, history):
+    image = DownloadedImage("hil-1.bin", "app-2.0.5.bin", 20_000, "5e" * 32, "an observer")
+    page = as_html(replace(report, images=(image,), official=Official(2, ("the run was aborted",))), history)
+    assert all(text in page for text in ("app-2.0.5.bin", "5e" * 32, "refused after 2 runs", "<li>the run was aborted</li>"))

@@ -3,14 +3,19 @@
 Screenshots are kept beside the test's files, for whoever wants to look.
 """
 
+from dataclasses import replace
+
 import pytest
 
+from harness.report.certificate import DownloadedImage
 from harness.report.html import as_html
+from harness.report.official import Official
 from harness.report.trend import as_trend_page
 
 pytestmark = pytest.mark.browser
 
 SIZES = [(1280, "light"), (400, "dark")]
+IMAGE = DownloadedImage("hil-1.bin", "app-2.0.5.bin", 20_000, "5e" * 32, "an observer")
 LEAST_CONTRAST = 4.5  # WCAG 2.2, AA
 
 CONTRAST = """() => {
@@ -26,7 +31,7 @@ CONTRAST = """() => {
     }
     return "rgb(255, 255, 255)";
   };
-  return [...document.querySelectorAll("p, h1, h2, h3, dd, dt, td, th, .badge, summary, code")]
+  return [...document.querySelectorAll("p, h1, h2, h3, dd, dt, td, th, li, a, .badge, summary, code")]
     .filter((element) => element.textContent.trim() && element.offsetParent)
     .map((element) => {
       const [a, b] = [level(getComputedStyle(element).color), level(behind(element))].sort((x, y) => y - x);
@@ -49,7 +54,8 @@ def browser(find_program):
 
 @pytest.fixture(params=["report", "trend"])
 def path(request, tmp_path, report, history):
-    page = as_html(report, history) if request.param == "report" else as_trend_page([report])
+    certificate = replace(report, images=(IMAGE,), official=Official(2, (f"{'a_check_of_a_long_name_' * 4}is fail",)))
+    page = as_html(certificate, history) if request.param == "report" else as_trend_page([report])
     path = tmp_path / f"{request.param}.html"
     path.write_text(page, encoding="utf-8")
     return path
