@@ -19,7 +19,9 @@ from harness.clock import rfc3339
 from harness.errors import ConfigurationError
 from harness.history.timeline import History
 from harness.report.attempts import Attempt
+from harness.report.certificate import DownloadedImage, Remainder, downloaded_images, remaining_scope
 from harness.report.findings import BROKEN, Finding, finding_of
+from harness.report.official import Official
 from harness.requirements import CATALOGUE, Requirement, Side
 
 SCHEMA = "hil-report/1"
@@ -90,6 +92,8 @@ class Report:
     attempts: tuple[Attempt, ...] = ()  # earlier runs of the same plan, oldest first
     findings: tuple[Finding, ...] = ()  # one for each check that found something broken
     updates: Mapping[str, str] = field(default_factory=dict)  # of a device: what uses up a key (KEY-08) -> what an update came to
+    images: tuple[DownloadedImage, ...] = ()  # what a device was seen to download and install
+    official: Official | None = None  # of a run with --official
     schema: str = SCHEMA
 
     def with_verdict(self, *verdicts: Verdict) -> tuple[CheckResult, ...]:
@@ -99,6 +103,11 @@ class Report:
     def finding(self, check_id: str) -> Finding | None:
         """What the check found, if it found something broken."""
         return next((finding for finding in self.findings if finding.check == check_id), None)
+
+    @property
+    def remaining_scope(self) -> tuple[Remainder, ...]:
+        """What this run could not show, and what would change that."""
+        return remaining_scope(self.checks)
 
     def counts(self) -> dict[Verdict, int]:
         """How many checks came to each verdict; those of no check are left out."""
@@ -128,6 +137,7 @@ def report_of(
         environment=environment or {},
         findings=tuple(finding_of(check, history) for check in checks if check.verdict in BROKEN),
         updates=updates_by_key_policy(history),
+        images=downloaded_images(history),
     )
 
 
@@ -160,6 +170,7 @@ def _concerns(requirement: Requirement, subject_kind: SubjectKind) -> bool:
 
 
 _ADAPTER = TypeAdapter(Report)
+_SCOPE_ADAPTER = TypeAdapter(tuple[Remainder, ...])
 
 
 def as_json(report: Report) -> str:
@@ -170,7 +181,8 @@ def as_json(report: Report) -> str:
 def as_members(report: Report) -> dict[str, Any]:
     """The report as plain JSON members, the schema first."""
     members = _ADAPTER.dump_python(report, mode="json")
-    return {"schema": members.pop("schema"), **members}
+    scope = _SCOPE_ADAPTER.dump_python(report.remaining_scope, mode="json")
+    return {"schema": members.pop("schema"), **members, "remaining_scope": scope}
 
 
 def read_report(place: Path) -> Report:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from harness.checks.verdict import CheckResult, RunVerdict, Verdict
 from harness.report.findings import Finding
+from harness.report.official import Official
 from harness.report.package import Report
 from harness.requirements import FAMILIES
 
@@ -24,6 +25,7 @@ STYLES = {
 _RUN_STYLES = {RunVerdict.PASS: "bold green", RunVerdict.PASS_WITH_WARNINGS: "bold yellow", RunVerdict.FAIL: "bold red"}
 _NEEDS_A_REASON = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WARNING, Verdict.DEVIATION)
 _PLAIN_WIDTH = 160
+_IMAGES_MAX = 3
 _TOLD_MAX = 4  # events of a finding that are told here; the rest stands in the report
 _NOT_ASKED = (Verdict.SKIPPED, Verdict.NOT_APPLICABLE)
 
@@ -37,7 +39,10 @@ def show(report: Report, console: Console, *, everything: bool = False) -> None:
         console.print(_table(shown))
     for check in sorted(report.with_verdict(*_NEEDS_A_REASON), key=lambda check: _NEEDS_A_REASON.index(check.verdict)):
         console.print(_reason(check, report.finding(check.id)), soft_wrap=not console.is_terminal)
+    console.print(scope(report), soft_wrap=not console.is_terminal)
     console.print(summary(report), soft_wrap=not console.is_terminal)
+    if report.official is not None:
+        console.print(official(report.official), soft_wrap=not console.is_terminal)
 
 
 def _table(checks: list[CheckResult]) -> Table:
@@ -104,4 +109,28 @@ def summary(report: Report) -> Text:
         text.append(f"\nearlier attempt: run {attempt.run} was {attempt.verdict.value}, {len(attempt.checks)} checks were asked again")
     for note in report.notes:
         text.append(f"\n{note}")
+    return text
+
+
+def scope(report: Report) -> Text:
+    """What a certificate covers: which images; and what remains open, with what would change that."""
+    text = Text()
+    for image in report.images[:_IMAGES_MAX]:
+        name = f"{image.source} (as {image.name})" if image.source else image.name
+        text.append(f"\nimage: {name}, {image.size_bytes} bytes, sha256 {image.sha256}, installed as {image.shown_by} shows")
+    if len(report.images) > _IMAGES_MAX:
+        text.append(f"\nimages: {len(report.images) - _IMAGES_MAX} more in report.json")
+    for rest in report.remaining_scope:
+        text.append(f"\nnot shown, {rest.verdict.value}: {', '.join(rest.checks)}: {rest.reason}", style="dim")
+    return text
+
+
+def official(found: Official) -> Text:
+    """Whether the certificate is granted, and else all that is missing."""
+    runs = f"{found.runs} run{'s' if found.runs > 1 else ''}"
+    if found.is_granted:
+        return Text(f"\nofficial certificate: granted after {runs}", style="bold green")
+    text = Text(f"\nofficial certificate: refused after {runs}; missing:", style="bold red")
+    for problem in found.missing:
+        text.append(f"\n  - {problem}", style="default")
     return text

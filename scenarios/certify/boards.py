@@ -21,8 +21,6 @@ from harness.report.matrix import MATRIX_FILE, MATRIX_PAGE, Column, Matrix, as_m
 from harness.report.package import REPORT_FILE, read_report
 from scenarios.certify.options import CommonOptions
 
-LOG_FILE = "console.log"
-
 
 @dataclass(frozen=True, slots=True)
 class _Job:
@@ -32,6 +30,11 @@ class _Job:
     board: str
     out: Path
     arguments: tuple[str, ...]
+
+    @property
+    def log(self) -> Path:
+        """What the process prints: beside the package, which is signed while it still prints."""
+        return self.out.with_name(f"{self.out.name}.log")
 
     @property
     def command(self) -> list[str]:
@@ -90,7 +93,8 @@ def _passed_on(wait_for_board: str, run: RunOptions, options: CommonOptions) -> 
     given = {"--only": options.only, "--skip": options.skip, "--budget": options.budget, "--expect": str(options.expect or "")}
     given |= {"--wait-for-board": wait_for_board}
     words += [word for name, value in given.items() if value for word in (name, value)]
-    return [*words, "--plan"] if options.plan else words
+    switches = {"--plan": options.plan, "--official": options.official}
+    return [*words, *(name for name, is_on in switches.items() if is_on)]
 
 
 async def _side_by_side(queue: list[_Job], jobs: int) -> list[Column]:
@@ -107,7 +111,7 @@ async def _one(job: _Job, free: asyncio.Semaphore, stopped: asyncio.Event) -> Co
         if stopped.is_set():
             return Column(job.board, Path(job.board), trouble="not asked: the run was aborted")
         job.out.mkdir(parents=True, exist_ok=True)
-        with (job.out / LOG_FILE).open("w+b") as log:
+        with job.log.open("w+b") as log:
             process = await asyncio.create_subprocess_exec(
                 *job.command, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
@@ -132,6 +136,6 @@ def _column(job: _Job, status: int | None) -> Column:
     try:
         return Column(job.board, Path(job.board), read_report(job.out / REPORT_FILE))
     except ConfigurationError:
-        said = (job.out / LOG_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+        said = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
         last = next((line for line in reversed(said) if line.strip()), "")
         return Column(job.board, Path(job.board), trouble=last.removeprefix("hil: ") or f"ended with status {status}")

@@ -8,7 +8,21 @@ import typer
 
 from harness.errors import ConfigurationError
 from scenarios.certify.conduct import conduct
-from scenarios.certify.options import Budget, CommonOptions, Expect, Json, Only, Out, PlanOnly, Profile, Rerun, Seed, Skip, seconds
+from scenarios.certify.options import (
+    Budget,
+    CommonOptions,
+    Expect,
+    Json,
+    OfficialRun,
+    Only,
+    Out,
+    PlanOnly,
+    Profile,
+    Rerun,
+    Seed,
+    Skip,
+    seconds,
+)
 
 app = typer.Typer(help=__doc__, invoke_without_command=True)
 
@@ -59,12 +73,13 @@ def device(
     budget: Budget = "",
     rerun: Rerun = None,
     expect: Expect = None,
+    official: OfficialRun = False,
 ) -> None:
     """Certify a device: a process, one that connects by itself, or a board; or all boards of an inventory."""
     from scenarios.certify.boards import certify_all, chosen_board
     from scenarios.certify.device import certify_board, certify_device
 
-    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect)
+    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect, official)
     if (device is None) is (inventory is None):
         raise ConfigurationError("command line", "", "--device", "either a device file or an inventory is wanted")
     if inventory is None and (board or all_boards):

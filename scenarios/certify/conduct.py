@@ -11,10 +11,12 @@ import typer
 from rich.console import Console
 
 from harness.certification import Certification, Outcome, Part, RunOptions
-from harness.report.attempts import merged
+from harness.cli import EXIT_OK, EXIT_VOID
 from harness.report.expectations import read_expectations, weigh
-from harness.report.keys import signing_key
-from harness.report.package import as_json, read_report, report_of
+from harness.report.keys import keys_directory, known_keys, signing_key
+from harness.report.official import official, rerun_problems
+from harness.report.package import Report, as_json, read_report, report_of
+from harness.report.rerun import merged
 from harness.report.terminal import show
 from harness.report.writer import environment, write_package
 from harness.runner import Plan
@@ -48,12 +50,26 @@ def finish(outcome: Outcome, out: Path, options: CommonOptions) -> None:
         today = report.run.started_at.date()
         weighed = weigh(report.checks, report.verdict, read_expectations(options.expect), today)
         report = replace(report, verdict=weighed.verdict, notes=weighed.notes)
+    if options.official:
+        report = _as_official(report, outcome, options.rerun)
     write_package(out, report, outcome.history, key=signing_key())
     show(report, Console(stderr=options.json))
     typer.echo(f"report: {out}", err=options.json)
     if options.json:
         typer.echo(as_json(report), nl=False)
-    raise typer.Exit(report.verdict.exit_status)
+    is_refused = report.official is not None and not report.official.is_granted
+    raise typer.Exit(report.verdict.exit_status or (EXIT_VOID if is_refused else EXIT_OK))
+
+
+def _as_official(report: Report, outcome: Outcome, rerun: Path | None) -> Report:
+    """The report with what it lacks of an official certificate."""
+    declaration = outcome.history.start.declaration
+    found = official(report, declaration)
+    if rerun is not None:
+        own = known_keys(keys_directory())
+        problems = rerun_problems(report, declaration, read_report(rerun), rerun if rerun.is_dir() else rerun.parent, own)
+        found = replace(found, missing=(*found.missing, *problems))
+    return replace(report, official=found)
 
 
 async def run_parts(certification: Certification, parts: tuple[Part, ...], options: CommonOptions) -> Outcome | None:

@@ -15,6 +15,8 @@ from harness.clock import Clock, SystemClock, rfc3339
 from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError
 from harness.report.expectations import read_expectations
+from harness.report.keys import create_key, keys_directory
+from harness.report.official import refuse_options
 from harness.report.package import REPORT_FILE, read_report
 from harness.requirements import CATALOGUE
 from harness.runner import Selection
@@ -47,6 +49,10 @@ Expect = Annotated[
     Path | None,
     typer.Option("--expect", help="TOML file of known failures, which do not turn the exit status red.", show_default=False),
 ]
+OfficialRun = Annotated[
+    bool,
+    typer.Option("--official", help="A certificate for others: the whole plan, every MUST passed; or a list of what is missing."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output, everything else on standard error.")]
 
 
@@ -64,6 +70,7 @@ class CommonOptions:
     budget: str = ""
     rerun: Path | None = None
     expect: Path | None = None
+    official: bool = False
 
     def run_options(self, clock: Clock | None = None) -> RunOptions:
         """What the run needs of them. Raises ConfigurationError for a profile or an id that does not exist."""
@@ -73,6 +80,8 @@ class CommonOptions:
             read_expectations(self.expect)  # A mistake in it is told before anything is sent.
         if self.out is not None and (self.out / REPORT_FILE).exists():
             raise ConfigurationError("command line", "", "--out", f"{str(self.out)!r} holds a report already; name another directory")
+        if self.official:
+            self._require_official_plan()
         seed = SystemEntropy().integer(0, _SEED_MAX) if self.seed is None else self.seed
         stamp = rfc3339((clock or SystemClock()).utc_s()).replace("-", "").replace(":", "").replace("T", "-").rstrip("Z")
         run_id = f"{stamp}-{seed:08x}"
@@ -83,6 +92,14 @@ class CommonOptions:
             out=self.out if self.out is not None else Path("reports") / run_id,
             selection=Selection(self.profile, self._asked_for(), _ids("--skip", self.skip), seconds("--budget", self.budget)),
         )
+
+    def _require_official_plan(self) -> None:
+        """Raises ConfigurationError where another plan is asked for, the package could not be signed, or would hold other files."""
+        narrowing = {"--only": self.only, "--skip": self.skip, "--budget": self.budget, "--expect": self.expect}
+        refuse_options({option: bool(value) for option, value in narrowing.items()})
+        create_key(keys_directory())
+        if self.out is not None and self.out.is_dir() and any(self.out.iterdir()):
+            raise ConfigurationError("command line", "", "--out", f"{str(self.out)!r} is not empty: an official package holds nothing else")
 
     def _asked_for(self) -> frozenset[str]:
         """What `--only` names; with `--rerun`, what of it was not green there."""

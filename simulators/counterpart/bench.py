@@ -273,25 +273,24 @@ class DeviceBench:
         self._recorder.record(Stimulus(operation.name, operation.facts))
 
     async def _store(self, place: Place, operation: Store) -> StoredFile:
-        content = operation.content
-        if content is None:
-            content = self._image(place, operation)
+        content, source = (operation.content, "") if operation.content is not None else self._image(place, operation)
         name = place.station.store(operation.file_type, content)
         stored = StoredFile(name, len(content), hashlib.sha256(content).hexdigest())
-        facts = {"name": stored.name, "size_bytes": stored.size_bytes, "sha256": stored.sha256, "is_valid": operation.valid}
-        self._announce_for(place, "stored", facts)
+        facts = {"name": stored.name, "size_bytes": stored.size_bytes, "sha256": stored.sha256}
+        self._announce_for(place, "stored", facts | {"is_valid": operation.valid, "source": source})
         return stored
 
     def _announce_for(self, place: Place, name: str, facts: dict[str, Any]) -> None:
         self._recorder.record(Stimulus(name, {"device_id": place.station.device_id, **facts}))
 
-    def _image(self, place: Place, operation: Store) -> bytes:
-        """The declared images in turn, so that each is another one than the last; random bytes where none is declared."""
+    def _image(self, place: Place, operation: Store) -> tuple[bytes, str]:
+        """The declared images in turn, so that each is another one than the last, with their names; random bytes where none is declared."""
         declared = [image for image in self.device.images if image.type is operation.file_type and image.valid is operation.valid]
         place.images += 1
         if declared:
-            return declared[place.images % len(declared)].path.read_bytes()
-        return self._entropy.stream(f"image {place.images}").random_bytes(operation.size_bytes)
+            path = declared[place.images % len(declared)].path
+            return path.read_bytes(), path.name
+        return self._entropy.stream(f"image {place.images}").random_bytes(operation.size_bytes), ""
 
     async def _interfere(self, place: Place, operation: Interfere) -> None:
         place.station.broker.set_faults(operation.plan)

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from harness.checks.verdict import CheckResult, RunVerdict, Verdict
-from harness.report.attempts import merged
 from harness.report.package import Coverage, Report, Run, Subject
+from harness.report.rerun import merged
 
 RUN = Run("run-1", "2026-11-22T00:00:00Z", "2026-11-22T00:01:00Z", 1, "quick", "0.1.0", "hil certify")
 

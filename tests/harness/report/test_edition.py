@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from harness.report.official import Official
 
 from harness.history.journal import read_journal
 from harness.report.capture import as_capture
 from harness.report.edition import redacted
 from harness.report.html import as_html
+from harness.report.official import Official
 from harness.report.package import as_json
 from harness.report.writer import write_package
 

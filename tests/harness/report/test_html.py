@@ -5,13 +5,13 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import pytest
-from harness.report.certificate import DownloadedImage
-from harness.report.official import Official
 
 from harness.checks.verdict import Verdict
 from harness.history import events as ev
 from harness.history.timeline import History
+from harness.report.certificate import DownloadedImage
 from harness.report.html import as_html
+from harness.report.official import Official
 from harness.report.picture import ROWS_MAX, picture, rows_of
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}

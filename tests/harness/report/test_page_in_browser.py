@@ -6,10 +6,10 @@ Screenshots are kept beside the test's files, for whoever wants to look.
 from dataclasses import replace
 
 import pytest
-from harness.report.certificate import DownloadedImage
-from harness.report.official import Official
 
+from harness.report.certificate import DownloadedImage
 from harness.report.html import as_html
+from harness.report.official import Official
 from harness.report.trend import as_trend_page
 
 pytestmark = pytest.mark.browser

@@ -121,3 +121,32 @@ def test_ctrl_c_leaves_a_valid_partial_report(tmp_path):
     assert process.returncode == 3
     assert report["verdict"] == "aborted"
     assert any(check["verdict"] == "pass" for check in report["checks"])
+
+
+@pytest.mark.parametrize("option", [("--only", "DEV-03"), ("--skip", "DEV-03"), ("--budget", "5m"), ("--expect", "known.toml")])
+def test_an_official_run_takes_no_option_that_changes_its_plan(tmp_path, option):
+    (tmp_path / "known.toml").write_text("")
+
+    finished = hil("certify", "device", "--device", "device.toml", "--official", *option, cwd=tmp_path)
+
+    assert finished.returncode == 2
+    assert f"{option[0]} does not go with it" in finished.stderr
+    assert len(finished.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_an_official_run_of_a_device_that_never_arrives_is_refused_with_what_is_missing(tmp_path):
+    (tmp_path / "device.toml").write_text(
+        '[device]\nvendor = "hil"\nmodel = "mute"\nfirmware_version = "1"\n'
+        '[device.declares]\ncommands = ["configuration"]\nconnect_s = 0.2\n'
+        '[device.prepare]\nflash = "echo no chip answers; exit 1"\n[device.run]\nexec = "sleep 60"\n'
+    )
+
+    finished = hil("certify", "device", "--device", "device.toml", "--official", "--out", "report", cwd=tmp_path)
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+
+    assert finished.returncode == 3
+    assert "official certificate: refused after 1 run; missing:" in finished.stdout
+    assert report["official"]["runs"] == 1
+    assert any("[device.prepare] flash ended with status 1: no chip answers" in problem for problem in report["official"]["missing"])
+    assert '"output":"no chip answers"' in (tmp_path / "report" / "history.jsonl").read_text()
