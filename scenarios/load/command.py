@@ -15,7 +15,7 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from harness.bench.target import read_target
-from harness.clock import SystemClock, rfc3339
+from harness.clock import SystemClock
 from harness.errors import BenchError, ConfigurationError
 from scenarios.load.launcher import Launch, Role, ensure_locust, log_tail, run
 from scenarios.load.outcome import EXIT_VOID
@@ -23,6 +23,7 @@ from scenarios.load.plan import SCENARIOS, LoadPlan, check
 from scenarios.load.shapes import SHAPES, STEADY
 from scenarios.load.thresholds import read_thresholds
 from simulators.fleet.capacity import ensure_open_files
+from simulators.fleet.view import make_directory, run_directory
 from simulators.platform.process import PlatformProcess
 
 RED_COLUMNS = ("duplicated", "lost", "unexpected")
@@ -73,10 +74,10 @@ def load(
     if shape not in SHAPES:
         raise ConfigurationError("--shape", "", "", f"{shape!r} is no shape: {', '.join(SHAPES)}")
     console = Console(stderr=True)
-    directory = out or Path("reports") / f"load-{rfc3339(SystemClock().utc_s()).replace(':', '')}"
     run_time_s = parse_run_time(run_time) if run_time else SHAPES[shape].run_time_s
     if shape != STEADY and not run_time_s:
         raise ConfigurationError("--run-time", "", "", f"must be above 0 for the shape {shape!r}")
+    directory = run_directory(out, "load")
     with _target(target, users, console) as target_path:
         plan = LoadPlan(
             target=target_path.absolute(),
@@ -113,7 +114,7 @@ def _checked(launch: Launch) -> Launch:
 
 def _conducted(launch: Launch, directory: Path, console: Console, *, as_json: bool) -> int:
     """Runs it and shows what came out; returns the exit status."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     result = directory / "load.json"
     result.unlink(missing_ok=True)
     with _progress(console, launch.run_time_s) as say:

@@ -11,10 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Self
 
 from harness.errors import BenchError, ConfigurationError
 from scenarios.load.plan import LoadPlan
@@ -60,26 +61,28 @@ def run(launch: Launch, directory: Path, say: Callable[[str], None]) -> int:
         if launch.role is Role.WORKERS:
             return _run_workers(launch, port, directory, open_files, say)
         is_alone = launch.role is Role.EVERYTHING and launch.workers == 1
-        leader = _start(launch, [] if is_alone else _master_options(launch, port), subprocess.PIPE)
-        helpers = _start_workers(launch, port, directory, open_files) if launch.role is Role.EVERYTHING and not is_alone else []
-        try:
-            with _signals_to([leader]):
+        with _Signals() as signals:
+            leader = _start(launch, [] if is_alone else _master_options(launch, port), subprocess.PIPE)
+            helpers = _start_workers(launch, port, directory, open_files) if launch.role is Role.EVERYTHING and not is_alone else []
+            try:
+                signals.hand_to([leader])
                 _pass_on(leader, directory, say)
                 status = leader.wait()
-        finally:
-            _see_off([leader, *helpers])
+            finally:
+                _see_off([leader, *helpers])
         return status
 
 
 def _run_workers(launch: Launch, port: int, directory: Path, open_files: contextlib.ExitStack, say: Callable[[str], None]) -> int:
     """Workers for a master on another machine; the worst of their exit statuses."""
-    workers = _start_workers(launch, port, directory, open_files)
-    say(f"{len(workers)} workers for the master at {launch.master_host}:{port}")
-    try:
-        with _signals_to(workers):
+    with _Signals() as signals:
+        workers = _start_workers(launch, port, directory, open_files)
+        say(f"{len(workers)} workers for the master at {launch.master_host}:{port}")
+        try:
+            signals.hand_to(workers)
             return max(abs(worker.wait()) for worker in workers)
-    finally:
-        _see_off(workers)
+        finally:
+            _see_off(workers)
 
 
 def _start_workers(launch: Launch, port: int, directory: Path, open_files: contextlib.ExitStack) -> list[subprocess.Popen[str]]:
@@ -134,22 +137,38 @@ def _pass_on(leader: subprocess.Popen[str], directory: Path, say: Callable[[str]
                 say(text.rstrip())
 
 
-@contextlib.contextmanager
-def _signals_to(processes: list[subprocess.Popen[str]]) -> Iterator[None]:
-    """While it lasts, SIGINT and SIGTERM are these processes' affair: they end the run, and we follow."""
+class _Signals:
+    """While it lasts, SIGINT and SIGTERM are the affair of the processes that were started: they end the run, and we follow.
 
-    def hand_on(number: int, frame: object) -> None:
-        for process in processes:
+    It begins before they are started. A shell that runs `hil load … &` in a script has SIGINT ignored, which they would inherit from us for
+    good; a handler is not inherited.
+    """
+
+    _NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self._processes: list[subprocess.Popen[str]] = []
+        self._is_told = False
+
+    def hand_to(self, processes: list[subprocess.Popen[str]]) -> None:
+        """From now on, and what came already."""
+        self._processes = processes
+        if self._is_told:
+            self._hand_on(signal.SIGINT, None)
+
+    def __enter__(self) -> Self:
+        self._before = [signal.signal(number, self._hand_on) for number in self._NUMBERS]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in zip(self._NUMBERS, self._before, strict=True):
+            signal.signal(number, handler)
+
+    def _hand_on(self, number: int, frame: object) -> None:
+        self._is_told = True
+        for process in self._processes:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGINT)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, hand_on) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _see_off(processes: list[subprocess.Popen[str]]) -> None:

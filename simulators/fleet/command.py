@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 
 from harness.bench.target import read_target
-from harness.clock import SystemClock, rfc3339
 from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError
 from simulators.broker.operator_login import operator_beside
@@ -22,7 +21,7 @@ from simulators.fleet.capacity import ensure_open_files, resident_bytes
 from simulators.fleet.ledger import Ledger, merge
 from simulators.fleet.run import FleetRun, Outcome, Plan
 from simulators.fleet.totals import Totals
-from simulators.fleet.view import serve_metrics, summary, watch
+from simulators.fleet.view import make_directory, run_directory, serve_metrics, summary, watch
 
 EXIT_RED = 1
 EXIT_VOID = 3
@@ -90,13 +89,16 @@ def fleet(
         operator_id=operator.partition(":")[0] or f"operator-{drawn}-{part[0]}",
         operator=login_of(operator, target),
     )
+    memory_bytes = resident_bytes()
+    platform = read_target(target).platform
+    directory = run_directory(out, "fleet")
+    make_directory(directory)
     console = Console(stderr=True)
     console.print(f"seed {plan.seed}, {plan.devices} devices, {plan.commands} commands via {plan.via}", highlight=False)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        memory_bytes = resident_bytes()
-        run = FleetRun(plan, read_target(target).platform, memory_before_bytes=memory_bytes)
+        run = FleetRun(plan, platform, memory_before_bytes=memory_bytes)
         outcome = runner.run(run_watched(run, console, metrics_port))
-    report(outcome, out, console, as_json=as_json)
+    report(outcome, directory, console, as_json=as_json)
     if not outcome.totals.is_green:
         raise typer.Exit(EXIT_RED)
     if not outcome.is_complete:
@@ -122,10 +124,8 @@ async def run_watched(run: FleetRun, console: Console, metrics_port: int | None)
             await metrics.cleanup()
 
 
-def report(outcome: Outcome, out: Path | None, console: Console, *, as_json: bool) -> None:
+def report(outcome: Outcome, directory: Path, console: Console, *, as_json: bool) -> None:
     """Writes the ledger and shows what came out."""
-    directory = out or Path("reports") / f"fleet-{rfc3339(SystemClock().utc_s()).replace(':', '')}"
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / "ledger.json"
     path.write_text(json.dumps(outcome.ledger.to_json() | {"run": outcome.figures}))
     console.print(summary(outcome))

@@ -1,6 +1,7 @@
 """What is seen of a run: a live table where there is a terminal, plain lines elsewhere; metrics for Prometheus; one screen at the end."""
 
 import asyncio
+from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from harness.clock import SystemClock, rfc3339
 from harness.errors import ConfigurationError
 from simulators.fleet.capacity import resident_bytes
 from simulators.fleet.run import FleetRun, Outcome, quantile_ms
@@ -71,6 +73,19 @@ def summary(outcome: Outcome) -> Table:
     for name, correlations in totals.named.items():
         view.add_row(f"{name}: which", "\n".join(correlations[:10]))
     return view
+
+
+def run_directory(out: Path | None, prefix: str) -> Path:
+    """Where a run's files go: `out`, or else a directory in `reports` that is named for the time."""
+    return out or Path("reports") / f"{prefix}-{rfc3339(SystemClock().utc_s()).replace(':', '')}"
+
+
+def make_directory(directory: Path) -> None:
+    """Makes it if it is missing. Raises ConfigurationError."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError("--out", "", "", f"{directory} cannot be made: {error.strerror}") from error
 
 
 async def serve_metrics(run: FleetRun, port: int) -> web.AppRunner:

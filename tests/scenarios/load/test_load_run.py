@@ -177,6 +177,22 @@ def test_a_run_without_an_end_is_ended_by_sigterm_and_green(tmp_path, platform):
     assert outcome_in(out)["ledger"]["green"]
 
 
+def test_a_run_in_the_background_of_a_script_can_be_ended(tmp_path, platform):
+    """A shell that has no terminal starts `… &` with SIGINT ignored, and so do all that it starts in turn."""
+    target, _ = platform()
+    out = tmp_path / "out"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        load = started_load("commands", "--target", str(target), "--users", "10", "--run-time", "10m", out=out)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    until(lambda: is_working(out))
+    load.send_signal(signal.SIGTERM)
+    _, errors = load.communicate(timeout=DEADLINE_S)
+    assert load.returncode == 3, errors
+    assert outcome_in(out)["voids"] == ["the run was cut short"]
+
+
 def test_a_worker_that_dies_is_reported_and_its_commands_are_unknown(tmp_path, platform):
     target, _ = platform()
     out = tmp_path / "out"
@@ -214,10 +230,12 @@ def test_plain_locust_runs_a_locustfile(tmp_path, platform):
         (("mixed", "--target", "/nowhere.toml"), "/nowhere.toml"),
         (("mixed", "--master", "--worker"), "--worker"),
         (("mixed", "--shape", "round"), "round"),
+        (("mixed", "--out", "/dev/null/x"), "--out: /dev/null/x"),
     ],
 )
 def test_mistakes_are_one_line_and_status_two(tmp_path, arguments, problem):
-    done, _ = hil_load(*arguments, out=tmp_path / "out")
+    command = [*HIL, "load", "--out", str(tmp_path / "out"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 2
     assert problem in done.stderr
     assert "Traceback" not in done.stderr
