@@ -190,6 +190,7 @@ class DeviceLine(asyncio.Protocol):
 
     def disconnect(self) -> None:
         """Leaves with a clean DISCONNECT."""
+        self._is_fading = False
         if goodbye := self.machine.disconnect():
             self.write(goodbye)
         self.close()

@@ -10,6 +10,7 @@ from harness.bench.target import Target
 from harness.entropy import SeededEntropy
 from harness.errors import ConfigurationError, TargetUnavailable
 from harness.faults import Drop, Duplicate, FaultPlan, PacketEvent, PacketFault
+from harness.mqtt.packets import Disconnect
 from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings
 from simulators.fleet.behaviour import BEHAVIOURS, Mix, parse_mix
@@ -158,6 +159,36 @@ def test_a_forged_command_is_unexpected():
     outcome = in_a_world(meanwhile=forge, settle_s=5.0, hold_s=1.0)
     assert outcome.totals.unexpected == 1
     assert outcome.totals.named["unexpected"] == ["foreign:dev-3/control/reboot"]
+
+
+def test_devices_whose_connection_fades_leave_with_disconnect_all_the_same():
+    class Counting:
+        def __init__(self):
+            self.disconnected = set()
+
+        def packet(self, connection, client_id, direction, packet, size_bytes):
+            if isinstance(packet, Disconnect):
+                self.disconnected.add(client_id)
+
+        def __getattr__(self, name):
+            return lambda *arguments: None
+
+    async def scenario():
+        counting = Counting()
+        broker = EmbeddedBroker(BrokerSettings(), AnyoneMayDoAnything(), observer=counting)
+        await broker.start()
+        fleet = Fleet(mqtt_url=broker.mqtt_url, entropy=SeededEntropy(1), ledger=Ledger())
+        fleet.add([Credentials(f"dev-{number}", "t") for number in range(5)])
+        await fleet.connect()
+        assert await fleet.until_connected(asyncio.get_running_loop().time() + 10)
+        for line in fleet.lines:
+            line.fade()
+        await fleet.disconnect()
+        await broker.stop()
+        return counting.disconnected
+
+    with World(1) as world:
+        assert len(world.run("server", scenario(), within_s=60)) == 5
 
 
 def test_flaky_devices_come_back():
