@@ -184,6 +184,7 @@ def test_devices_whose_connection_fades_leave_with_disconnect_all_the_same():
         for line in fleet.lines:
             line.fade()
         await fleet.disconnect()
+        await asyncio.sleep(5.0)  # virtual: the packets are on their way
         await broker.stop()
         return counting.disconnected
 
