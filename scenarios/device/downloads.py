@@ -39,6 +39,8 @@ def download_a_logo(cast: DeviceCast) -> Workload:
     """The device is told to download a logo."""
     yield Boot()
     yield from download(cast, DOWNLOAD_LOGO)
+    # Who answers before it asks must be seen asking.
+    yield Settle(settle_s(cast))
 
 
 @scenario("download_uses_the_url_and_the_raw_token", subject="device", needs=FIRMWARE, duration_s=4.0)

@@ -29,6 +29,11 @@ def without_zero_bytes(data: bytes) -> bytes:
     return data.replace(b"\0", b"")
 
 
+def without_padding(data: bytes) -> bytes:
+    """Written as text, or up to what looks like erased flash."""
+    return data.rstrip(b"\0\xff\r\n ")
+
+
 def stay_silent_about_failures(notes: Notes, settings: DeviceSettings, flash: Flash, cause: Cause, effects: Effects) -> Effects:
     """A failed download has no result."""
     if not isinstance(cause, DownloadJob):
@@ -127,6 +132,12 @@ WRONG_DOWNLOADS = (
         "Writes the body as C strings, without its zero bytes.",
         breaks=("DEV-12a",),
         tunes=downloading(alters=without_zero_bytes),
+    ),
+    Personality(
+        "strips-padding",
+        "Takes padding, line ends and blanks off the end of what it writes.",
+        breaks=("DEV-12a",),
+        tunes=downloading(alters=without_padding),
     ),
     Personality(
         "installs-error-bodies",
