@@ -13,6 +13,7 @@ from harness.wire.commands import KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
 from harness.wire.files import is_plain_name
 
 _TIME_TOLERANCE_S = 5.0
+_ALMOST_S = 60.0  # A transfer that is over before says nothing about fifteen minutes.
 # What scenarios announce that read slowly.
 _SLOW_READERS = ("stretching a transfer", "pausing a transfer", "fast alone", "memory beside slow downloads")
 # A fast download beside slow ones may take this much longer than alone, and this many times as long.
@@ -67,7 +68,7 @@ def slow_transfer_completes_within_fifteen_minutes(history: History) -> Iterator
     """A transfer that a slow device stretches to just under fifteen minutes completes."""
     for _, attempt, least_s, greatest_s in _stretched(history):
         assert attempt.ended is not None
-        if attempt.is_delivered_whole and least_s < TRANSFER_TIME_S_MAX:
+        if attempt.is_delivered_whole and greatest_s > TRANSFER_TIME_S_MAX - _ALMOST_S and least_s < TRANSFER_TIME_S_MAX:
             yield kept(attempt)
         elif not attempt.is_delivered_whole and greatest_s < TRANSFER_TIME_S_MAX - _TIME_TOLERANCE_S:
             ended = attempt.ended.fact

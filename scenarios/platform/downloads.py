@@ -91,7 +91,7 @@ _HOOKED = Needs(files={"firmware": FileType.FIRMWARE}, hooks=("upload_file", "de
     "download_errors_follow_the_contract",
     needs=_HOOKED,
     alone=True,
-    duration_s=5.0,
+    duration_s=2.0,
 )
 def file_uploaded_and_deleted(cast: Cast) -> Workload:
     """A file is uploaded, listed, commanded, deleted, and asked for; then it is listed no more."""
@@ -110,7 +110,7 @@ def file_uploaded_and_deleted(cast: Cast) -> Workload:
 _TWO_FILES = Needs(files={"firmware": FileType.FIRMWARE, "other": FileType.FIRMWARE}, hooks=("upload_file", "delete_file"))
 
 
-@scenario("download_delivers_the_file", "deleted_file_is_not_found", needs=_TWO_FILES, alone=True, duration_s=5.0)
+@scenario("download_delivers_the_file", "deleted_file_is_not_found", needs=_TWO_FILES, alone=True, duration_s=2.0)
 def file_uploaded_again(cast: Cast) -> Workload:
     """A file is uploaded and fetched, uploaded again with other bytes and fetched, and deleted while it is commanded once more."""
     platform, device = cast.platform, cast.device
@@ -137,7 +137,7 @@ _UNUSUAL_NAMES = (
 )
 
 
-@scenario("unusual_file_name_makes_a_good_header", "download_delivers_the_file", needs=_HOOKED, alone=True, duration_s=10.0)
+@scenario("unusual_file_name_makes_a_good_header", "download_delivers_the_file", needs=_HOOKED, alone=True, duration_s=7.0)
 def files_with_unusual_names(cast: Cast) -> Workload:
     """Files whose names hold blanks, quotes, separators, UTF-8 and path parts; the target may refuse to store them."""
     platform, device = cast.platform, cast.device

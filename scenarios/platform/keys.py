@@ -1,40 +1,39 @@
 """Questions about download keys: how long they live, how often they work, and for whom."""
 
 from datetime import datetime
-from typing import Any
-from urllib.parse import unquote
 
-from harness.bench.target import Platform, TargetDevice
+from harness.bench.target import TargetDevice
 from harness.entropy import SeededEntropy
-from harness.history.events import Headers
 from harness.operations import AdvanceClock, Announce, Call, RunHook, Volley, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import FIRST_USE, KEY_LIFETIME_S, DeviceKind, download_key
-from harness.wire.files import FileType
-from harness.wire.responses import DOWNLOAD_PATH
 from scenarios.platform.key_guesses import recipe_of
 from scenarios.platform.key_sample import sample_facts
-from scenarios.platform.steps import LARGE_BYTES, UNKNOWN_ID, base64_basic, basic, fetch_call, largest_file, offered, watch, whole_offer
+from scenarios.platform.steps import (
+    LARGE_BYTES,
+    REFUSED_DOWNLOAD_CHECKS,
+    WITH_A_STRANGER,
+    WITH_FIRMWARE,
+    basic,
+    fetch_call,
+    largest_file,
+    offered,
+    watch,
+    whole_offer,
+)
 
-_FIRMWARE = {"firmware": FileType.FIRMWARE}
-_ONE = Needs(files=_FIRMWARE)
-# The other device only lends its token, so that it may be of any kind and project.
-_ANY = DeviceNeed(kinds=tuple(DeviceKind), commands="any")
-_TWO = Needs(devices={"device": DeviceNeed(), "other": _ANY}, files=_FIRMWARE)
 _RACERS = 16
-_STRANGERS_MAX = 12
 _EARLY_S = 5.0  # How long before the thirty minutes are over the key is tried: all that happens meanwhile must fit in.
 _LATE_S = 3.0  # And how long after them.
 _LONG_AFTER_S = (3_600.0, 86_400.0)  # Clocks that are read without their hours or days come round again.
 _SLOW_BYTES_PER_S = 200_000.0
-_REFUSED = ("download_errors_follow_the_contract", "unauthorized_names_its_scheme", "secrets_do_not_leak")
 
 
 @scenario(
     "key_lives_thirty_minutes",
     "key_defects_are_answered_in_order",
     "expiry_is_thirty_minutes_ahead",
-    needs=Needs(devices=_TWO.devices, files=_FIRMWARE, test_clock=True),
+    needs=Needs(devices=WITH_A_STRANGER.devices, files=WITH_FIRMWARE.files, test_clock=True),
     alone=True,
 )
 def key_around_thirty_minutes(cast: Cast) -> Workload:
@@ -63,22 +62,7 @@ def key_around_thirty_minutes(cast: Cast) -> Workload:
         yield fetch_call(late, device)
 
 
-@scenario("key_lives_thirty_minutes", needs=_ONE, full_only=True, duration_s=1_810.0)
-def key_around_thirty_real_minutes(cast: Cast) -> Workload:
-    """The same in real time: one key just before its thirty minutes are over, another after."""
-    platform, device = cast.platform, cast.device
-    yield from watch(device)
-    early = yield from offered(platform, device, cast.files["firmware"])
-    late = yield from offered(platform, device, cast.files["firmware"])
-    if early is None or late is None:
-        return
-    yield Wait(KEY_LIFETIME_S - 2 * _EARLY_S)
-    yield fetch_call(early, device)
-    yield Wait(2 * _EARLY_S + _LATE_S)
-    yield fetch_call(late, device)
-
-
-@scenario("key_works_once", "one_token_serves_mqtt_and_http", *_REFUSED, needs=_ONE)
+@scenario("key_works_once", "one_token_serves_mqtt_and_http", *REFUSED_DOWNLOAD_CHECKS, needs=WITH_FIRMWARE, duration_s=12.0)
 def key_used_again(cast: Cast) -> Workload:
     """A key is used, and tried again several times."""
     platform, device = cast.platform, cast.device
@@ -93,12 +77,12 @@ def key_used_again(cast: Cast) -> Workload:
         yield fetch_call(url, device, headers=(*basic(device), ("Range", ranges)))
     yield from offered(platform, device, cast.files["firmware"])
     yield fetch_call(url, device)  # A newer key of the device is out.
-    for pause_s in (1.0, 4.0, 7.0):  # whatever remembers used keys for a moment only
+    for pause_s in (1.0, 4.0, 6.0):  # whatever remembers used keys for a moment only
         yield Wait(pause_s)
         yield fetch_call(url, device)
 
 
-@scenario("key_works_once", needs=Needs(files=_FIRMWARE, test_clock=True), alone=True)
+@scenario("key_works_once", needs=Needs(files=WITH_FIRMWARE.files, test_clock=True), alone=True)
 def key_used_again_later(cast: Cast) -> Workload:
     """A used key is tried again minutes later, within and beyond its thirty minutes."""
     platform, device = cast.platform, cast.device
@@ -112,21 +96,9 @@ def key_used_again_later(cast: Cast) -> Workload:
         yield fetch_call(url, device)
 
 
-@scenario("key_works_once", needs=_ONE, full_only=True, duration_s=1_500.0)
-def key_used_again_much_later(cast: Cast) -> Workload:
-    """A used key is tried again in real time, which a memory of used keys may be measured in, within its thirty minutes."""
-    platform, device = cast.platform, cast.device
-    yield from watch(device)
-    url = yield from offered(platform, device, cast.files["firmware"])
-    if url is None:
-        return
-    yield fetch_call(url, device)
-    for minutes in (1, 4, 6, 13):
-        yield Wait(minutes * 60.0)
-        yield fetch_call(url, device)
-
-
-@scenario("key_works_once", "key_lives_thirty_minutes", needs=Needs(files=_FIRMWARE, hooks=("restart",)), alone=True, duration_s=10.0)
+@scenario(
+    "key_works_once", "key_lives_thirty_minutes", needs=Needs(files=WITH_FIRMWARE.files, hooks=("restart",)), alone=True, duration_s=5.0
+)
 def key_used_across_a_restart(cast: Cast) -> Workload:
     """A used key is tried again after a restart of the platform, and an unused one for the first time."""
     platform, device = cast.platform, cast.device
@@ -141,7 +113,7 @@ def key_used_across_a_restart(cast: Cast) -> Workload:
     yield fetch_call(unused, device)
 
 
-@scenario("concurrent_uses_deliver_once", needs=_ONE)
+@scenario("concurrent_uses_deliver_once", needs=WITH_FIRMWARE)
 def key_raced_for(cast: Cast) -> Workload:
     """Many connections send the last byte of the same request together."""
     platform, device = cast.platform, cast.device
@@ -152,36 +124,17 @@ def key_raced_for(cast: Cast) -> Workload:
             yield Volley(tuple(fetch_call(url, device) for _ in range(_RACERS)))
 
 
-@scenario("key_is_bound_to_its_device", "refused_attempt_does_not_use_up_the_key", *_REFUSED, needs=_TWO)
-def key_tried_by_another_device(cast: Cast) -> Workload:
-    """A key is tried with another device's valid token, one with those of each kind in each project, and then used by its own device."""
-    platform, device, other = cast.platform, cast.devices["device"], cast.devices["other"]
-    yield from watch(device)
-    for strangers in ([other], _one_of_each_sort(platform, device)):
-        url = yield from offered(platform, device, cast.files["firmware"])
-        if url is not None:
-            for stranger in strangers:
-                yield fetch_call(url, stranger)
-            yield fetch_call(url, device)
-
-
-def _one_of_each_sort(platform: Platform, but: TargetDevice) -> list[TargetDevice]:
-    """One device of each kind in each project, other than this one."""
-    found = {(device.kind, device.project_id): device for device in platform.devices if device.id != but.id}
-    return list(found.values())[:_STRANGERS_MAX]
-
-
 def _other_kind(kind: DeviceKind) -> Needs:
-    return Needs(devices={"device": DeviceNeed(kinds=(kind,))}, files=_FIRMWARE)
+    return Needs(devices={"device": DeviceNeed(kinds=(kind,))}, files=WITH_FIRMWARE.files)
 
 
-@scenario("key_works_once", *_REFUSED, needs=_other_kind(DeviceKind.INTEMO_WIFI))
+@scenario("key_works_once", *REFUSED_DOWNLOAD_CHECKS, needs=_other_kind(DeviceKind.INTEMO_WIFI))
 def key_of_a_wifi_device_used_again(cast: Cast) -> Workload:
     """The key of an Intemo WiFi device is used, and tried again."""
     yield from _used_twice(cast)
 
 
-@scenario("key_works_once", *_REFUSED, needs=_other_kind(DeviceKind.INTEMO_CELLULAR))
+@scenario("key_works_once", *REFUSED_DOWNLOAD_CHECKS, needs=_other_kind(DeviceKind.INTEMO_CELLULAR))
 def key_of_a_cellular_device_used_again(cast: Cast) -> Workload:
     """The key of an Intemo Cellular device is used, and tried again."""
     yield from _used_twice(cast)
@@ -195,128 +148,13 @@ def _used_twice(cast: Cast) -> Workload:
             yield fetch_call(url, cast.device)
 
 
-@scenario(
-    "refused_attempt_does_not_use_up_the_key",
-    "head_and_range_follow_the_reading",
-    "download_needs_the_raw_device_token",
-    "api_key_is_no_device_token",
-    "token_is_taken_raw_only",
-    *_REFUSED,
-    needs=_ONE,
-)
-def key_tried_in_wrong_ways(cast: Cast) -> Workload:
-    """Each key is tried in one wrong way, and then used by its device."""
-    platform, device = cast.platform, cast.device
-    yield from watch(device)
-    token = device.token
-    unknown = (
-        "Basic hil-token-of-nobody",
-        f"Basic {token[:-1]}",
-        f"Basic {token}x",
-        f"Basic {token.swapcase()}",
-        "Basic",
-        "Basic ",
-        token,
-        f"Bearer {token}",
-        f"Basic {device.id}",
-    )
-    ways: list[dict[str, Any]] = [
-        {"headers": (), "credential": "none"},
-        *({"headers": (("Authorization", value),), "credential": "unknown"} for value in unknown if value != f"Basic {token}"),
-        *_api_key_ways(platform),
-        *_base64_ways(device),
-        {"method": "HEAD"},
-    ]
-    for way in ways:
-        url = yield from offered(platform, device, cast.files["firmware"])
-        if url is None:
-            return
-        yield fetch_call(url, device, **way)
-        yield fetch_call(url, device)
-
-
-def _api_key_ways(platform: Platform) -> list[dict[str, Any]]:
-    """Every API key of the target file under both schemes, and the first in the form of RFC 7617."""
-    keys: dict[str, str] = platform.api_keys.model_dump(exclude_none=True)
-    ways: list[tuple[str, Headers]] = [
-        (name, (("Authorization", f"{scheme} {key}"),)) for name, key in keys.items() for scheme in ("Bearer", "Basic")
-    ]
-    ways += [("full", base64_basic(text)) for text in (keys["full"], f"{keys['full']}:")]
-    return [{"headers": headers, "credential": f"api-key:{name}"} for name, headers in ways]
-
-
-def _base64_ways(device: TargetDevice) -> list[dict[str, Any]]:
-    """The token in the forms of RFC 7617."""
-    texts = (device.token, f"{device.id}:{device.token}", f":{device.token}", f"{device.token}:")
-    return [{"headers": base64_basic(text), "credential": f"base64-token:{device.id}"} for text in texts]
-
-
-@scenario("unknown_key_is_refused", "key_defects_are_answered_in_order", *_REFUSED, needs=_ONE)
-def keys_that_were_never_issued(cast: Cast) -> Workload:
-    """Unknown, empty, absent, truncated, repeated and case-changed keys with a valid token, and with none."""
-    platform, device = cast.platform, cast.device
-    yield from watch(device)
-    url = yield from offered(platform, device, cast.files["firmware"])
-    key = download_key(url) if url else None
-    if url is None or key is None:
-        return
-    written = url.partition("key=")[2].partition("&")[0]
-    for how, query in _wrong_keys(written):
-        yield Announce("trying a key", {"how": how})
-        yield fetch_call(DOWNLOAD_PATH + query, device)
-    for headers in ((), (("Authorization", "Basic hil-token-of-nobody"),)):
-        yield fetch_call(f"{DOWNLOAD_PATH}?key=hil-never-issued", device, headers=headers, credential="unknown" if headers else "none")
-    yield Announce("trying a key", {"how": "a repeated"})
-    yield fetch_call(f"{DOWNLOAD_PATH}?key={written}&key={written}", device)
-
-
-@scenario("key_defects_are_answered_in_order", needs=_TWO)
-def used_key_of_another_device(cast: Cast) -> Workload:
-    """A key is used by its device, and then tried by another one."""
-    device, other = cast.devices["device"], cast.devices["other"]
-    yield from watch(device)
-    url = yield from offered(cast.platform, device, cast.files["firmware"])
-    if url is not None:
-        yield fetch_call(url, device)
-        yield fetch_call(url, other)
-
-
-def _wrong_keys(written: str) -> list[tuple[str, str]]:
-    """Queries that are not the key's, and what they hold instead. `written` is the key as its URL has it."""
-    found = [
-        ("an absent", ""),
-        ("an absent", "?"),
-        ("an empty", "?key"),
-        ("an empty", "?key="),
-        ("an unknown", "?key=hil-never-issued"),
-        ("an unknown", f"?key={UNKNOWN_ID}"),
-        ("an unknown", "?key=%27%20OR%20%271%27%3D%271"),
-        ("an unknown", "?key=%25"),
-        ("an unknown", "?key=*"),
-        ("a NUL as", "?key=%00"),
-        ("a truncated", f"?key={written[:-1]}"),
-        ("a truncated", f"?key={written[: len(written) // 2]}"),
-        ("a truncated", f"?key={written[1:]}"),
-        ("a lengthened", f"?key={written}x"),
-        ("a padded", f"?key={written}%20"),
-        ("a padded", f"?key=%0A{written}"),
-        ("a padded", f"?key={written}%00x"),
-        ("an unknown", "?key[]=hil-never-issued"),
-        ("a case-changed", f"?key={written.swapcase()}"),
-        ("a respelled", f"?key={written.replace('-', '')}"),
-    ]
-    if not written.startswith("%"):
-        found.append(("a doubly encoded", f"?key=%25{ord(written[0]):02X}{written[1:]}"))
-    return [(how, query) for how, query in found if unquote(query) != f"?key={unquote(written)}"]
-
-
 @scenario("key_is_used_as_declared", "key_works_once", needs=Needs(firmware_bytes_min=LARGE_BYTES), duration_s=2.0)
 def transfers_that_break_off(cast: Cast) -> Workload:
     """A transfer is broken off after the header, the first byte, and some more; then the key is tried again."""
     yield from _break_off(cast, (0, 1, 60_000))
 
 
-@scenario("key_is_used_as_declared", "key_works_once", needs=_ONE)
+@scenario("key_is_used_as_declared", "key_works_once", needs=WITH_FIRMWARE)
 def small_transfers_that_break_off(cast: Cast) -> Workload:
     """The same with whatever file there is, unless the target may rightly take a small one for delivered."""
     if cast.platform.declares.get("KEY-08", FIRST_USE) == FIRST_USE:
@@ -336,7 +174,7 @@ def _break_off(cast: Cast, after_bytes: tuple[int, ...]) -> Workload:
             yield fetch_call(url, device)
 
 
-@scenario("head_and_range_follow_the_reading", "key_is_used_as_declared", needs=_ONE)
+@scenario("head_and_range_follow_the_reading", "key_is_used_as_declared", needs=WITH_FIRMWARE)
 def ranges_of_a_file(cast: Cast) -> Workload:
     """A part of the file is asked for, then the whole."""
     platform, device = cast.platform, cast.device
@@ -359,7 +197,7 @@ _STEPS_MAX = 6
     "key_is_used_as_declared",
     "download_needs_the_raw_device_token",
     "api_key_is_no_device_token",
-    needs=_TWO,
+    needs=WITH_A_STRANGER,
     duration_s=3.0,
 )
 def key_tried_in_any_order(cast: Cast) -> Workload:
@@ -394,7 +232,7 @@ def _steps(url: str, device: TargetDevice, other: TargetDevice, *, full: str, ca
     return steps
 
 
-@scenario("keys_are_unpredictable", "key_is_hard_to_guess", "every_download_command_has_its_own_key", needs=_ONE, duration_s=3.0)
+@scenario("keys_are_unpredictable", "key_is_hard_to_guess", "every_download_command_has_its_own_key", needs=WITH_FIRMWARE, duration_s=3.0)
 def sample_of_keys(cast: Cast) -> Workload:
     """Two hundred keys are drawn one after the other."""
     platform, device = cast.platform, cast.device

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from harness.bench.target import Platform, TargetDevice, TargetFile
 from harness.history.events import Headers, MqttDelivered
 from harness.operations import Announce, Answer, Call, Connect, Connected, Receive
+from harness.scenario import DeviceNeed, Needs
 from harness.wire.commands import (
     CONFIGURATION,
     DOWNLOAD_FIRMWARE,
@@ -20,6 +21,7 @@ from harness.wire.commands import (
     REBOOT,
     RESET,
     STANDARD_COMMANDS,
+    DeviceKind,
     DownloadOffer,
     command_names,
     parse_download_offer,
@@ -37,6 +39,13 @@ UNLISTED = "hil_unlisted"
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 # A file of which the target cannot have sent the end when we stop reading.
 LARGE_BYTES = 400_000
+WITH_FIRMWARE = Needs(files={"firmware": FileType.FIRMWARE})
+# The other device only lends its token, so that it may be of any kind and project.
+WITH_A_STRANGER = Needs(
+    devices={"device": DeviceNeed(), "other": DeviceNeed(kinds=tuple(DeviceKind), commands="any")}, files=WITH_FIRMWARE.files
+)
+# The checks that any refused download gives evidence for.
+REFUSED_DOWNLOAD_CHECKS = ("download_errors_follow_the_contract", "unauthorized_names_its_scheme", "secrets_do_not_leak")
 _ARRIVES_WITHIN_S = 5.0
 _PASSED_OVER_MAX = 50
 _SETTLES_WITHIN_S = 0.2

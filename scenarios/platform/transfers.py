@@ -27,6 +27,7 @@ def _stretched(platform: Platform, device: TargetDevice, url: str, file: TargetF
     )
 
 
+_LARGE = Needs(firmware_bytes_min=LARGE_BYTES)
 _CLOCK = Needs(test_clock=True, firmware_bytes_min=LARGE_BYTES)
 
 
@@ -62,21 +63,19 @@ def _one_stretched(cast: Cast, *, by_s: float, after_s: float = 0.0) -> Workload
     yield from _stretched(platform, device, url, file, by_s=by_s)
 
 
-_REAL = Needs(firmware_bytes_min=LARGE_BYTES)
-_REAL_EDGE_S = 2 * _EDGE_S
-_PAUSE_S = 12.0  # longer than the usual idle time-outs of ten seconds
+_PAUSE_S = 11.0  # longer than the usual idle time-outs of ten seconds
 _LONG_PAUSE_S = 75.0  # and than those of a minute
 _PAUSE_AFTER_BYTES = 65_536
 _FLUENT_BYTES_PER_S = 4_000_000.0
 
 
-@scenario("paused_transfer_goes_on", needs=_REAL, duration_s=_PAUSE_S + 3.0)
+@scenario("paused_transfer_goes_on", needs=_LARGE, duration_s=_PAUSE_S + 2.0)
 def transfer_with_a_pause(cast: Cast) -> Workload:
-    """A transfer is read fluently, but for a pause of twelve seconds."""
+    """A transfer is read fluently, but for a pause of eleven seconds."""
     yield from _paused(cast, _PAUSE_S)
 
 
-@scenario("paused_transfer_goes_on", needs=_REAL, full_only=True, duration_s=_LONG_PAUSE_S + 3.0)
+@scenario("paused_transfer_goes_on", needs=_LARGE, full_only=True, duration_s=_LONG_PAUSE_S + 3.0)
 def transfer_with_a_long_pause(cast: Cast) -> Workload:
     """A transfer is read fluently, but for a pause of more than a minute."""
     yield from _paused(cast, _LONG_PAUSE_S)
@@ -98,36 +97,6 @@ def _paused(cast: Cast, pause_s: float) -> Workload:
         pause_s=pause_s,
         within_s=pause_s + 60.0,
     )
-
-
-@scenario("slow_transfer_completes_within_fifteen_minutes", needs=_REAL, full_only=True, duration_s=880.0)
-def transfer_of_almost_fifteen_real_minutes(cast: Cast) -> Workload:
-    """A transfer is read so slowly that it takes fourteen and a half minutes."""
-    yield from _one_of_real_time(cast, takes_s=TRANSFER_TIME_S_MAX - _REAL_EDGE_S)
-
-
-@scenario("slow_transfer_is_cut_after_fifteen_minutes", needs=_REAL, full_only=True, duration_s=970.0)
-def transfer_of_more_than_fifteen_real_minutes(cast: Cast) -> Workload:
-    """A transfer is read so slowly that it would take sixteen minutes."""
-    yield from _one_of_real_time(cast, takes_s=TRANSFER_TIME_S_MAX + 2 * _REAL_EDGE_S)
-
-
-@scenario("transfer_may_outlive_its_key", needs=_REAL, full_only=True, duration_s=1_840.0)
-def transfer_that_outlives_its_key_in_real_time(cast: Cast) -> Workload:
-    """A transfer starts half a minute before its key's thirty minutes are over, and takes a minute."""
-    yield from _one_of_real_time(cast, after_s=KEY_LIFETIME_S - _REAL_EDGE_S, takes_s=2 * _REAL_EDGE_S)
-
-
-def _one_of_real_time(cast: Cast, *, takes_s: float, after_s: float = 0.0) -> Workload:
-    platform, device = cast.platform, cast.device
-    file = largest_file(platform, device)
-    yield from watch(device)
-    url = (yield from offered(platform, device, file)) if file is not None else None
-    if url is None or file is None:
-        return
-    yield Wait(after_s)
-    yield Announce("stretching a transfer", {"device_id": device.id, "by_s": 0})
-    yield fetch_call(url, device, read_bytes_per_s=file.size_bytes / takes_s, within_s=takes_s + 60.0)
 
 
 _SLOW_ONES = 8

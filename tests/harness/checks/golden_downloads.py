@@ -325,6 +325,7 @@ GOLDEN = [
     ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", stretched(880, complete=False, closed_by="us")),
     ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", stretched(880, status=None)),
     ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", fetched()),
+    ("slow_transfer_completes_within_fifteen_minutes", "inconclusive", stretched(30)),
     ("paused_transfer_goes_on", "pass", paused()),
     ("slow_transfer_completes_within_fifteen_minutes", "pass", cut_while_paused(stretched(880))),
     ("paused_transfer_goes_on", "fail", paused(complete=False, received_bytes=60, closed_by="peer")),
