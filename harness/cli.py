@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 import typer.core
@@ -106,6 +106,16 @@ def log_to_stderr(verbosity: int) -> None:
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG)
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger().setLevel(min(level, logging.getLogger().level) if verbosity else level)
+
+
+def _log_more(verbosity: int) -> int:
+    if verbosity:
+        log_to_stderr(verbosity)
+    return verbosity
+
+
+Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, callback=_log_more, help="Say more on stderr; twice for everything.")]
+"""The `-v` of a command, which may stand behind its name as well as before it."""
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import Verbose
 from harness.errors import ConfigurationError
 from scenarios.certify.conduct import conduct
 from scenarios.certify.options import (
@@ -31,6 +32,7 @@ app = typer.Typer(help=__doc__, invoke_without_command=True)
 def certify(
     context: typer.Context,
     profile: Profile = "quick",
+    verbose: Verbose = 0,
     out: Out = None,
     only: Only = None,
     skip: Skip = None,
@@ -64,6 +66,7 @@ def device(
         str, typer.Option("--wait-for-board", help="How long to wait for a board that another job has leased, as 90s, 20m or 1h.")
     ] = "",
     profile: Profile = "quick",
+    verbose: Verbose = 0,
     out: Out = None,
     only: Only = None,
     skip: Skip = None,
@@ -99,6 +102,7 @@ def device(
 def platform(
     target: Annotated[Path, typer.Option("--target", help="The target file of the platform.")],
     profile: Profile = "quick",
+    verbose: Verbose = 0,
     out: Out = None,
     only: Only = None,
     skip: Skip = None,

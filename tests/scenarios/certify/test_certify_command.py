@@ -123,6 +123,14 @@ def test_ctrl_c_leaves_a_valid_partial_report(tmp_path):
     assert any(check["verdict"] == "pass" for check in report["checks"])
 
 
+@pytest.mark.parametrize("form", [("certify",), ("certify", "platform", "--target", "t.toml"), ("certify", "device", "--device", "d.toml")])
+def test_every_form_says_more_with_v_behind_its_name(tmp_path, form):
+    finished = hil(*form, "-v", "--profile", "slow", cwd=tmp_path)
+
+    assert finished.returncode == 2
+    assert "'slow' is none of quick, full" in finished.stderr
+
+
 @pytest.mark.parametrize("option", [("--only", "DEV-03"), ("--skip", "DEV-03"), ("--budget", "5m"), ("--expect", "known.toml")])
 def test_an_official_run_takes_no_option_that_changes_its_plan(tmp_path, option):
     (tmp_path / "known.toml").write_text("")
