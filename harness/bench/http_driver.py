@@ -28,6 +28,7 @@ from harness.errors import TargetUnavailable
 from harness.history.events import Headers, HttpEnded, HttpProgress, HttpRequest, HttpResponse, text_of
 from harness.history.recorder import Recorder
 from harness.operations import Answer, Call
+from harness.wire.responses import ORGANISATION_FILES_PATH
 
 BODY_RECORDED_BYTES_MAX = 256 * 1024
 _CHUNK_BYTES = 16 * 1024
@@ -36,6 +37,8 @@ _PROGRESS_EVERY_S = 1.0
 _CONNECT_WITHIN_S = 10.0
 # A ban that ends soon is waited for, a longer one makes the rest of the run an error.
 _BAN_WAITED_FOR_S_MAX = 30.0
+# What a gateway answers where its server does not.
+_GATEWAY_ERRORS = (502, 503, 504)
 # For slow reading: with these a Linux server can have some 100 KB under way that we have not read, instead of megabytes.
 _WINDOW_BYTES = 4 * 1024
 _SEGMENT_BYTES = 1400
@@ -76,7 +79,11 @@ class HttpDriver:
         return self._traces.traceparent(self._recorder.next_number())
 
     async def call(self, call: Call) -> Answer:
-        """Sends one request. Raises TargetUnavailable where no connection stands or the target bans us (429, or 503 with Retry-After)."""
+        """Sends one request.
+
+        Raises TargetUnavailable where no connection stands, the target bans us (429, or 503 with Retry-After), or a gateway answers in its
+        place whatever is asked.
+        """
         await self._may_ask(1)
         request = self._record_request(call)
         received = _Body(self._recorder, request.exchange)
@@ -117,6 +124,7 @@ class HttpDriver:
             if call.abort_after_bytes != 0:
                 await self._read(call, response, received)
             self._raise_for_ban(request, received)
+            await self._raise_for_lonely_gateway(request, received)
             if call.abort_after_bytes is not None and received.size_bytes >= call.abort_after_bytes:
                 response.close()
                 return self._ended(request, received, problem=f"aborted by us after {received.size_bytes} bytes", closed_by="us")
@@ -130,6 +138,21 @@ class HttpDriver:
             self._ended(request, received, complete=True)
             said = f"Retry-After: {after or 'not said'}"
             raise TargetUnavailable(f"{self._platform.api_url} answers {received.status} ({said}); see [platform.limits]")
+
+    async def _raise_for_lonely_gateway(self, request: "_Request", received: "_Body") -> None:
+        """A gateway's own error page says nothing of the target, unless that answers another request: then it broke on this one."""
+        if received.status not in _GATEWAY_ERRORS or isinstance(_json_of(bytes(received.kept)), dict):
+            return
+        async with self._session.get(
+            URL(self._platform.api_url + ORGANISATION_FILES_PATH, encoded=True),
+            headers=self._platform.http.headers,
+            allow_redirects=False,
+            proxy=self._platform.http.proxy,
+        ) as probe:
+            if probe.status not in _GATEWAY_ERRORS:
+                return
+        self._ended(request, received, complete=True)
+        raise TargetUnavailable(f"{self._platform.api_url} answers {received.status}, and {probe.status} to a bare list: a gateway alone")
 
     async def _read(self, call: Call, response: aiohttp.ClientResponse, received: "_Body") -> None:
         loop = asyncio.get_running_loop()

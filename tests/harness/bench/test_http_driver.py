@@ -35,6 +35,8 @@ class Server:
                 return web.Response(status=503, headers={"Retry-After": "3600"})
             case "/down":
                 return web.Response(status=503)
+            case path if path.startswith("/gateway/"):
+                return web.Response(status=502, text="<h1>Bad Gateway</h1>")
             case "/file":
                 return web.Response(body=BODY, headers={"Content-Disposition": "attachment"})
             case "/hang-up":
@@ -137,6 +139,16 @@ def test_a_ban_is_no_answer_and_nothing_more_is_sent_while_it_lasts(path):
 def test_a_503_that_names_no_time_is_an_answer():
     (answer,), _ = driven(calling(get("/down")))
     assert answer.status == 503
+
+
+def test_a_gateway_that_answers_alone_is_no_answer():
+    async def use(driver, server):
+        driver._platform = driver._platform.model_copy(update={"api_url": driver._platform.api_url + "/gateway"})
+        with pytest.raises(TargetUnavailable, match="502, and 502 to a bare list"):
+            await driver.call(get("/a"))
+
+    _, history = driven(use)
+    assert [seen.fact.complete for seen in history.of(HttpEnded)] == [True]
 
 
 def test_a_target_that_cannot_be_reached_is_unavailable():
