@@ -104,11 +104,12 @@ class AlterOffer:
     """The next download command says something else than the platform meant. Outcome: None.
 
     `query` is appended to the URL as it stands; `expires_in_s` replaces the time from now to `expires_at` (negative: the past). The key is
-    the platform's, and is accepted.
+    the platform's, and is accepted. `other_port`: the URL leads to another port of the platform than its API has.
     """
 
     query: str = ""
     expires_in_s: float | None = None
+    other_port: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +126,12 @@ class FollowKeyPolicy:
 class RedirectElsewhere:
     """Every next download of the device is answered by a redirect to another host, `times` times; what arrives there is recorded.
 
-    Outcome: None.
+    `body` is the redirect's own. Outcome: None.
     """
 
     status: int = 302
     times: int = 1
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 
 from harness.checks.device_fetches import Fetch, spoilt_fetches
 from harness.checks.device_view import (
@@ -35,6 +36,8 @@ _BLOCKED = (
     "the download runs inside the MQTT loop or callback, so nothing is sent meanwhile (PubSubClient, umqtt, Paho embedded C: pings leave "
     "only where the application yields)"
 )
+_KEEP_ALIVE = "declare in keep_alive_s what the device asks for; a program is told the declared one as HIL_KEEP_ALIVE_S"
+_TOTAL_TIMEOUT = "a timeout of the whole request instead of one between two bytes (curl --max-time, AbortSignal.timeout)"
 _CLEAN = "clean_session = 1 is the default of esp-mqtt, umqtt and PubSubClient: what is sent while the device is away is lost"
 
 
@@ -82,7 +85,10 @@ def slow_download_keeps_the_connection(history: History) -> Iterator[Observation
         connects = [seen for seen in history.packets("CONNECT", device_id=device_id) if seen.line < transfer.asked.line]
         keep_alive_s = float(connects[-1].fact.keep_alive_s or 0) if connects else declared_s
         if connects and keep_alive_s != declared_s:
-            yield broken(f"its CONNECT says keep-alive {keep_alive_s:g} s, declared: {declared_s:g} s", connects[-1])
+            yield broken(f"its CONNECT says keep-alive {keep_alive_s:g} s, declared: {declared_s:g} s", connects[-1], hint=_KEEP_ALIVE)
+        if _was_given_up(history, fetch, transfer):
+            detail = f"it gave up a slow download after {transfer.lasted_s:.1f} s, while bytes were coming; allowed: 15 minutes"
+            yield broken(detail, *fetch.evidence, hint=_TOTAL_TIMEOUT)
         if not keep_alive_s or transfer.lasted_s < keep_alive_s:
             continue
         silence_s, evidence = _longest_silence(history, fetch.message, transfer)
@@ -96,6 +102,14 @@ def slow_download_keeps_the_connection(history: History) -> Iterator[Observation
             yield broken(detail, *fetch.evidence, *evidence)
         else:
             yield kept(*fetch.evidence, *lost)
+
+
+def _was_given_up(history: History, fetch: Fetch, transfer: "_Transfer") -> bool:
+    """Whether the device ended a steady transfer by itself and for good, its connection to the broker being as it was."""
+    closed = any(seen.fact.device_id == fetch.message.device_id and transfer.covers(seen.line) for seen in history.of(MqttClosed))
+    last = next(exchange for exchange in fetch.attempts if exchange.ended == transfer.ended)
+    announced_bytes = int(last.header("Content-Length") or 0)
+    return not closed and transfer.ended.fact.closed_by == "peer" and transfer.ended.fact.received_bytes < announced_bytes
 
 
 @dataclass(frozen=True)
@@ -228,8 +242,8 @@ def reconnects_back_off(history: History) -> Iterator[Observation]:
     for connects in _refused_rounds(history):
         waits_s = _waits_s(connects)
         shown = ", ".join(f"{wait_s:.2f}" for wait_s in waits_s)
-        grows = max(waits_s[1:]) >= max(_GROWTH_MIN * waits_s[0], waits_s[0] + 2 * _UNSTEADY_S)
-        if min(waits_s) >= _LONG_WAIT_S or grows or (min(waits_s) >= _SCATTERED_WAIT_S and _are_scattered(waits_s)):
+        is_patient = min(waits_s) >= _LONG_WAIT_S or (min(waits_s) >= _SCATTERED_WAIT_S and _are_scattered(waits_s))
+        if is_patient or _grow(waits_s):
             yield kept(*connects)
         else:
             yield broken(f"the waits between refused connects do not grow: {shown} s", *connects)
@@ -257,6 +271,13 @@ def _refused_rounds(history: History) -> Iterator[list[Seen[MqttPacket]]]:
         connects = [seen for seen in history.packets("CONNECT", device_id=device_id) if lost.line < seen.line < until_line]
         if len(connects) >= 3:
             yield connects
+
+
+def _grow(waits_s: Sequence[float]) -> bool:
+    """Whether waits grow: each of them, or one, where they are longer than what a busy machine makes of no wait at all."""
+    if all(later >= _GROWTH_MIN * before for before, later in pairwise(waits_s)):
+        return True
+    return max(waits_s[1:]) >= _GROWTH_MIN * waits_s[0] and fmean(waits_s) >= 3 * _UNSTEADY_S
 
 
 def _are_scattered(waits_s: Sequence[float]) -> bool:

@@ -1,13 +1,13 @@
 """DEV-11 to DEV-14, DEV-17, DEV-18, DEV-22, DEV-23: what a device asks for, what it installs, and when it gives up."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 from itertools import pairwise
-from urllib.parse import urlsplit
 
-from harness.checks.device_fetches import Fetch, fetches, spoilt_fetches
-from harness.checks.device_view import declares, requires_results, results_of
+from harness.checks.device_fetches import Fetch, fetches, reported_sha256, spoilt_fetches
+from harness.checks.device_view import Result, declares, requires_results, results_of
 from harness.checks.registry import Evidence, Observation, broken, check, kept
-from harness.history.events import DeviceStarted, HttpRequest, SerialLine
+from harness.history.events import DeviceStarted, HttpRequest, MqttClosed, SerialLine
 from harness.history.timeline import Exchange, History, Seen
 from harness.wire.commands import KEY_LIFETIME_S, parse_download_offer
 
@@ -32,23 +32,27 @@ _METHODS = {"single": ("GET",), "head-get": ("HEAD", "GET"), "range": ("HEAD", "
 def download_uses_the_url_and_the_raw_token(history: History) -> Iterator[Observation]:
     """A download uses the URL verbatim with the raw token, in the way that the device declares."""
     style = str(declares(history).get("download", "single"))
-    for fetch in fetches(history):
+    found = fetches(history)
+    # Who refuses every command in words, and never asks, breaks no rule of asking: it misjudges the key (DEV-22).
+    refuses_all = not any(fetch.attempts for fetch in found) and all(fetch.is_failure for fetch in found)
+    for fetch in found:
         offer = parse_download_offer((fetch.message.first.fact.payload or "").encode())
         if offer is None:
             continue
-        if not fetch.attempts and fetch.message.completed is not None:
+        was_served = fetch.message.completed is not None and not fetch.message.lost_connection
+        if not fetch.attempts and was_served and not refuses_all:
             yield broken("the download command was acknowledged, and no request came for its URL", *fetch.evidence, hint=_CLOCK)
         for attempt in fetch.attempts:
-            if problem := _request_problem(attempt, offer.url, fetch.message.device_id):
+            if problem := _request_problem(attempt, offer.url, fetch.message.device_id) or _port_problem(fetch, attempt):
                 yield broken(problem, fetch.message.first, attempt)
             else:
                 yield kept(fetch.message.first, attempt)
-        if odd := _undeclared_request(fetch, style):
+        if odd := _undeclared_request(history, fetch, style):
             yield broken(f"it declares {style!r} and sends {odd}", fetch.message.first, *fetch.attempts, hint=_CALLS_TWICE)
 
 
 def _request_problem(attempt: Exchange, url: str, device_id: str) -> str:
-    wanted, asked = _path_of(url), _path_of(attempt.request.url)
+    wanted, asked = _target_of(url), _target_of(attempt.request.url)
     if asked != wanted:
         return f"it asks for {asked!r}, allowed: {wanted!r} verbatim"
     authorization = next((value for name, value in attempt.request.headers if name.lower() == "authorization"), None)
@@ -61,12 +65,22 @@ def _request_problem(attempt: Exchange, url: str, device_id: str) -> str:
     return ""
 
 
-def _path_of(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+def _port_problem(fetch: Fetch, attempt: Exchange) -> str:
+    """Whether a request came to the API's port where the URL named another one. A Host header without a port tells nothing."""
+    wanted = fetch.altered.fact.facts.get("port") if fetch.altered else None
+    host = next((value for name, value in attempt.request.headers if name.lower() == "host"), "")
+    _, colon, asked = host.rpartition(":")
+    if wanted is None or not colon or not asked.isdigit() or int(asked) == wanted:
+        return ""
+    return f"it asks at port {asked}, allowed: {wanted}, as its URL says"
 
 
-def _undeclared_request(fetch: Fetch, style: str) -> str:
+def _target_of(url: str) -> str:
+    """What stands behind scheme and host, to the last character: path, query, and a fragment, which no request may carry (R 7.1)."""
+    return url if url.startswith("/") else "/" + url.partition("://")[2].partition("/")[2]
+
+
+def _undeclared_request(history: History, fetch: Fetch, style: str) -> str:
     """What a downloader of the declared style may not send."""
     for attempt in fetch.attempts:
         if attempt.request.method not in _METHODS[style]:
@@ -77,7 +91,18 @@ def _undeclared_request(fetch: Fetch, style: str) -> str:
     whole = [attempt for attempt in gets if attempt.is_delivered_whole]
     if style != "range" and whole and gets[-1].asked.line > whole[0].asked.line:
         return "another GET after a whole delivery"
+    if style != "range" and not fetch.kind and any(_ends_and_asks_again(history, *pair) for pair in pairwise(gets)):
+        return "another GET after one that nothing disturbed"
     return ""
+
+
+def _ends_and_asks_again(history: History, before: Exchange, after: Exchange) -> bool:
+    """Whether the device closed a transfer that nothing disturbed, and asked again; one that rebooted in between starts anew, rightly."""
+    if before.status != 200 or before.ended is None or before.ended.fact.closed_by != "peer":
+        return False
+    device_id = before.request.device_id
+    interrupted = [seen.line for seen in history.of(MqttClosed) if seen.fact.device_id == device_id]
+    return not any(before.asked.line < line < after.asked.line for line in interrupted)
 
 
 @check(
@@ -91,10 +116,11 @@ def stored_file_is_installed_byte_for_byte(history: History) -> Iterator[Observa
             continue
         if fetch.installed_sha256 is not None:
             yield _same_image(fetch)
-        elif fetch.is_failure and fetch.was_delivered_whole:
+        elif fetch.is_failure and fetch.was_delivered_whole and fetch.ended_with_bytes:
+            # Who asked again after it had the file, and was refused, asked once too often (DEV-11).
             yield broken(f"the whole file was delivered and not installed: {fetch.said}", *fetch.evidence)
-        elif fetch.result is None and requires_results(history) and fetch.was_delivered_whole:
-            yield broken("the whole file was delivered, and no result tells what became of it", *fetch.evidence)
+        elif fetch.result is None and requires_results(history) and fetch.attempts:
+            yield broken("the file was asked for, and no result tells what became of it", *fetch.evidence)
 
 
 def _same_image(fetch: Fetch) -> Observation:
@@ -110,17 +136,19 @@ def broken_off_download_is_not_installed(history: History) -> Iterator[Observati
         how = _how(fetch)
         if fetch.has_changed_the_image and fetch.seen_after != fetch.wanted_sha256:
             yield broken(f"after {how} another image is in use: {fetch.seen_after}", *fetch.evidence)
+        elif fetch.is_success and _installed_an_error(fetch):
+            continue  # It asked again, and took the refusal for the file: that is DEV-13's business.
         elif fetch.is_success and fetch.installed_sha256 not in (None, fetch.wanted_sha256):
             yield broken(f"after {how} it installed an image with sha256 {fetch.installed_sha256}, not the stored one", *fetch.evidence)
-        elif fetch.is_success and fetch.installed_sha256 is None and fetch.kind in ("cut", "short") and not _got_all(fetch):
+        elif fetch.is_success and fetch.installed_sha256 is None and fetch.kind in ("cut", "short") and not fetch.may_have_every_byte:
             yield broken(f"after {how} it reports success", *fetch.evidence)
         elif fetch.result is not None or fetch.seen_after is not None:
             yield kept(*fetch.evidence)
 
 
-def _got_all(fetch: Fetch) -> bool:
-    """Whether every byte had been sent before the connection broke."""
-    return fetch.was_delivered_whole or (fetch.stored is not None and fetch.sent_bytes >= int(fetch.stored.fact.facts["size_bytes"]))
+def _installed_an_error(fetch: Fetch) -> bool:
+    refusals = [attempt for attempt in fetch.attempts if attempt.status is not None and attempt.status >= 400]
+    return any(sha256(attempt.body.encode()).hexdigest() == fetch.installed_sha256 for attempt in refusals)
 
 
 def _how(fetch: Fetch) -> str:
@@ -154,8 +182,8 @@ def invalid_image_is_refused(history: History) -> Iterator[Observation]:
 
 @check("DEV-13", unseen="no download was answered by an error, or nothing shows what became of it", hint=_STATUS)
 def error_body_is_not_installed(history: History) -> Iterator[Observation]:
-    """An error status is never installed as a file, whatever its body."""
-    for fetch in spoilt_fetches(history, "error"):
+    """An error status is never installed as a file, whatever its body; nor is a redirect's."""
+    for fetch in spoilt_fetches(history, "error", "redirect"):
         if fetch.was_delivered_whole:
             continue  # It asked again and was served.
         if fetch.is_success:
@@ -222,7 +250,7 @@ def token_stays_with_its_host(history: History) -> Iterator[Observation]:
             yield kept(*fetch.evidence, *followed[:1])
 
 
-@check("DEV-18", unseen="the console was not seen while the device booted")
+@check("DEV-18", unseen="the console was not seen while the device booted", everywhere=True)
 def token_is_not_on_the_console(history: History) -> Iterator[Observation]:
     """The token is never printed on the console."""
     lines: list[Seen[SerialLine]] = [seen for seen in history.of(SerialLine) if seen.fact.sent_by == "board"]
@@ -243,7 +271,7 @@ def fresh_key_is_used_whatever_the_clock_says(history: History) -> Iterator[Obse
         ahead = f"{expires_in_s / 86_400:.0f} days" if expires_in_s > 86_400 else f"{expires_in_s / 60:.0f} min"
         if not any(attempt.request.method == "GET" for attempt in fetch.attempts):
             yield broken(f"it does not ask for a file whose fresh key expires {ahead} from now: {fetch.said}", *fetch.evidence)
-        elif fetch.is_failure and fetch.was_delivered_whole:
+        elif fetch.is_failure and fetch.was_delivered_whole and fetch.ended_with_bytes:
             yield broken(f"it refuses a whole file whose fresh key expires {ahead} from now: {fetch.said}", *fetch.evidence)
         else:
             yield kept(*fetch.evidence)
@@ -271,7 +299,16 @@ def second_download_leaves_one_image(history: History) -> Iterator[Observation]:
             yield broken(f"two download commands got {len(found)} results, allowed: one each", *evidence)
         elif hashes - good:
             yield broken(f"an image is in use that is neither of the two files: {sorted(map(str, hashes - good))}", *evidence)
+        elif silent := _successes_without_a_hash(history, found):
+            yield broken("a result says success without the hash that the other one has: of what?", *evidence, silent[0].seen)
         elif found and not any(result.is_success for result in found):
             yield broken("neither of two files was installed", *evidence)
         else:
             yield kept(*evidence)
+
+
+def _successes_without_a_hash(history: History, found: list[Result]) -> list[Result]:
+    """The successes that name no image, where others of the same device do."""
+    successes = [result for result in found if result.is_success]
+    silent = [result for result in successes if reported_sha256(history, result) is None]
+    return silent if len(silent) < len(successes) else []

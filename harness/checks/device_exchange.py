@@ -163,7 +163,8 @@ def _segmented(history: History) -> Iterator[tuple[ReceivedMessage, str]]:
         later = [other.line for other in announced if other.line > seen.line and other.fact.facts["device_id"] == device_id]
         until_line = min(later, default=history.events[-1].line + 1)
         for message in commands_received(history):
-            if message.device_id == device_id and seen.line < message.first.line < until_line:
+            is_its_own = message.device_id == device_id and message.first.event.scope == seen.event.scope
+            if is_its_own and seen.line < message.first.line < until_line:
                 yield message, str(seen.fact.facts["how"])
 
 

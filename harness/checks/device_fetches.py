@@ -1,6 +1,7 @@
 """What a device under test made of each download command, read off a history: the requests, the result, the image that is in use."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,9 @@ from harness.checks.device_view import (
 )
 from harness.history.events import Observed, Stimulus
 from harness.history.timeline import Exchange, History, Seen
+from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOAD_LOGO
 
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-")
 IMAGE_OBSERVER = "image_sha256"
 
 
@@ -65,12 +68,23 @@ class Fetch:
 
     @property
     def was_delivered_whole(self) -> bool:
-        return any(attempt.is_delivered_whole for attempt in self.attempts)
+        """Whether every byte came, in one body or in parts, and no transfer of it was broken off."""
+        whole = any(attempt.is_delivered_whole for attempt in self.attempts)
+        return whole or _cover([part for part in self.attempts if part.ended and part.ended.fact.complete], self._size_bytes)
 
     @property
-    def sent_bytes(self) -> int:
-        """The longest body that went out."""
-        return max((attempt.ended.fact.received_bytes for attempt in self.attempts if attempt.ended), default=0)
+    def may_have_every_byte(self) -> bool:
+        """Whether every byte went out, though a transfer of it may have been broken off."""
+        return _cover(self.attempts, self._size_bytes)
+
+    @property
+    def _size_bytes(self) -> int | None:
+        return int(self.stored.fact.facts["size_bytes"]) if self.stored else None
+
+    @property
+    def ended_with_bytes(self) -> bool:
+        """Whether its last request was answered by the file or a part of it, and not refused."""
+        return bool(self.attempts) and self.attempts[-1].status in (200, 206)
 
     @property
     def has_changed_the_image(self) -> bool:
@@ -81,6 +95,25 @@ class Fetch:
         answer = (self.result.seen,) if self.result else ()
         announced = tuple(seen for seen in (self.stored, self.spoilt, self.altered) if seen is not None)
         return (*announced, self.message.first, *self.attempts, *answer)
+
+
+def _cover(attempts: Iterable[Exchange], size_bytes: int | None) -> bool:
+    """Whether the bodies of these requests, one after the other, hold a whole file of that size."""
+    if size_bytes is None:
+        return False
+    reached = 0
+    for first, end in sorted(span for attempt in attempts if (span := _span(attempt)) is not None):
+        reached = max(reached, end) if first <= reached else reached
+    return reached >= size_bytes
+
+
+def _span(attempt: Exchange) -> tuple[int, int] | None:
+    """From which byte of the file to behind which one a body went; None for a HEAD or an error."""
+    if attempt.request.method != "GET" or attempt.ended is None or attempt.status not in (200, 206):
+        return None
+    part = _CONTENT_RANGE.match(attempt.header("Content-Range") or "")
+    first = int(part.group(1)) if attempt.status == 206 and part else 0
+    return first, first + attempt.ended.fact.received_bytes
 
 
 def fetches(history: History) -> list[Fetch]:
@@ -118,18 +151,21 @@ def _fetch(history: History, message: ReceivedMessage, messages: list[ReceivedMe
         key_policy=str(policy.fact.facts["policy"]) if policy else "",
         attempts=attempts,
         result=result,
-        installed_sha256=after if after is not None else _reported_sha256(history, result),
+        installed_sha256=after if after is not None else reported_sha256(history, result),
         seen_before=before,
         seen_after=after,
     )
 
 
 def _last(history: History, name: str, message: ReceivedMessage, from_line: int) -> Seen[Stimulus] | None:
-    """The last announcement of that name about the device, before its message."""
+    """The last announcement of that name about the device, before its message; what another scenario announced ended with it."""
+    scope = message.first.event.scope
     found = [
         seen
         for seen in history.stimuli(name)
-        if seen.fact.facts.get("device_id") == message.device_id and from_line <= seen.line < message.first.line
+        if seen.fact.facts.get("device_id") == message.device_id
+        and seen.event.scope == scope
+        and from_line <= seen.line < message.first.line
     ]
     return found[-1] if found else None
 
@@ -139,8 +175,12 @@ def _attempts_without_key(history: History, message: ReceivedMessage, messages: 
     later = [other.first.line for other in messages if other.is_after(message)]
     until_line = min(later, default=history.events[-1].line + 1)
     scope = message.first.event.scope
+    # Whoever still loops over an earlier command's key asks for that command.
+    of_others = {exchange.asked.line for other in messages if other is not message for exchange in downloads_with(history, other)}
     return tuple(
-        exchange for exchange in history.downloads() if exchange.scope == scope and message.first.line < exchange.asked.line < until_line
+        exchange
+        for exchange in history.downloads()
+        if exchange.scope == scope and message.first.line < exchange.asked.line < until_line and exchange.asked.line not in of_others
     )
 
 
@@ -149,10 +189,14 @@ def _observed(history: History, message: ReceivedMessage, until_line: int) -> tu
     seen = [o for o in history.of(Observed) if o.fact.device_id == message.device_id and o.fact.name == IMAGE_OBSERVER]
     before = [o.fact.value.lower() for o in seen if o.line < message.first.line]
     after = [o.fact.value.lower() for o in seen if message.first.line < o.line < until_line]
+    if message.command == DOWNLOAD_LOGO and DOWNLOAD_FIRMWARE in declares(history)["commands"] and before[-1:] in (after[-1:], []):
+        # It shows a hash, and does not say of what: one that stays over a logo is the firmware's.
+        return None, None
     return (before[-1] if before else None), (after[-1] if after else None)
 
 
-def _reported_sha256(history: History, result: Result | None) -> str | None:
+def reported_sha256(history: History, result: Result | None) -> str | None:
+    """The hash of the installed image as a success says it, at the place that the declaration names."""
     pointer = str(declares(history).get("image_sha256_pointer", "/sha256"))
     if result is None or not pointer or not result.is_success:
         return None

@@ -22,7 +22,8 @@ def download_under_each_key_policy_is_whole_or_refused(history: History) -> Iter
         outcome = _outcome(fetch)
         if outcome == _UPDATED or (outcome and asks_for_parts and not _is_wrong(fetch)):
             yield kept(*fetch.evidence)
-        elif outcome:
+        # Why a device did not ask, or asked so that it was refused, other checks say (DEV-11, DEV-22).
+        elif outcome and (fetch.ended_with_bytes or _is_wrong(fetch)):
             yield broken(f"where keys end with {fetch.key_policy}: {outcome}", *fetch.evidence)
 
 

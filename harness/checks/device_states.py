@@ -175,6 +175,19 @@ def _due_from_s(history: History, message: ReceivedMessage) -> float:
     return max([message.first.at_s, *ends_s])
 
 
+@check("CMD-28", unseen="the device published no result")
+def result_is_a_json_object(history: History) -> Iterator[Observation]:
+    """A result is a JSON object, and not retained."""
+    for result in results(history):
+        payload = result.seen.fact.payload or ""
+        if not isinstance(result.body, dict):
+            yield broken(f"the result of {result.command!r} is {payload[:60]!r}, our reading: a JSON object", result.seen)
+        elif result.seen.fact.retain:
+            yield broken(f"the result of {result.command!r} has RETAIN=1: whoever subscribes later takes it for a new one", result.seen)
+        else:
+            yield kept(result.seen)
+
+
 @check("DEV-19", unseen="no odd message was sent")
 def odd_message_does_not_stop_the_device(history: History) -> Iterator[Observation]:
     """After a malformed, unknown, oversized or empty message the device stays up and goes on serving."""
@@ -256,9 +269,17 @@ def unlisted_command_has_no_effect(history: History) -> Iterator[Observation]:
             yield broken(f"the unlisted {message.command!r} was answered with success", message.first, answer.seen)
         elif answer is None and declares(history).get("results") == "required":
             yield broken(f"the unlisted {message.command!r} got no result, allowed: a refusal", message.first)
+        elif len(refusals := results_of(history, message, history.events[-1].line + 1)) > _times(history, message):
+            yield broken(f"the unlisted {message.command!r} was refused {len(refusals)} times, allowed: once", message.first)
         if message.command == REBOOT and (booted := _reboots_behind(history, message)):
             yield broken(f"the unlisted 'reboot' rebooted the device (line {booted[0]})", message.first)
         yield from _nothing_changed(history, message, "an unlisted command")
+
+
+def _times(history: History, message: ReceivedMessage) -> int:
+    """How often a command of that name came, from this message on."""
+    received = (other for other in commands_received(history) if other.device_id == message.device_id)
+    return sum(other.command == message.command and other.first.line >= message.first.line for other in received)
 
 
 def _nothing_changed(history: History, message: ReceivedMessage, what: str) -> Iterator[Observation]:

@@ -101,6 +101,8 @@ def _judged_report(history: History, sent: ReceivedMessage, asked: ReceivedMessa
     wanted = sent.payload_json if keys is None else {key: sent.payload_json[key] for key in keys if key not in unknown}
     if unknown and answer.is_failure:
         return kept(sent.first, asked.first, answer.seen)  # It refuses a key that it does not have.
+    if answer.is_failure:
+        return broken(f"it refuses {asked.payload_json!r}, allowed: a report of what is in force", asked.first, answer.seen)
     if not isinstance(reported, dict):
         detail = f"the result holds {reported!r} at {pointer}, allowed: the configuration"
         return broken(detail, answer.seen, requirement="DEV-08b")

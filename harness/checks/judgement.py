@@ -54,10 +54,10 @@ def _questioned_with(history: History, check: Check) -> History:
 
     A scenario that was ended early shows things missing that nobody owes: it is left out as a whole. A platform check sees all that was
     asked of the platform: a promise is a promise, whoever asks. A device check sees its own scenarios only: under another scenario's
-    faults the same packets mean something else.
+    faults the same packets mean something else, unless what it looks for means the same everywhere.
     """
     subjects = {seen.fact.subject for seen in _scenarios_serving(history, check)}
-    if "device" in subjects:
+    if "device" in subjects and not check.everywhere:
         others = {seen.fact.name for seen in history.of(ScenarioStarted) if check.id not in seen.fact.serves}
     else:
         # With no scenario of its own begun, a check has no subject here yet, and sees nothing.

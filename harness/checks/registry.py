@@ -35,7 +35,10 @@ Evidence: TypeAlias = Exchange | Delivery | Seen  # type: ignore[type-arg]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A registered check. `unseen` says, for an inconclusive verdict, what would make the outcome visible."""
+    """A registered check. `unseen` says, for an inconclusive verdict, what would make the outcome visible.
+
+    `everywhere`: what it looks for means the same whatever else is done to the subject, so it looks at all scenarios, not at its own only.
+    """
 
     id: str
     title: str
@@ -43,12 +46,13 @@ class Check:
     judge: Judge
     unseen: str
     hint: str
+    everywhere: bool = False
 
 
 _registered: dict[str, Check] = {}
 
 
-def check(*requirements: str, unseen: str = "", hint: str = "") -> Callable[[Judge], Judge]:
+def check(*requirements: str, unseen: str = "", hint: str = "", everywhere: bool = False) -> Callable[[Judge], Judge]:
     """Registers a judge under its own name; its title is its docstring's first line.
 
     Raises ScenarioError for an id that the catalogue does not have, a missing docstring, or a name that is taken.
@@ -64,7 +68,8 @@ def check(*requirements: str, unseen: str = "", hint: str = "") -> Callable[[Jud
         title = (judge.__doc__ or "").strip().split("\n")[0]
         if not title or not requirements:
             raise ScenarioError(f"check {name!r} has no docstring or cites no requirement")
-        _registered[name] = Check(name, title.rstrip("."), requirements, judge, unseen or "nothing in this run showed it", hint)
+        unseen_or_nothing = unseen or "nothing in this run showed it"
+        _registered[name] = Check(name, title.rstrip("."), requirements, judge, unseen_or_nothing, hint, everywhere)
         return judge
 
     return register

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from harness.history.journal import line_of
 from harness.history.timeline import History
+from harness.report.annotations import CODE_QUALITY_FILE, as_code_quality
 from harness.report.capture import CAPTURE_FILE, as_capture
 from harness.report.html import HTML_FILE, as_html
 from harness.report.junit import JUNIT_FILE, as_junit
@@ -30,6 +31,7 @@ def write_package(directory: Path, report: Report, history: History, *, key: Ed2
         _write(directory / HISTORY_FILE, "".join(f"{line_of(event)}\n" for event in history.events))
     _write(directory / REPORT_FILE, as_json(report))
     _write(directory / JUNIT_FILE, as_junit(report))
+    _write(directory / CODE_QUALITY_FILE, as_code_quality(report, history))
     _write(directory / HTML_FILE, as_html(report, history, edition=edition))
     _write(directory / CAPTURE_FILE, as_capture(history))
     _write_scripts(directory, report, history)

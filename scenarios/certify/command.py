@@ -10,6 +10,7 @@ from harness.cli import Verbose
 from harness.errors import ConfigurationError
 from scenarios.certify.conduct import conduct
 from scenarios.certify.options import (
+    Annotate,
     Budget,
     CommonOptions,
     Expect,
@@ -42,13 +43,14 @@ def certify(
     budget: Budget = "",
     rerun: Rerun = None,
     expect: Expect = None,
+    annotate: Annotate = "auto",
 ) -> None:
     """Certify: without a subcommand, the built-in platform and the built-in virtual device certify each other."""
     if context.invoked_subcommand is not None:
         return
     from scenarios.certify.pair import certify_pair
 
-    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect)
+    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect, annotate=annotate)
     run = options.run_options()
     conduct(partial(certify_pair, run, options), run, options)
 
@@ -77,12 +79,13 @@ def device(
     rerun: Rerun = None,
     expect: Expect = None,
     official: OfficialRun = False,
+    annotate: Annotate = "auto",
 ) -> None:
     """Certify a device: a process, one that connects by itself, or a board; or all boards of an inventory."""
     from scenarios.certify.boards import certify_all, chosen_board
     from scenarios.certify.device import certify_board, certify_device
 
-    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect, official)
+    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect, official, annotate)
     if (device is None) is (inventory is None):
         raise ConfigurationError("command line", "", "--device", "either a device file or an inventory is wanted")
     if inventory is None and (board or all_boards):
@@ -112,10 +115,11 @@ def platform(
     budget: Budget = "",
     rerun: Rerun = None,
     expect: Expect = None,
+    annotate: Annotate = "auto",
 ) -> None:
     """Certify a platform that runs somewhere else, as a black box."""
     from scenarios.certify.platform import certify_platform
 
-    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect)
+    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect, annotate=annotate)
     run = options.run_options()
     conduct(partial(certify_platform, target, run, options), run, options)

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from harness.certification import Certification, Outcome, Part, RunOptions
 from harness.cli import EXIT_OK, EXIT_VOID
+from harness.report.annotations import as_workflow_commands
 from harness.report.expectations import read_expectations, weigh
 from harness.report.keys import keys_directory, known_keys, signing_key
 from harness.report.official import official, rerun_problems
@@ -20,8 +20,8 @@ from harness.report.rerun import merged
 from harness.report.terminal import show
 from harness.report.writer import environment, write_package
 from harness.runner import Plan
-from harness.scenario import Scenario
 from scenarios.certify.options import CommonOptions
+from scenarios.certify.progress import progress_of
 
 
 def conduct(certify: Callable[[], Awaitable[Outcome | None]], run: RunOptions, options: CommonOptions) -> None:
@@ -54,6 +54,8 @@ def finish(outcome: Outcome, out: Path, options: CommonOptions) -> None:
         report = _as_official(report, outcome, options.rerun)
     write_package(out, report, outcome.history, key=signing_key())
     show(report, Console(stderr=options.json))
+    for line in as_workflow_commands(report) if options.annotates_github else ():
+        typer.echo(line, err=options.json)
     typer.echo(f"report: {out}", err=options.json)
     if options.json:
         typer.echo(as_json(report), nl=False)
@@ -78,8 +80,8 @@ async def run_parts(certification: Certification, parts: tuple[Part, ...], optio
     if options.plan:
         show_plan(plan)
         return None
-    progress = Progress(plan)
-    return await certification.run(parts, plan, on_end=progress.ended)
+    with progress_of(plan, Console(stderr=True)) as ended:
+        return await certification.run(parts, plan, on_end=ended)
 
 
 def show_plan(plan: Plan) -> None:
@@ -89,16 +91,3 @@ def show_plan(plan: Plan) -> None:
         typer.echo(f"{check.status:15} {check.id}{reason}")
     asked = sum(check.status == "planned" for check in plan.checks)
     typer.echo(f"{asked} of {len(plan.checks)} checks, {len(plan.scenarios)} scenarios, about {plan.duration_s:.0f} s")
-
-
-class Progress:
-    """One plain line on standard error as each scenario ends."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._all = len(plan.scenarios)
-        self._done = 0
-
-    def ended(self, scenario: Scenario, problem: str) -> None:
-        self._done += 1
-        trouble = f"  ! {problem}" if problem else ""
-        sys.stderr.write(f"[{self._done:3}/{self._all}] {scenario.subject}: {scenario.title}{trouble}\n")

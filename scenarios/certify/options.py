@@ -1,5 +1,6 @@
 """The options that all forms of `hil certify` share, and what they come to."""
 
+import os
 import shlex
 import sys
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from harness.requirements import CATALOGUE
 from harness.runner import Selection
 
 PROFILES = ("quick", "full")
+ANNOTATIONS = ("auto", "github", "none")
 _SEED_MAX = 2**32 - 1
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -53,6 +55,10 @@ OfficialRun = Annotated[
     bool,
     typer.Option("--official", help="A certificate for others: the whole plan, every MUST passed; or a list of what is missing."),
 ]
+Annotate = Annotated[
+    str,
+    typer.Option("--annotate", help="github, none, or auto: what is not well as annotations of the run, where GITHUB_ACTIONS says so."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output, everything else on standard error.")]
 
 
@@ -71,11 +77,19 @@ class CommonOptions:
     rerun: Path | None = None
     expect: Path | None = None
     official: bool = False
+    annotate: str = "auto"
+
+    @property
+    def annotates_github(self) -> bool:
+        """Whether GitHub's workflow commands are wanted."""
+        return self.annotate == "github" or (self.annotate == "auto" and os.environ.get("GITHUB_ACTIONS") == "true")
 
     def run_options(self, clock: Clock | None = None) -> RunOptions:
         """What the run needs of them. Raises ConfigurationError for a profile or an id that does not exist."""
         if self.profile not in PROFILES:
             raise ConfigurationError("command line", "", "--profile", f"{self.profile!r} is none of {', '.join(PROFILES)}")
+        if self.annotate not in ANNOTATIONS:
+            raise ConfigurationError("command line", "", "--annotate", f"{self.annotate!r} is none of {', '.join(ANNOTATIONS)}")
         if self.expect is not None:
             read_expectations(self.expect)  # A mistake in it is told before anything is sent.
         if self.out is not None and (self.out / REPORT_FILE).exists():

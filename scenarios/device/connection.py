@@ -7,6 +7,7 @@ from harness.device_operations import (
     PowerCut,
     RestartBroker,
     Settle,
+    SpoilDownload,
     Store,
     StoredFile,
     Tell,
@@ -17,9 +18,9 @@ from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.faults import Cut, Duplicate, FaultPlan, PacketEvent, PacketFault, Rewrite
 from harness.history.events import Fact, MqttPacket
 from harness.scenario import Workload, scenario
-from harness.wire.commands import CONFIGURATION, DOWNLOAD_FIRMWARE, REBOOT
+from harness.wire.commands import CONFIGURATION, DOWNLOAD_FIRMWARE, DOWNLOADS, REBOOT
 from harness.wire.files import FileType
-from scenarios.device.steps import listening, settle_s, tell
+from scenarios.device.steps import download, listening, requests_of, settle_s, tell
 
 _ANY = DeviceNeeds(commands=(CONFIGURATION,))
 _REFUSALS = 3
@@ -124,12 +125,18 @@ def connects_are_refused_in_two_rounds(cast: DeviceCast) -> Workload:
         yield Settle(settle_s(cast))
 
 
-@scenario("token_is_not_on_the_console", subject="device", needs=DeviceNeeds(console=True, power=True), duration_s=3.0)
+@scenario("token_is_not_on_the_console", subject="device", needs=DeviceNeeds(console=True, power=True), duration_s=5.0)
 def boot_with_an_eye_on_the_console(cast: DeviceCast) -> Workload:
-    """The device's power is cut; it boots and connects."""
+    """The device's power is cut; it boots, connects, and downloads, the second time in vain."""
     yield Boot()
     yield PowerCut()
     yield Until(listening, cast.declares.connect_s)
+    for command in DOWNLOADS:
+        if command in cast.declares.commands:
+            yield from download(cast, command)
+            yield SpoilDownload("error", {"status": 403}, times=requests_of(cast))
+            yield from download(cast, command)
+            yield SpoilDownload("error", times=0)
     yield Settle(settle_s(cast))
 
 

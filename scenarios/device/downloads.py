@@ -9,17 +9,17 @@ from scenarios.device.steps import DOWNLOAD_GRACE_S, download, requests_of, resu
 
 FIRMWARE = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,))
 FIRMWARE_SEEN = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), image_seen=True)
-_ANSWERED = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), results_required=True)
-_LOGO_SEEN = DeviceNeeds(commands=(DOWNLOAD_LOGO,), image_seen=True)
+ANSWERED = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), results_required=True)
+LOGO_SEEN = DeviceNeeds(commands=(DOWNLOAD_LOGO,), image_seen=True)
 
 # Escapes of unreserved and reserved characters, in both cases, and a plus sign: all of which a tidy URL library would touch.
 ODD_QUERY = "&hil=%7Ea%2fb%2Fc+d%2B"
-_FILLER_BYTES = 120
+_FILLER_BYTES = 320  # more than a URL buffer of 256 bytes holds; less than one of 512 does (esp_http_client's)
 _OFFER_BYTES = 200  # about what a download command takes without our additions
 _CLOCK_BEHIND_S = 30 * 86_400.0
 
 
-@scenario("download_uses_the_url_and_the_raw_token", "results_come_once_and_in_time", subject="device", needs=_ANSWERED, duration_s=3.0)
+@scenario("download_uses_the_url_and_the_raw_token", "results_come_once_and_in_time", subject="device", needs=ANSWERED, duration_s=3.0)
 def download_that_is_answered(cast: DeviceCast) -> Workload:
     """The device is told to download a firmware, and owes a result."""
     yield Boot()
@@ -54,6 +54,19 @@ def download_with_an_odd_url(cast: DeviceCast) -> Workload:
         yield from download(cast)
 
 
+@scenario(
+    "download_uses_the_url_and_the_raw_token",
+    subject="device",
+    needs=DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), other_host=True),
+    duration_s=3.0,
+)
+def download_from_another_port(cast: DeviceCast) -> Workload:
+    """The URL leads to another port than that of the API, which the device may know from its settings."""
+    yield Boot()
+    yield AlterOffer(other_port=True)
+    yield from download(cast)
+
+
 @scenario("stored_file_is_installed_byte_for_byte", subject="device", needs=FIRMWARE_SEEN, duration_s=6.0)
 def firmwares_of_several_sizes(cast: DeviceCast) -> Workload:
     """Firmwares of one byte, of a buffer and one byte more, and of 200 kB."""
@@ -71,7 +84,7 @@ def firmware_under_both_key_policies(cast: DeviceCast) -> Workload:
         yield from download(cast)
 
 
-@scenario("stored_file_is_installed_byte_for_byte", subject="device", needs=_LOGO_SEEN, duration_s=3.0)
+@scenario("stored_file_is_installed_byte_for_byte", subject="device", needs=LOGO_SEEN, duration_s=3.0)
 def logos_one_after_the_other(cast: DeviceCast) -> Workload:
     """Two logos, the second in place of the first."""
     yield Boot()

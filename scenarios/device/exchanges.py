@@ -173,6 +173,7 @@ def connection_in_pieces(cast: DeviceCast) -> Workload:
     """The device connects again, and the answers to its CONNECT and SUBSCRIBE come byte by byte."""
     yield Boot()
     yield from tell(cast, SEND_CONFIGURATION)
+    yield Settle(settle_s(cast))
     yield Announce("segmented", {"device_id": cast.device_id, "how": "behind a CONNACK and a SUBACK that came byte by byte"})
     yield Interfere(
         FaultPlan(
@@ -186,3 +187,4 @@ def connection_in_pieces(cast: DeviceCast) -> Workload:
     yield Until(listening, cast.declares.connect_s)
     yield Settle(settle_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
+    yield Settle(settle_s(cast))

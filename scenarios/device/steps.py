@@ -3,9 +3,11 @@
 from collections.abc import Callable, Generator
 from typing import Any, TypeAlias, TypeVar
 
-from harness.device_operations import Boot, Observe, Settle, Store, StoredFile, Tell, Until
+from harness.checks.device_view import Result
+from harness.device_operations import Observe, Settle, Store, StoredFile, Tell, Until
 from harness.device_scenario import DeviceCast
-from harness.history.events import Event, Fact, HttpEnded, MqttPacket
+from harness.history.events import Event, Fact, HttpEnded, MqttClosed, MqttPacket
+from harness.history.timeline import Seen
 from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOADS, SEND_CONFIGURATION
 from harness.wire.topics import result_topic
 
@@ -15,10 +17,15 @@ Matches: TypeAlias = Callable[[Fact], bool]
 
 # Besides its declared time for a result, a device may need this long for what the bench itself adds.
 GRACE_S = 1.0
+BOOT_GRACE_S = 3.0  # what starting a program adds to its reboot
 _PATIENCE = 2.0  # times the declared time for a result
 _SECOND_EFFECT_S_MAX = 5.0
 # A download that nothing slows down may take this long besides.
 DOWNLOAD_GRACE_S = 5.0
+# A device that asks more often than this for one file is not waited for any longer.
+ATTEMPTS_WAITED_FOR_MAX = 30
+# A device that restarts into the firmware that it installed leaves within this time after its result.
+RESTART_S = 1.5
 
 
 def listening(fact: Fact) -> bool:
@@ -64,9 +71,39 @@ def download_result(cast: DeviceCast, command: str, *, transfer_s: float = 0.0) 
         events: list[Event] = yield Until(exchange_ended, within_s)
         yield Settle(declares.result_s)
     else:
-        events = yield Until(result_of(cast, command), within_s)
+        events = yield from _result_after_attempts(cast, command, within_s)
+    if command == DOWNLOAD_FIRMWARE and (declares.results == "none" or any(_says_success(event, command) for event in events)):
+        yield from until_restarted(cast)
     yield Observe("image_sha256")
     return events
+
+
+def _result_after_attempts(cast: DeviceCast, command: str, within_s: float) -> Step[list[Event]]:
+    """Waits for a result; a device that asks again owes it only after its last attempt."""
+    is_result = result_of(cast, command)
+    for _ in range(ATTEMPTS_WAITED_FOR_MAX):
+        events: list[Event] = yield Until(lambda fact: is_result(fact) or exchange_ended(fact), within_s)
+        if not events or is_result(events[0].fact):
+            return events
+        within_s = cast.declares.result_s + DOWNLOAD_GRACE_S
+    last: list[Event] = yield Until(is_result, within_s)
+    return last
+
+
+def _says_success(event: Event, command: str) -> bool:
+    return isinstance(event.fact, MqttPacket) and Result(Seen(event, event.fact), command).is_success
+
+
+def until_restarted(cast: DeviceCast) -> Step[None]:
+    """A device may restart into its new firmware: what it is asked next must not meet it on its way out."""
+    left: list[Event] = yield Until(has_left, RESTART_S)
+    if left:
+        yield Until(listening, cast.declares.reboot_s + cast.declares.connect_s)
+
+
+def has_left(fact: Fact) -> bool:
+    """The device ended its connection itself."""
+    return isinstance(fact, MqttClosed) and fact.closed_by == "peer"
 
 
 def requests_of(cast: DeviceCast) -> int:
@@ -99,8 +136,3 @@ def outcome_of(cast: DeviceCast, command: str, *, count: int = 1) -> Step[list[E
     ended: list[Event] = yield Until(acknowledged, count * declares.result_s + GRACE_S, count=count)
     yield Settle(min(declares.result_s, 2.0))
     return ended
-
-
-def boot() -> Step[None]:
-    """The entry state: running, connected, subscribed."""
-    yield Boot()

@@ -3,9 +3,9 @@
 from harness.device_operations import Boot, RedirectElsewhere, Settle, SpoilDownload, Store, StoredFile, Tell, UntilConnected
 from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.scenario import Workload, scenario
-from harness.wire.commands import DOWNLOAD_FIRMWARE, SEND_CONFIGURATION
+from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOAD_LOGO, DOWNLOADS, SEND_CONFIGURATION
 from harness.wire.files import FileType
-from scenarios.device.downloads import FIRMWARE, FIRMWARE_SEEN
+from scenarios.device.downloads import ANSWERED, FIRMWARE, FIRMWARE_SEEN, LOGO_SEEN
 from scenarios.device.steps import download, download_result, requests_of, tell
 
 _SIZE_BYTES = 20_000
@@ -20,14 +20,14 @@ _JSON = b'{"success":false,"message":"No","action":"download file"}'
 _BINARY = bytes(range(256)) * 8
 
 
-def _spoilt(cast: DeviceCast, kind: str, *, transfer_s: float = 0.0, **options: object) -> Workload:
+def _spoilt(cast: DeviceCast, kind: str, *, command: str = DOWNLOAD_FIRMWARE, transfer_s: float = 0.0, **options: object) -> Workload:
     """One download that is spoilt in a way; an image of the vendor's has the size that it has."""
-    stored: StoredFile = yield Store(FileType.FIRMWARE, size_bytes=_SIZE_BYTES)
+    stored: StoredFile = yield Store(DOWNLOADS[command], size_bytes=_SIZE_BYTES)
     if "fraction" in options:
-        options = {"at_byte": int(stored.size_bytes * float(str(options["fraction"])))}
+        options["at_byte"] = int(stored.size_bytes * float(str(options.pop("fraction"))))
     yield SpoilDownload(kind, dict(options), times=3)
-    yield Tell(DOWNLOAD_FIRMWARE, {"file_name": stored.name})
-    yield from download_result(cast, DOWNLOAD_FIRMWARE, transfer_s=transfer_s)
+    yield Tell(command, {"file_name": stored.name})
+    yield from download_result(cast, command, transfer_s=transfer_s)
     yield SpoilDownload(kind, times=0)
 
 
@@ -48,6 +48,33 @@ def body_of_another_length(cast: DeviceCast) -> Workload:
     yield from _spoilt(cast, "short", amount_bytes=10_000)
     yield from _spoilt(cast, "long", amount_bytes=512)
     yield from _spoilt(cast, "chunked")
+
+
+@scenario("broken_off_download_is_not_installed", "error_body_is_not_installed", subject="device", needs=LOGO_SEEN, duration_s=4.0)
+def logos_that_do_not_arrive(cast: DeviceCast) -> Workload:
+    """A logo's connection is cut, its body is short, or an error comes in its place."""
+    yield Boot()
+    for kind, options in (
+        ("cut", {"fraction": 0.5}),
+        ("short", {"amount_bytes": 1}),
+        ("error", {"status": 404, "body": _JSON, "content_type": "application/json"}),
+        ("error", {"status": 500, "body": _BINARY, "content_type": "application/octet-stream"}),
+    ):
+        yield from _spoilt(cast, kind, command=DOWNLOAD_LOGO, **options)
+
+
+@scenario("results_come_once_and_in_time", subject="device", needs=ANSWERED, duration_s=5.0)
+def downloads_that_fail_are_answered(cast: DeviceCast) -> Workload:
+    """Downloads fail in several ways, and the device owes a result for each."""
+    yield Boot()
+    for kind, options in (
+        ("cut", {"fraction": 0.5}),
+        ("short", {"amount_bytes": 1}),
+        ("error", {"status": 401, "body": _JSON, "content_type": "application/octet-stream"}),
+        ("error", {"status": 404, "body": _JSON, "content_type": "application/json"}),
+        ("error", {"status": 500, "body": b"", "content_type": "text/html"}),
+    ):
+        yield from _spoilt(cast, kind, **options)
 
 
 @scenario("broken_off_download_is_not_installed", subject="device", needs=FIRMWARE_SEEN, duration_s=_STALL_S + 3.0)
@@ -76,6 +103,9 @@ def errors_with_bodies(cast: DeviceCast) -> Workload:
         (401, _BINARY, "application/octet-stream"),
     ):
         yield from _spoilt(cast, "error", status=status, body=body, content_type=content_type)
+    if cast.declares.download == "range":
+        # The first parts are good, then one is not.
+        yield from _spoilt(cast, "error", fraction=0.5, status=500, body=_BINARY, content_type="application/octet-stream")
 
 
 @scenario("refused_download_is_not_hammered", subject="device", needs=FIRMWARE, duration_s=8.0)
@@ -99,6 +129,22 @@ def redirect_to_another_host(cast: DeviceCast) -> Workload:
         yield RedirectElsewhere(status)
         yield Tell(DOWNLOAD_FIRMWARE, {"file_name": stored.name})
         yield from download_result(cast, DOWNLOAD_FIRMWARE)
+
+
+@scenario(
+    "error_body_is_not_installed",
+    "token_stays_with_its_host",
+    subject="device",
+    needs=DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), image_seen=True, other_host=True),
+    duration_s=3.0,
+)
+def redirect_with_a_body(cast: DeviceCast) -> Workload:
+    """The redirect to another host has bytes that look like a file."""
+    yield Boot()
+    stored: StoredFile = yield Store(FileType.FIRMWARE)
+    yield RedirectElsewhere(status=301, body=_BINARY)
+    yield Tell(DOWNLOAD_FIRMWARE, {"file_name": stored.name})
+    yield from download_result(cast, DOWNLOAD_FIRMWARE)
 
 
 def _slow_download(cast: DeviceCast, duration_s: float) -> Workload:

@@ -128,7 +128,7 @@ _MALFORMED: tuple[bytes, ...] = (
     b'{"command": "configuration" "data": {}}',
     b'{"command": "configuration", "data": {},}',
     b'{"command": "configuration", "data": {}} and more',
-    b'{"command": "configuration", "data": {}}{"command": "reset", "data": {}}',
+    b'{"command": "configuration", "data": {}}{"command": "send_configuration", "data": {}}',
     b"{'command': 'configuration', 'data': {}}",
     b'{"data": {}}',
     b"{}",

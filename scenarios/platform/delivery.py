@@ -186,7 +186,7 @@ _NAMES = (
     "$SYS",
     "$share/group/x",
     "..",
-    "../control/reboot",
+    "../control/configuration",
     "x" * 65,
     "x" * 300,
     "ü" * 33,
@@ -204,7 +204,8 @@ def names_that_point_at_another_device(cast: Cast) -> Workload:
     """Command names that climb to another device's topics, while both listen."""
     other = cast.devices["other"]
     yield Connect(other.id, filters=((f"{other.id}/#", 2),))
-    names = (f"../../{other.id}/control/reboot", f"/{other.id}/control/reset", f"../{other.id}", "../control/reboot")
+    # Harmless ones: a platform that lets them through must not disturb a device that is not disposable.
+    names = (f"../../{other.id}/control/configuration", f"/{other.id}/control/configuration", f"../{other.id}", "../control/configuration")
     yield from _inject(cast, cast.devices["device"], names)
     yield Receive(other.id, within_s=0.2)
 

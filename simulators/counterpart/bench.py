@@ -38,6 +38,7 @@ from harness.operations import Announce, Call
 from harness.scenario import Scenario
 from harness.wire.responses import command_path
 from simulators.counterpart.configurations import legal_configurations, rich_configurations
+from simulators.counterpart.images import made_up_image
 from simulators.counterpart.offers import OfferChange
 from simulators.counterpart.places import Place, Stage
 from simulators.counterpart.preparation import FindLine, Preparation
@@ -117,6 +118,8 @@ class DeviceBench:
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        # All at once: a device that does not listen gets its time only once.
+        await asyncio.gather(*(place.station.power.off() for place in self._stage.places), return_exceptions=True)
         await self._stack.aclose()
 
     # --- what the runner asks -------------------------------------------------------------------------------------------------------
@@ -284,13 +287,13 @@ class DeviceBench:
         self._recorder.record(Stimulus(name, {"device_id": place.station.device_id, **facts}))
 
     def _image(self, place: Place, operation: Store) -> tuple[bytes, str]:
-        """The declared images in turn, so that each is another one than the last, with their names; random bytes where none is declared."""
+        """The declared images in turn, so that each is another one than the last, with their names; made-up ones where none is declared."""
         declared = [image for image in self.device.images if image.type is operation.file_type and image.valid is operation.valid]
         place.images += 1
         if declared:
             path = declared[place.images % len(declared)].path
             return path.read_bytes(), path.name
-        return self._entropy.stream(f"image {place.images}").random_bytes(operation.size_bytes), ""
+        return made_up_image(self._entropy.stream(f"image {place.images}"), place.images, operation.size_bytes), ""
 
     async def _interfere(self, place: Place, operation: Interfere) -> None:
         place.station.broker.set_faults(operation.plan)
@@ -303,8 +306,11 @@ class DeviceBench:
             self._announce_for(place, "download spoilt", {"kind": operation.kind, **shown})
 
     async def _alter_offer(self, place: Place, operation: AlterOffer) -> None:
-        place.station.broker.change = OfferChange(operation.query, operation.expires_in_s)
-        self._announce_for(place, "offer altered", {"query": operation.query, "expires_in_s": operation.expires_in_s})
+        if operation.other_port and place.station.other_port is None:
+            raise BenchError("the platform has no other port")
+        port = place.station.other_port if operation.other_port else None
+        place.station.broker.change = OfferChange(operation.query, port, operation.expires_in_s)
+        self._announce_for(place, "offer altered", {"query": operation.query, "expires_in_s": operation.expires_in_s, "port": port})
 
     async def _follow_key_policy(self, place: Place, operation: FollowKeyPolicy) -> None:
         place.station.follow_key_policy(operation.policy)
@@ -313,7 +319,7 @@ class DeviceBench:
     async def _redirect_elsewhere(self, place: Place, operation: RedirectElsewhere) -> None:
         if place.station.trap is None:
             raise BenchError("there is no second host")
-        options = {"status": operation.status, "location": place.station.trap.url}
+        options = {"status": operation.status, "location": place.station.trap.url, "body": operation.body}
         await self._spoil(place, SpoilDownload("redirect", options, operation.times))
 
     async def _observe(self, place: Place, operation: Observe) -> str | None:

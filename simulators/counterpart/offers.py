@@ -14,9 +14,10 @@ from simulators.broker.embedded import EmbeddedBroker
 
 @dataclass(frozen=True, slots=True)
 class OfferChange:
-    """`query` is appended to the URL; `expires_in_s` replaces the time until `expires_at`, negative for the past."""
+    """`query` is appended to the URL, `port` replaces its port; `expires_in_s` replaces the time until `expires_at`, negative: the past."""
 
     query: str = ""
+    port: int | None = None
     expires_in_s: float | None = None
     lifetime_s: float = 30 * 60.0
 
@@ -24,11 +25,21 @@ class OfferChange:
         """The payload of a download command, changed."""
         body = json.loads(payload)
         body["url"] += self.query
+        if self.port is not None:
+            body["url"] = _at_port(body["url"], self.port)
         if self.expires_in_s is not None:
             issued_at = datetime.fromisoformat(body["expires_at"]) - timedelta(seconds=self.lifetime_s)
             expires_at = issued_at + timedelta(seconds=self.expires_in_s)
             body["expires_at"] = expires_at.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
         return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _at_port(url: str, port: int) -> str:
+    """The URL with another port, and not a character else changed."""
+    scheme, _, rest = url.partition("://")
+    authority, slash, target = rest.partition("/")
+    host = authority[: authority.index("]") + 1] if authority.startswith("[") else authority.partition(":")[0]
+    return f"{scheme}://{host}:{port}{slash}{target}"
 
 
 class OfferAlteringBroker(EmbeddedBroker):

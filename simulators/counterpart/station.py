@@ -9,7 +9,7 @@ import shutil
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,7 +30,7 @@ from simulators.counterpart.recording import HttpRecorder, PacketRecorder
 from simulators.counterpart.trap import TrapServer
 from simulators.platform.access import Device as PlatformDevice
 from simulators.platform.access import secret_digest
-from simulators.platform.download_faults import DownloadFault, FaultedDownload
+from simulators.platform.download_faults import DownloadFault, DownloadFaultKind, FaultedDownload
 from simulators.platform.platform import PlatformSettings, ReferencePlatform
 from simulators.platform.provisioning import inventory
 from simulators.platform.readings import with_reading
@@ -44,16 +44,26 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Spoilage:
-    """The faults that the next downloads get."""
+    """The faults that the next downloads get. `at_byte` is a place in the file: of a file that is fetched in parts, it strikes one."""
 
     fault: DownloadFault | None = None
     times: int = 0
 
     def next(self, download: FaultedDownload) -> DownloadFault | None:
-        if self.times <= 0:
+        if self.fault is None or self.times <= 0:
+            return None
+        if self.fault.kind is not DownloadFaultKind.TRICKLE and not self._is_in(download):
             return None
         self.times -= 1
-        return self.fault
+        return replace(self.fault, at_byte=self._place(download) - download.first) if self._is_in(download) else self.fault
+
+    def _is_in(self, download: FaultedDownload) -> bool:
+        place = self._place(download)
+        return download.first <= place < download.end or place == download.end == download.size_bytes
+
+    def _place(self, download: FaultedDownload) -> int:
+        assert self.fault is not None
+        return self.fault.at_byte if self.fault.at_byte >= 0 else download.size_bytes + self.fault.at_byte
 
 
 class Station:
@@ -81,6 +91,7 @@ class Station:
         self.project_id = inventory(self._seed).projects[0].id
         self.broker: OfferAlteringBroker
         self.trap: TrapServer | None = None
+        self.other_port: int | None = None
 
     async def __aenter__(self) -> Self:
         self._recorder.redactor.register(self.token, label=f"<token:{self.device_id}>", what="token")
@@ -103,6 +114,7 @@ class Station:
         self.http = await self._stack.enter_async_context(HttpDriver(self.api(), self._recorder))
         if offers_other_host(self._address):
             self.trap = await self._set_trap()
+            self.other_port = await self.platform.open_another_port()
         self.credentials = self._credentials()
         self.power = self._make_device(self.credentials, self._scope_of)
         self._stack.push_async_callback(self.power.off)

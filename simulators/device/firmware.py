@@ -69,11 +69,12 @@ class Reboot:
 
 @dataclass(frozen=True, slots=True)
 class PublishResult:
-    """A JSON object goes out on the command's result topic; `topic` replaces that topic for a personality."""
+    """A JSON object goes out on the command's result topic. For personalities: `topic` replaces that topic, `is_retained` sets RETAIN."""
 
     command: str
     body: JsonObject
     topic: str = ""
+    is_retained: bool = False
 
 
 class Keeps(Enum):

@@ -260,7 +260,7 @@ class DeviceMachine:
         topic = result.topic or result_topic(self.settings.device_id, result.command)
         payload = json.dumps(result.body, separators=(",", ":")).encode()
         if self.is_connected or self.settings.result_qos:  # A result of QoS 0 cannot wait for a connection.
-            step.send += self.session.publish(topic, payload, self.settings.result_qos)[1]
+            step.send += self.session.publish(topic, payload, self.settings.result_qos, result.is_retained)[1]
 
     def _start_next_job(self, step: Step) -> None:
         if self._job is not None or not self.flash.jobs:

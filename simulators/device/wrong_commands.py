@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION, STANDARD_COMMANDS
+from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATION, STANDARD_COMMANDS
 from harness.wire.topics import control_filter, parse_control_topic
 from simulators.device import firmware
 from simulators.device.firmware import (
@@ -79,6 +79,13 @@ def merge_configuration(notes: Notes, settings: DeviceSettings, flash: Flash, ca
     )
 
 
+def flattened(effect: Effect) -> Effects:
+    """A configuration loses its objects and lists."""
+    if not isinstance(effect, ApplyConfiguration):
+        return (effect,)
+    return (ApplyConfiguration({key: value for key, value in effect.configuration.items() if not isinstance(value, dict | list)}),)
+
+
 def first_of_two_configurations(notes: Notes, settings: DeviceSettings, flash: Flash, cause: Cause, effects: Effects) -> Effects:
     """A configuration that directly follows another is acknowledged and dropped."""
     is_second = notes.get("last") == CONFIGURATION == command_of(cause)
@@ -105,6 +112,11 @@ def execute_retained(notes: Notes, settings: DeviceSettings, flash: Flash, cause
     if isinstance(cause, Message) and cause.retain:
         return firmware.decide(settings.firmware, flash, replace(cause, retain=False))
     return effects
+
+
+def execute_retained_reboots(notes: Notes, settings: DeviceSettings, flash: Flash, cause: Cause, effects: Effects) -> Effects:
+    """RETAIN is looked at behind the branch of `reboot`."""
+    return execute_retained(notes, settings, flash, cause, effects) if command_of(cause) == REBOOT else effects
 
 
 def execute_own_results(notes: Notes, settings: DeviceSettings, flash: Flash, cause: Cause, effects: Effects) -> Effects:
@@ -176,6 +188,13 @@ WRONG_COMMANDS = (
         executes=without(ApplyConfiguration),
     ),
     Personality(
+        "stores-flat-values",
+        "Stores numbers and texts; objects and lists in a configuration are lost.",
+        breaks=("DEV-08a",),
+        also=CONFIGURING,
+        executes=each(flattened),
+    ),
+    Personality(
         "ignores-keys",
         "Reports all values although `keys` names some.",
         breaks=("DEV-08a",),
@@ -214,6 +233,12 @@ WRONG_COMMANDS = (
         "Executes a command with RETAIN=1.",
         breaks=("DEV-21",),
         executes=execute_retained,
+    ),
+    Personality(
+        "reboots-when-retained",
+        "Looks at RETAIN everywhere but at `reboot`.",
+        breaks=("DEV-21",),
+        executes=execute_retained_reboots,
     ),
     Personality(
         "applies-unknown-commands",
@@ -266,6 +291,13 @@ WRONG_COMMANDS = (
         executes=execute_own_results,
     ),
     Personality(
+        "reset-unanswered",
+        "Gives a result for every command but `reset`.",
+        breaks=("DEV-25",),
+        also=("DEV-10",),
+        executes=each(lambda effect: () if isinstance(effect, PublishResult) and effect.command == RESET else (effect,)),
+    ),
+    Personality(
         "results-missing",
         "Declares results and publishes none.",
         breaks=("DEV-25",),
@@ -285,6 +317,12 @@ WRONG_COMMANDS = (
         breaks=("DEV-25",),
         also=("DEV-04", "DEV-05", "DEV-10", "DEV-23"),
         executes=each(lambda effect: (effect, effect) if isinstance(effect, PublishResult) else (effect,)),
+    ),
+    Personality(
+        "results-retained",
+        "Publishes its results with RETAIN=1.",
+        breaks=("CMD-28",),
+        executes=each(lambda effect: (replace(effect, is_retained=True),) if isinstance(effect, PublishResult) else (effect,)),
     ),
     Personality(
         "second-download-unanswered",

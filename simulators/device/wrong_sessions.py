@@ -13,7 +13,8 @@ from harness.entropy import Entropy
 from harness.mqtt.client_session import ClientSession, Duties
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.packets import Connack, Packet, Puback, Pubcomp, Publish, Pubrec, Pubrel
-from harness.wire.topics import control_filter
+from harness.wire.commands import RESET, STANDARD_COMMANDS
+from harness.wire.topics import control_filter, control_topic
 from simulators.device.personality import Notes, Personality, tuned
 
 Exchange: TypeAlias = Callable[[Notes, ClientSession, Packet, Duties], Duties]
@@ -29,6 +30,14 @@ def deliver_every_publish(notes: Notes, session: ClientSession, packet: Packet, 
     if isinstance(packet, Publish) and is_repeated(packet, duties):
         return replace(duties, deliver=(packet,))
     return duties
+
+
+def deliver_unless_last(notes: Notes, session: ClientSession, packet: Packet, duties: Duties) -> Duties:
+    """One packet id is remembered: that of the last PUBLISH."""
+    if not isinstance(packet, Publish):
+        return duties
+    last, notes["last id"] = notes.get("last id"), packet.packet_id
+    return duties if packet.packet_id == last else deliver_every_publish(notes, session, packet, duties)
 
 
 def deliver_every_reset(notes: Notes, session: ClientSession, packet: Packet, duties: Duties) -> Duties:
@@ -185,6 +194,15 @@ WRONG_SESSIONS = (
         tunes=tuned(subscriptions=lambda device_id: (("+/control/+", 2), (control_filter(device_id), 2))),
     ),
     Personality(
+        "deaf-to-reset",
+        "Subscribes to each of its control topics, and leaves out that of `reset`.",
+        breaks=("DEV-01",),
+        also=("DEV-10", "DEV-25"),
+        tunes=tuned(
+            subscriptions=lambda device_id: tuple((control_topic(device_id, name), 2) for name in STANDARD_COMMANDS if name != RESET)
+        ),
+    ),
+    Personality(
         "qos1-only",
         "Asks for QoS 1 on its control topics, and repeats what is repeated to it.",
         breaks=("DEV-02",),
@@ -233,6 +251,13 @@ WRONG_SESSIONS = (
         breaks=("DEV-04",),
         also=("DEV-05", "DEV-07", "DEV-09", "DEV-10", "DEV-25"),
         exchanges=deliver_every_publish,
+    ),
+    Personality(
+        "remembers-the-last-id-only",
+        "Keeps one packet id: a copy that comes behind another command is executed again.",
+        breaks=("DEV-04",),
+        also=("DEV-05", "DEV-07", "DEV-10", "DEV-25"),
+        exchanges=deliver_unless_last,
     ),
     Personality(
         "no-second-pubrec",

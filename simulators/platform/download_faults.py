@@ -35,13 +35,18 @@ class DownloadFault:
 
 @dataclass(frozen=True, slots=True)
 class FaultedDownload:
-    """Which download a plan is asked about. `number` counts the GETs of this device from 1, `key_id` is the key's number."""
+    """Which download a plan is asked about: `first` to `end` (behind the last byte) of a file of `size_bytes`.
+
+    `number` counts the GETs of this device from 1, `key_id` is the key's number.
+    """
 
     device_id: str
     key_id: int
     file_name: str
     size_bytes: int
     number: int
+    first: int
+    end: int
 
 
 DownloadFaultPlan = Callable[[FaultedDownload], DownloadFault | None]

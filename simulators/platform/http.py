@@ -201,7 +201,7 @@ class Api:
             return None
         key = download.key
         self._attempts[key.device_id] = number = self._attempts.get(key.device_id, 0) + 1
-        return self.faults(FaultedDownload(key.device_id, key.id, key.file_name, key.size_bytes, number))
+        return self.faults(FaultedDownload(key.device_id, key.id, key.file_name, key.size_bytes, number, download.first, download.end))
 
     def _faulted_answer(self, download: Download, fault: DownloadFault) -> web.Response:
         if not fault.consumes_key:

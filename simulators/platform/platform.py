@@ -251,6 +251,7 @@ class ReferencePlatform:
         )
         await runner.setup()
         self._closing.push_async_callback(runner.cleanup)
+        self._runner = runner
         port = await self._bind(runner)
         self.api_url = f"{'https' if self._tls else 'http'}://{self._host}:{port}"
         self.service.public_url = self.api_url
@@ -262,19 +263,22 @@ class ReferencePlatform:
     async def _bind(self, runner: web.AppRunner) -> int:
         """Listens on the wanted port; for any port, on the one of the last time if it is still free."""
         wanted = self.settings.api_port or int(self.store.setting("api port") or 0)
-        context = self._tls[0] if self._tls else None
-
-        async def listen_on(port: int) -> None:
-            site = web.TCPSite(runner, self.settings.bind, port, backlog=BACKLOG, reuse_address=True, ssl_context=context)
-            await site.start()
-
         try:
-            await listen_on(wanted)
+            await self._listen_on(runner, wanted)
         except OSError as error:
             if self.settings.api_port or not wanted:
                 raise BenchError(f"cannot listen on {self.settings.bind} port {wanted}: {error}") from error
-            await listen_on(0)
+            await self._listen_on(runner, 0)
         return int(runner.addresses[0][1])
+
+    async def _listen_on(self, runner: web.AppRunner, port: int) -> None:
+        context = self._tls[0] if self._tls else None
+        await web.TCPSite(runner, self.settings.bind, port, backlog=BACKLOG, reuse_address=True, ssl_context=context).start()
+
+    async def open_another_port(self) -> int:
+        """Serves the same on one more free port as well, whose number comes back; `api_url` stays. Raises OSError."""
+        await self._listen_on(self._runner, 0)
+        return int(self._runner.addresses[-1][1])
 
     # --- keys that nobody uses ---
 

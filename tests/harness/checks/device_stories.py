@@ -47,13 +47,14 @@ class DeviceStory:
         self.declares = dict(DECLARES)
         self.factory = None
         self.connection = 1
+        self.scene = "scene"
         self._facts = []
         self._now_s = 0.0
         self._exchange = 0
 
-    def add(self, fact, scope="scene"):
+    def add(self, fact, scope=None):
         self._now_s += 0.1
-        self._facts.append((self._now_s, fact, scope))
+        self._facts.append((self._now_s, fact, self.scene if scope is None else scope))
 
     def wait(self, seconds):
         self._now_s += seconds
@@ -68,14 +69,16 @@ class DeviceStory:
         plan = (PlannedCheck(check_id, "planned"),)
         start = RunStarted(SCHEMA, "r", "0", "c", 1, "quick", "device", "story", "should", {}, declaration, plan)
         events = [Event(1, 0.0, 0.0, "", start)]
-        begun = ScenarioStarted("scene", "device", (check_id,), {"device": DEV})
-        facts = [(0.0, begun, "scene"), *self._facts, (self._now_s, ScenarioEnded("scene"), "scene")]
+        scenes = [scene for scene in dict.fromkeys(scope for _, _, scope in self._facts) if scene] or ["scene"]
+        begun = [(0.0, ScenarioStarted(scene, "device", (check_id,), {"device": DEV}), scene) for scene in scenes]
+        ended = [(self._now_s, ScenarioEnded(scene), scene) for scene in scenes]
+        facts = [*begun, *self._facts, *ended]
         events += [Event(line, at_s, at_s, scope, fact) for line, (at_s, fact, scope) in enumerate(facts, 2)]
         return History(tuple(events))
 
     # --- MQTT ---
 
-    def packet(self, sent_by, packet_type, *, scope="scene", **fields):
+    def packet(self, sent_by, packet_type, *, scope=None, **fields):
         self.add(MqttPacket(self.connection, DEV, sent_by, packet_type, 10, **fields), scope)
 
     def connects(self, *, username=DEV, password=TOKEN, clean=False, keep_alive_s=5, present=False, code=0):
@@ -130,15 +133,15 @@ class DeviceStory:
 
     # --- what scenarios say, HTTP, the bench ---
 
-    def says(self, what, /, **facts):
-        self.add(Stimulus(what, {"device_id": DEV, **facts}))
+    def says(self, what, /, scope=None, **facts):
+        self.add(Stimulus(what, {"device_id": DEV, **facts}), scope)
 
     def stores(self, *, sha256=SHA, is_valid=True):
         self.says("stored", name="fw.bin", size_bytes=100, sha256=sha256, is_valid=is_valid)
 
-    def offers(self, *, key=1, packet_id=7):
+    def offers(self, *, key=1, packet_id=7, command="download_firmware"):
         url = f"http://h/v2/device/download?key=<key:{key}>"
-        self.command("download_firmware", {"url": url, "expires_at": "2026-01-01T00:00:00Z"}, packet_id=packet_id)
+        self.command(command, {"url": url, "expires_at": "2026-01-01T00:00:00Z"}, packet_id=packet_id)
 
     def asks(self, path=URL, *, method="GET", authorization=f"Basic {TOKEN}", credential=f"token:{DEV}", extra=(), endpoint="download"):
         self._exchange += 1
@@ -146,14 +149,15 @@ class DeviceStory:
         self.add(HttpRequest(self._exchange, endpoint, method, path, credential, headers, device_id=DEV))
         return self._exchange
 
-    def gets(self, status=200, *, exchange=None, sent_bytes=100, complete=True):
+    def gets(self, status=200, *, exchange=None, sent_bytes=100, complete=True, body="", headers=(("Content-Length", "100"),)):
         exchange = self._exchange if exchange is None else exchange
-        self.add(HttpResponse(exchange, status, ()))
-        self.add(HttpEnded(exchange, sent_bytes, complete, problem="" if complete else "fault", closed_by="" if complete else "peer"))
+        self.add(HttpResponse(exchange, status, headers))
+        problem, closed_by = ("", "") if complete else ("fault", "peer")
+        self.add(HttpEnded(exchange, sent_bytes, complete, body=body, problem=problem, closed_by=closed_by))
 
-    def downloads(self, status=200, *, complete=True, **request):
+    def downloads(self, status=200, *, complete=True, body="", **request):
         self.asks(**request)
-        self.gets(status, complete=complete)
+        self.gets(status, complete=complete, body=body)
 
     def installed(self, sha256=SHA):
         self.result("download_firmware", sha256=sha256)

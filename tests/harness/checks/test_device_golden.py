@@ -1,5 +1,6 @@
 """Every check of a device has a hand-written history that it passes, and one that it does not."""
 
+import hashlib
 import importlib.util
 from pathlib import Path
 
@@ -278,6 +279,12 @@ def third_of_a_segment_lost(story):
     story.result("configuration")
 
 
+@golden("segmentation_does_not_matter", "inconclusive")
+def command_of_another_scenario_behind_the_announcement(story):
+    story.says("segmented", how="byte by byte")
+    story.packet("server", "PUBLISH", scope="", packet_id=3, qos=2, topic=f"{DEV}/control/configuration", payload="{}")
+
+
 @both("segmentation_does_not_matter")
 def connack_in_pieces(story, wrong):
     story.command("send_configuration", packet_id=1)
@@ -333,6 +340,13 @@ def reported_more_than_asked(story):
 def keys_left_unanswered(story):
     story.configured(A)
     story.command("send_configuration", {"keys": ["rate"]}, packet_id=8)
+
+
+@golden("configuration_is_applied_and_reported", "fail")
+def plain_question_refused(story):
+    story.configured(A)
+    story.command("send_configuration", packet_id=8)
+    story.result("send_configuration", success=False)
 
 
 @golden("configuration_is_applied_and_reported", "fail")
@@ -472,6 +486,16 @@ def answered_twice(story):
 @golden("results_come_once_and_in_time", "fail")
 def never_answered(story):
     story.configured(A)
+
+
+@both("result_is_a_json_object", "deviation")
+def result_retained(story, wrong):
+    story.packet("client", "PUBLISH", packet_id=9, topic=f"{DEV}/control/reset/result", payload="{}", qos=1, retain=wrong)
+
+
+@golden("result_is_a_json_object", "deviation")
+def result_of_bare_text(story):
+    story.packet("client", "PUBLISH", packet_id=9, topic=f"{DEV}/control/reset/result", payload="OK", qos=1)
 
 
 @golden("results_come_once_and_in_time", "pass")
@@ -617,9 +641,65 @@ def asked_for_the_head(story):
     story.downloads(method="HEAD")
 
 
+@both("download_uses_the_url_and_the_raw_token")
+def asked_at_the_port_of_the_url(story, wrong):
+    story.says("offer altered", query="", expires_in_s=None, port=8081)
+    story.offers()
+    story.downloads(extra=(("Host", "h:8080" if wrong else "h:8081"),))
+
+
+@golden("download_uses_the_url_and_the_raw_token", "pass")
+def asked_with_a_host_that_names_no_port(story):
+    story.says("offer altered", query="", expires_in_s=None, port=8081)
+    story.offers()
+    story.downloads(extra=(("Host", "h"),))
+
+
+@golden("download_uses_the_url_and_the_raw_token", "fail")
+def asked_with_a_fragment(story):
+    story.offers()
+    story.downloads(path=URL + "#firmware")
+
+
+@both("download_uses_the_url_and_the_raw_token")
+def given_up_and_asked_again(story, wrong):
+    story.offers()
+    story.downloads(complete=False)
+    if not wrong:
+        story.lost(by="peer")  # a device that rebooted in between starts anew
+        story.connects(present=True)
+    story.downloads(401)
+
+
 @golden("download_uses_the_url_and_the_raw_token", "fail")
 def never_asked(story):
     story.offers()
+
+
+@golden("download_uses_the_url_and_the_raw_token", "inconclusive")
+def met_the_device_on_its_way_out(story):
+    offer = {"url": "http://h/v2/device/download?key=<key:1>", "expires_at": "2026-01-01T00:00:00Z"}
+    story.sent("download_firmware", offer)
+    story.received()
+    story.lost(by="peer")
+    story.connects(present=True)
+    story.released()
+    story.completed()
+
+
+@golden("download_uses_the_url_and_the_raw_token", "inconclusive")
+def refused_in_words(story):
+    """What it has against the key is DEV-22's business."""
+    story.offers()
+    story.failed()
+
+
+@golden("download_uses_the_url_and_the_raw_token", "fail")
+def asked_for_one_of_two(story):
+    story.offers()
+    story.downloads()
+    story.installed()
+    story.offers(key=2, packet_id=9)
     story.failed()
 
 
@@ -640,6 +720,15 @@ def observed_to_be_another(story):
     story.observes(OTHER_SHA)
 
 
+@golden("download_under_each_key_policy_is_whole_or_refused", "inconclusive")
+def refused_for_how_it_asked(story):
+    story.stores()
+    story.says("key policy", policy="first-use")
+    story.offers()
+    story.downloads(401, credential="unknown")
+    story.failed()
+
+
 @both("download_under_each_key_policy_is_whole_or_refused")
 def updated_where_the_first_use_ends_a_key(story, wrong):
     story.stores()
@@ -647,6 +736,51 @@ def updated_where_the_first_use_ends_a_key(story, wrong):
     story.offers()
     story.downloads()
     story.installed(OTHER_SHA if wrong else SHA)
+
+
+@golden("stored_file_is_installed_byte_for_byte", "fail")
+def delivered_and_not_installed(story):
+    story.stores()
+    story.offers()
+    story.downloads()
+    story.failed()
+
+
+@both("stored_file_is_installed_byte_for_byte")
+def installed_after_a_scene_in_which_downloads_were_spoilt(story, wrong):
+    story.says("download spoilt", kind="cut", at_byte=50)
+    story.scene = "the next scene"
+    story.stores()
+    story.offers()
+    story.downloads()
+    story.installed(OTHER_SHA if wrong else SHA)
+
+
+@golden("stored_file_is_installed_byte_for_byte", "pass")
+def logo_installed_while_the_observer_shows_the_firmware(story):
+    story.observes(OTHER_SHA)
+    story.stores()
+    story.offers(command="download_logo")
+    story.downloads()
+    story.result("download_logo", sha256=SHA)
+    story.observes(OTHER_SHA)
+
+
+@golden("stored_file_is_installed_byte_for_byte", "fail")
+def died_of_the_file(story):
+    story.stores()
+    story.offers()
+    story.downloads(complete=False)
+    story.exits(1)
+
+
+@golden("stored_file_is_installed_byte_for_byte", "inconclusive")
+def asked_again_and_refused(story):
+    story.stores()
+    story.offers()
+    story.downloads()
+    story.downloads(401)
+    story.failed()
 
 
 @golden("stored_file_is_installed_byte_for_byte", "inconclusive")
@@ -666,6 +800,57 @@ def broken_off(story, wrong):
     story.installed(OTHER_SHA) if wrong else story.failed()
 
 
+@golden("broken_off_download_is_not_installed", "inconclusive")
+def the_refusal_of_a_second_attempt_was_installed(story):
+    """DEV-13 is broken here, not DEV-12."""
+    story.stores()
+    story.says("download spoilt", kind="cut", at_byte=50)
+    story.offers()
+    story.downloads(complete=False)
+    story.downloads(401, body="no such key")
+    story.installed(hashlib.sha256(b"no such key").hexdigest())
+
+
+@golden("broken_off_download_is_not_installed", "fail")
+def the_part_was_installed_after_a_refusal(story):
+    story.stores()
+    story.says("download spoilt", kind="cut", at_byte=50)
+    story.offers()
+    story.downloads(complete=False)
+    story.downloads(401, body="no such key")
+    story.installed(OTHER_SHA)
+
+
+def parts(story, *spans):
+    for first, end in spans:
+        story.asks(extra=(("Range", f"bytes={first}-{end - 1}"),))
+        story.gets(206, sent_bytes=end - first, headers=(("Content-Range", f"bytes {first}-{end - 1}/100"),))
+
+
+@both("broken_off_download_is_not_installed")
+def in_parts_with_one_cut(story, wrong):
+    story.declares |= {"download": "range", "image_sha256_pointer": ""}
+    story.stores()
+    story.says("download spoilt", kind="cut", at_byte=50)
+    story.offers()
+    parts(story, (0, 40))
+    story.asks(extra=(("Range", "bytes=40-79"),))
+    story.gets(206, sent_bytes=10, complete=False, headers=(("Content-Range", "bytes 40-79/100"),))
+    parts(story, *(((80, 100),) if wrong else ((50, 80), (80, 100))))
+    story.result("download_firmware")
+
+
+@golden("error_body_is_not_installed", "inconclusive")
+def served_in_parts_after_errors(story):
+    story.declares |= {"download": "range", "image_sha256_pointer": ""}
+    story.stores()
+    story.says("download spoilt", kind="error", status=500)
+    story.offers()
+    story.downloads(500)
+    parts(story, (0, 50), (50, 100))
+    story.result("download_firmware")
+
+
 @both("invalid_image_is_refused", "warning")
 def invalid(story, wrong):
     story.stores(is_valid=False)
@@ -679,6 +864,14 @@ def error_body(story, wrong):
     story.says("download spoilt", kind="error", status=500)
     story.offers()
     story.downloads(500, complete=True)
+    story.installed(OTHER_SHA) if wrong else story.failed()
+
+
+@both("error_body_is_not_installed")
+def redirected_to_nowhere(story, wrong):
+    story.says("download spoilt", kind="redirect", status=302)
+    story.offers()
+    story.downloads(302)
     story.installed(OTHER_SHA) if wrong else story.failed()
 
 
@@ -753,6 +946,19 @@ def second(story, wrong):
         story.installed(OTHER_SHA)
 
 
+@golden("second_download_leaves_one_image", "warning")
+def second_without_an_image(story):
+    story.stores()
+    story.says("download spoilt", kind="trickle")
+    story.offers(key=1, packet_id=1)
+    first = story.asks()
+    story.stores(sha256=OTHER_SHA)
+    story.offers(key=2, packet_id=2)
+    story.result("download_firmware")
+    story.gets(exchange=first)
+    story.installed(SHA)
+
+
 # --- the connection ---
 
 
@@ -789,6 +995,19 @@ def silence_in_which_our_own_broker_stood_still(story):
     story.wait(30)
     story.packet("client", "PINGREQ")
     story.gets(exchange=exchange)
+
+
+@both("slow_download_keeps_the_connection")
+def slow_and_closed_by_the_device(story, wrong):
+    story.connects()
+    story.says("download spoilt", kind="trickle")
+    story.offers()
+    exchange = story.asks()
+    for _ in range(3):
+        story.wait(2)
+        story.packet("client", "PINGREQ")
+    story.gets(exchange=exchange, sent_bytes=40 if wrong else 100, complete=False)
+    story.failed()
 
 
 @golden("slow_download_keeps_the_connection", "pass")
@@ -870,8 +1089,8 @@ def waits_at_their_limit_drawn_by_chance(story):
 
 
 @golden("reconnects_back_off", "warning")
-def hammering_that_only_a_busy_machine_slows_down(story):
-    refused_connects(story, 0.01, 0.02, 0.05)
+def hammering_with_uneven_waits(story):
+    refused_connects(story, 0.05, 0.1, 0.02, 0.05)
 
 
 @golden("reconnects_back_off", "warning")
@@ -901,6 +1120,16 @@ def test_a_golden_story_of_a_device_is_judged_as_it_says(check_id, verdict, tell
     result = story.judged(check_id)
     assert result.verdict.value == verdict, result.detail
     assert bool(result.evidence) == (verdict != "inconclusive")
+
+
+def test_requests_of_an_earlier_command_are_not_held_against_a_later_one():
+    story = stories.DeviceStory()
+    for key, packet_id in ((1, 7), (2, 9)):
+        story.offers(key=key, packet_id=packet_id)
+        story.downloads(401)
+    assert story.judged("download_uses_the_url_and_the_raw_token").detail == (
+        "the download command was acknowledged, and no request came for its URL"
+    )
 
 
 def test_every_device_check_has_a_story_that_it_passes():

@@ -88,3 +88,16 @@ def test_other_checks_do_not_look_at_downloads_under_a_foreign_policy(story):
     asked_under(story, "first-use", 200, 401)
     story.failed()
     assert story.judged("stored_file_is_installed_byte_for_byte").verdict.value == "inconclusive"
+
+
+@pytest.mark.parametrize("announced", [{"what": "key policy", "policy": "first-use"}, {"what": "offer altered", "expires_in_s": -3_600.0}])
+def test_what_an_earlier_scenario_announced_ended_with_it(announced):
+    story = stories.DeviceStory()
+    story.says(announced.pop("what"), scope="an earlier scene", **announced)
+    story.stores()
+    story.offers()
+    story.downloads(401)
+    story.downloads()
+    story.installed()
+    assert updates_by_key_policy(story.history(CHECK)) == {}
+    assert story.judged("stale_download_is_tried_once_at_most").verdict.value == "inconclusive"

@@ -30,6 +30,7 @@ def hil(capsys, *arguments):
 def test_a_package_has_all_its_files(package):
     assert {path.name for path in package.iterdir()} == {
         "capture.pcapng",
+        "gl-code-quality.json",
         "history.jsonl",
         "junit.xml",
         "manifest.json",

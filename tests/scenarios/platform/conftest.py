@@ -36,7 +36,7 @@ def scenarios_about(rows, *, left_out=frozenset()):
     return tuple(scenario for scenario in found if checks & set(scenario.serves) and scenario.name not in left_out)
 
 
-async def certified(personality, directory, *, rows=(), seed=5, make_broker=None, changes=None, longest_s=LONGEST_S):
+async def certified(personality, directory, *, rows=(), seed=5, make_broker=None, changes=None, device_changes=None, longest_s=LONGEST_S):
     """The results of a certification, as data."""
     make_broker = make_broker or (lambda logins: EmbeddedBroker(BrokerSettings(), logins))
     settings = PlatformSettings(state_directory=directory / "state", test_clock=True, seed=3, with_hooks=True)
@@ -45,6 +45,8 @@ async def certified(personality, directory, *, rows=(), seed=5, make_broker=None
         personality.make(settings, make_broker, clock=AdvanceableClock(SystemClock())) as running,
     ):
         platform = read_target(running.target_path).platform.model_copy(update=changes or {})
+        if device_changes:
+            platform = platform.model_copy(update={"devices": tuple(each.model_copy(update=device_changes) for each in platform.devices)})
         return await questioned(platform, directory / "out", scenarios_about(rows, left_out=NOT_IN_THIS_PROCESS), seed=seed)
 
 

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from simulators.counterpart.offers import OfferChange
 
 OFFER = json.dumps({"url": "http://h/v2/device/download?key=abc", "expires_at": "2026-11-22T12:30:00Z"}).encode()
@@ -13,6 +15,16 @@ def changed(**how):
 
 def test_query_is_appended_as_it_stands():
     assert changed(query="&a=%2f+b")["url"] == "http://h/v2/device/download?key=abc&a=%2f+b"
+
+
+def test_port_is_replaced_or_added_and_nothing_else():
+    assert changed(port=81)["url"] == "http://h:81/v2/device/download?key=abc"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "bench.local"])
+def test_port_of_every_form_of_host_is_replaced(host):
+    offer = json.dumps({"url": f"http://{host}:8080/a?key=b", "expires_at": "2026-11-22T12:30:00Z"}).encode()
+    assert json.loads(OfferChange(port=81).apply(offer))["url"] == f"http://{host}:81/a?key=b"
 
 
 def test_expiry_moves_with_the_time_of_issue_as_its_zero():
