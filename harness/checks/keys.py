@@ -27,11 +27,7 @@ def _is_surely_alive(life: KeyLife, history: History, attempt: Exchange) -> bool
     return life.age_bounds_s(history, attempt)[1] < KEY_LIFETIME_S - _AGE_TOLERANCE_S
 
 
-@check(
-    "KEY-01a",
-    unseen="no key was used shortly before, or tried after thirty minutes",
-    hint="a life that another command, a restart or a clean-up shortens or lengthens",
-)
+@check("KEY-01a", unseen="no key was used shortly before, or tried after thirty minutes")
 def key_lives_thirty_minutes(history: History) -> Iterator[Observation]:
     """A key is accepted until thirty minutes after its issue, and refused with 401 from then on."""
     for life in key_lives(history):
@@ -41,8 +37,7 @@ def key_lives_thirty_minutes(history: History) -> Iterator[Observation]:
             least_s, greatest_s = life.age_bounds_s(history, attempt)
             is_untouched = not life.before(attempt)
             if _is_surely_alive(life, history, attempt):
-                is_called_dead = attempt.status == 401 and is_token_taken(history, life.owner_credential)
-                if is_untouched and (least_s > _FRESH_S or is_called_dead):
+                if is_untouched and least_s > _FRESH_S:
                     yield _accepted_at(attempt, greatest_s)
             elif least_s > KEY_LIFETIME_S + _AGE_TOLERANCE_S and _is_unspent(life, attempt):
                 yield _refused_at(attempt, least_s)
@@ -58,6 +53,22 @@ def _refused_at(attempt: Exchange, age_s: float) -> Observation:
     if attempt.status == 401:
         return kept(attempt)
     return broken(f"a key of {age_s:.0f} s was answered {shown_status(attempt)}, allowed: 401 after 1800 s", attempt)
+
+
+@check(
+    "KEY-01a",
+    unseen="no fresh key was used, or none whose device's token is taken",
+    hint="a life that another command of the device, a restart or a clean-up ends",
+)
+def fresh_key_is_accepted(history: History) -> Iterator[Observation]:
+    """A fresh key that nobody tried before is not called dead, whatever else was commanded meanwhile."""
+    for life in key_lives(history):
+        for attempt in life.own_attempts()[:1]:
+            least_s, greatest_s = life.age_bounds_s(history, attempt)
+            if life.before(attempt) or life.is_beside_others(attempt) or least_s > _FRESH_S or not _is_surely_alive(life, history, attempt):
+                continue
+            if attempt.status == 200 or (attempt.status == 401 and is_token_taken(history, life.owner_credential)):
+                yield _accepted_at(attempt, greatest_s)
 
 
 @check(

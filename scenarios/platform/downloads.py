@@ -220,7 +220,7 @@ def copies_of_expired_keys(cast: Cast) -> Workload:
 _TWO = Needs(devices={"device": DeviceNeed(), "other": DeviceNeed(beside="device")}, files={"firmware": FileType.FIRMWARE})
 
 
-@scenario("download_delivers_the_file", "every_download_command_has_its_own_key", needs=_TWO)
+@scenario("download_delivers_the_file", "every_download_command_has_its_own_key", "fresh_key_is_accepted", needs=_TWO)
 def several_keys_for_one_file(cast: Cast) -> Workload:
     """Two devices are offered one file, one of them twice, before anybody fetches it; each gets it."""
     platform = cast.platform
@@ -235,7 +235,7 @@ def several_keys_for_one_file(cast: Cast) -> Workload:
         yield fetch_call(url, each)
 
 
-@scenario("download_delivers_the_file", "key_works_once", "download_errors_follow_the_contract", needs=_EACH_TYPE)
+@scenario("download_delivers_the_file", "fresh_key_is_accepted", "key_works_once", "download_errors_follow_the_contract", needs=_EACH_TYPE)
 def logo_in_the_place_of_firmware(cast: Cast) -> Workload:
     """A firmware and a logo are on offer at once; each key delivers its own file."""
     platform, device = cast.platform, cast.device
