@@ -27,9 +27,19 @@ __all__ = ["command_delivery", "command_offers", "mqtt_access"]
 
 
 def _well_formed(history: History) -> Iterator[Exchange]:
-    """Commands without a defect that were answered, or hung up on."""
-    target = TargetView.of(history)
-    return (call for call in history.commands() if answered_or_hung_up(call) and not defects(target, call))
+    """Commands without a defect that were answered, or hung up on, while the target had a broker: without one, nobody owes a 200."""
+    target, absences = TargetView.of(history), _broker_absences(history)
+    answered = (call for call in history.commands() if answered_or_hung_up(call) and not defects(target, call))
+    return (call for call in answered if not any(call.asked.line in absence for absence in absences))
+
+
+def _broker_absences(history: History) -> list[range]:
+    """The lines between each stop of the target's broker and its next start."""
+    starts = [seen.line for seen in history.stimuli("broker started")]
+    end = history.events[-1].line + 1
+    return [
+        range(stopped.line, next((line for line in starts if line > stopped.line), end)) for stopped in history.stimuli("broker stopped")
+    ]
 
 
 def _device(history: History, call: Exchange) -> dict[str, str]:
@@ -318,12 +328,11 @@ def ids_of_another_form_are_refused(history: History) -> Iterator[Observation]:
 @check("CMD-31", unseen="no command was sent while the broker was down")
 def command_without_broker_is_not_accepted(history: History) -> Iterator[Observation]:
     """While the broker is unreachable a command answers a 5xx, never 200."""
-    for stopped in history.stimuli("broker stopped"):
-        started = next((seen.line for seen in history.stimuli("broker started") if seen.line > stopped.line), len(history.events) + 1)
-        for call in history.commands():
-            if not stopped.line < call.asked.line < started or call.status is None:
-                continue
-            if call.status >= 500:
-                yield kept(call)
-            else:
-                yield broken(f"a command without a broker was answered {call.status}, our reading: a 5xx", call)
+    absences = _broker_absences(history)
+    for call in history.commands():
+        if call.status is None or not any(call.asked.line in absence for absence in absences):
+            continue
+        if call.status >= 500:
+            yield kept(call)
+        else:
+            yield broken(f"a command without a broker was answered {call.status}, our reading: a 5xx", call)

@@ -35,7 +35,7 @@ def test_the_reference_passes_every_check(certify):
 @pytest.mark.slow
 @pytest.mark.parametrize("broker", ["embedded", pytest.param("mosquitto", marks=pytest.mark.peer("mosquitto"))])
 def test_the_references_own_hooks_show_what_only_a_process_can(try_process, broker):
-    outcome = try_process(REFERENCE, "--broker", broker, rows=("CMD-31", "DLD-06", "DLD-11")).outcome
+    outcome = try_process(REFERENCE, "--broker", broker, rows=("CMD-01", "CMD-31", "DLD-06", "DLD-11")).outcome
     verdicts = {result.id: result.verdict.value for result in outcome.results if result.id in OF_A_PROCESS}
     assert verdicts == dict.fromkeys(OF_A_PROCESS, "pass")
     assert accusations(outcome) == []
