@@ -457,13 +457,16 @@ def files_of_another_type(cast: Cast) -> Workload:
 
 @scenario("missing_file_is_refused", *_REFUSED, needs=_EACH_FILE)
 def files_that_are_not_stored(cast: Cast) -> Workload:
-    """Files that nobody stored, that another project has, and a path to one that is stored."""
+    """Files that nobody stored, that another project has, a path to one that is stored, and names that begin or end as a stored one's."""
     platform, device, firmware = cast.platform, cast.device, cast.files["firmware"].name
     yield from watch(device)
     elsewhere = [file for file in platform.files if file.project_id != device.project_id]
     own_names = {file.name for file in platform.files if file.project_id == device.project_id}
     foreign = [(DOWNLOAD_FIRMWARE if file.type is FileType.FIRMWARE else DOWNLOAD_LOGO, file.name) for file in elsewhere]
+    stem, dot, extension = firmware.rpartition(".")
+    alike = (f"hil-{firmware}", f"{stem}-hil{dot}{extension}", f"{stem[: len(stem) // 2 + 1]}{dot}{extension}")
     for command, name in (
+        *((DOWNLOAD_FIRMWARE, name) for name in alike if name not in own_names),
         (DOWNLOAD_FIRMWARE, "hil-not-there.bin"),
         (DOWNLOAD_LOGO, "hil-not-there.png"),
         (DOWNLOAD_FIRMWARE, "../" + firmware),
