@@ -24,6 +24,7 @@ from scenarios.platform.steps import (
 
 _RACERS = 16
 _EARLY_S = 5.0  # How long before the thirty minutes are over the key is tried: all that happens meanwhile must fit in.
+_EARLIER_S = 30.0  # And before that, so that a slow target is asked in time, too.
 _LATE_S = 3.0  # And how long after them.
 _LONG_AFTER_S = (3_600.0, 86_400.0)  # Clocks that are read without their hours or days come round again.
 _SLOW_BYTES_PER_S = 200_000.0
@@ -42,15 +43,17 @@ def key_around_thirty_minutes(cast: Cast) -> Workload:
     platform, device = cast.platform, cast.devices["device"]
     yield from watch(device)
     urls = []
-    for _ in range(4):
+    for _ in range(5):
         urls.append((yield from offered(platform, device, cast.files["firmware"])))
-    fresh, early, late, foreign = urls
-    if fresh is None or early is None or late is None or foreign is None:
+    fresh, late, foreign, earlier, early = urls
+    if fresh is None or late is None or foreign is None or earlier is None or early is None:
         return
     yield fetch_call(fresh, device)
     yield AdvanceClock(KEY_LIFETIME_S / 2)
     younger = yield from offered(platform, device, cast.files["firmware"])  # must not lengthen the lives of the others
-    yield AdvanceClock(KEY_LIFETIME_S / 2 - _EARLY_S)
+    yield AdvanceClock(KEY_LIFETIME_S / 2 - _EARLIER_S)
+    yield fetch_call(earlier, device)
+    yield AdvanceClock(_EARLIER_S - _EARLY_S)
     yield fetch_call(early, device)
     yield AdvanceClock(_EARLY_S + _LATE_S)
     yield fetch_call(late, device)
