@@ -4,9 +4,9 @@ The lists come first, as a wrong platform may lose files by downloads; what coul
 """
 
 from scenarios.platform import lists  # isort: skip
-from scenarios.platform import commands  # isort: skip
+from scenarios.platform import commands, refusals  # isort: skip
 from scenarios.platform import downloads, keys, key_refusals, transfers  # isort: skip
 from scenarios.platform import real_time  # isort: skip
 from scenarios.platform import delivery  # isort: skip
 
-__all__ = ["commands", "delivery", "downloads", "key_refusals", "keys", "lists", "real_time", "transfers"]
+__all__ = ["commands", "delivery", "downloads", "key_refusals", "keys", "lists", "real_time", "refusals", "transfers"]

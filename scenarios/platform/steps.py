@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 from harness.bench.target import Platform, TargetDevice, TargetFile
 from harness.history.events import Headers, MqttDelivered
 from harness.operations import Announce, Answer, Call, Connect, Connected, Receive
-from harness.scenario import DeviceNeed, Needs
+from harness.scenario import Cast, DeviceNeed, Needs
 from harness.wire.commands import (
     CONFIGURATION,
     DOWNLOAD_FIRMWARE,
     DOWNLOADS,
     REBOOT,
     RESET,
+    SEND_CONFIGURATION,
     STANDARD_COMMANDS,
     DeviceKind,
     DownloadOffer,
@@ -36,6 +37,7 @@ Step: TypeAlias = Generator[Any, Any, T]
 JSON_TYPE = ("Content-Type", "application/json")
 CUSTOM = "blink_led"  # a command of the device's own
 UNLISTED = "hil_unlisted"
+DISTURBING = (REBOOT, RESET)  # never sent to a device that is not disposable
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 # A file of which the target cannot have sent the end when we stop reading.
 LARGE_BYTES = 400_000
@@ -123,6 +125,23 @@ def watch(device: TargetDevice, *, clean_session: bool = True, announcement: str
     if connected.is_accepted and any(code < 0x80 for code in connected.granted):
         yield Announce(announcement, {"device_id": device.id})
     return connected
+
+
+def one_of_each(cast: Cast) -> list[tuple[str, dict[str, Any]]]:
+    """A well-formed command of every name that may be sent to the device, those with a file where its project has one.
+
+    The data name the device where they may hold something: what comes to another one by mistake can be told from its own.
+    """
+    device_id = cast.device.id
+    named: list[tuple[str, dict[str, Any]]] = [
+        (CONFIGURATION, {"for": device_id}),
+        (SEND_CONFIGURATION, {"keys": [device_id]}),
+        (CUSTOM, {"for": device_id}),
+    ]
+    bare: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in (DISTURBING if cast.device.disposable else ())]
+    stored = {file.type: file.name for file in cast.platform.files if file.project_id == cast.device.project_id}
+    downloads = [(name, {"file_name": stored[file_type]}) for name, file_type in DOWNLOADS.items() if file_type in stored]
+    return [*named, *bare, *downloads]
 
 
 def last_command(device: TargetDevice) -> str | None:
