@@ -9,6 +9,7 @@ Memory that outlives resets and power cuts is a file. A power cut is SIGKILL, so
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -139,8 +140,9 @@ class Emulator:
 
     async def _connect(self, socket: Path) -> QMPClient:
         while self._process is not None and self._process.returncode is None:
-            if _is_there(socket):  # some time after it started; qemu-qmp logs each failed attempt as an error
+            if _is_there(socket):  # some time after it started, and some time before QEMU listens
                 client = QMPClient(socket.parent.name)
+                client.logger.setLevel(logging.CRITICAL)  # an attempt that comes too early is no error
                 with contextlib.suppress(QMPError):
                     await client.connect(str(socket))
                     return client
