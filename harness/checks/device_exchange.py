@@ -145,7 +145,7 @@ def segmentation_does_not_matter(history: History) -> Iterator[Observation]:
             continue
         if any(sign is not None and sign.fact.connection == message.first.fact.connection for sign in signs):
             yield kept(message.first)
-        elif wanted:
+        elif wanted and (message.was_left or not message.lost_connection):  # What we cut off may have been on its way.
             yield broken(f"{message.command!r}, sent {how}, got no {wanted} on its connection", message.first)
 
 
@@ -156,7 +156,7 @@ def _connects_behind(history: History, message: ReceivedMessage) -> list[Seen[Mq
 
 
 def _segmented(history: History) -> Iterator[tuple[ReceivedMessage, str]]:
-    """Every command that came in an announced way, with that way."""
+    """Every command that came in a way that its own scenario announced, with that way."""
     announced = list(history.stimuli("segmented"))
     for seen in announced:
         device_id = seen.fact.facts["device_id"]

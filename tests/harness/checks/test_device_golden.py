@@ -303,6 +303,25 @@ def segmented(story, wrong):
         story.received()
 
 
+@both("segmentation_does_not_matter")
+def segment_cut_off_by_the_bench(story, wrong):
+    """A connection that we end in the middle of an exchange says nothing of how the device reads; one that it ends does."""
+    story.command("send_configuration", packet_id=1)
+    story.says("segmented", how="byte by byte")
+    story.command("configuration", A, packet_id=2)
+    story.sent("send_configuration", packet_id=3)
+    story.lost("peer" if wrong else "us")
+
+
+@golden("segmentation_does_not_matter", "pass")
+def other_scenario_after_a_segmented_one(story):
+    story.command("send_configuration", packet_id=1)
+    story.says("segmented", how="byte by byte")
+    story.command("configuration", A, packet_id=2)
+    topic = f"{DEV}/control/configuration"
+    story.packet("server", "PUBLISH", packet_id=3, topic=topic, payload="{}", qos=2, scope="another scene")
+
+
 @both("receipts_keep_the_order")
 def in_order(story, wrong):
     story.sent("configuration", A, packet_id=1)
