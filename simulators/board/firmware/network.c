@@ -278,6 +278,7 @@ void board_input(const char *data, size_t size) {
 void board_step(uint32_t now_ms) {
     ethernet_poll(&interface);
     sys_check_timeouts();
+    now_ms = clock_ms(); /* what has just arrived noted its time, which is not to lie ahead of ours */
     if (!has_address && !ip4_addr_isany_val(*netif_ip4_addr(&interface))) {
         has_address = 1;
         console("address ");
