@@ -170,9 +170,9 @@ async def our_devices(host, port, count, arrived):
     fleet.add([Credentials(name_of(number), "token") for number in range(count)])
     released = fleet.ledger.delivered
 
-    def seen(correlation, *, at_s):
+    def seen(correlation, *, device_id, at_s):
         arrived()
-        return released(correlation, at_s=at_s)
+        return released(correlation, device_id=device_id, at_s=at_s)
 
     fleet.ledger.delivered = seen
     await fleet.connect()
