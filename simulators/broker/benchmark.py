@@ -191,7 +191,7 @@ async def running_broker(broker: str) -> AsyncIterator[tuple[int, str]]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        "from simulators.broker.command import app; app()",
+        "from simulators.broker.cli import app; app()",
         "serve",
         "--broker",
         broker,

@@ -1,6 +1,6 @@
 """Systems that are wrong by design, each by one race or one wrong order, to show that simulation finds such things.
 
-Each changes one decision of the reference and names the rules of `judgement` that must catch it. A system on which no seed ever fails would
+Each changes one decision of the reference and names the rules of `invariants` that must catch it. A system on which no seed fails would
 mean that the rules, the faults or the schedule are blind.
 """
 

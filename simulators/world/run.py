@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from simulators.world.judgement import LIVENESS_S_MAX, Finding, judge, unexecuted
+from simulators.world.invariants import LIVENESS_S_MAX, Finding, judge, unexecuted
 from simulators.world.loop import WorldStopped
 from simulators.world.net import NetworkTiming
 from simulators.world.plan import Plan

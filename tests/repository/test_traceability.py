@@ -4,7 +4,7 @@ from pathlib import Path
 
 from harness.checks.registry import all_checks
 from harness.requirements import CATALOGUE
-from harness.requirements_command import TESTS, all_judges, judges_by_requirement, trace_table, with_table, words_by_test
+from harness.requirements_cli import TESTS, all_judges, judges_by_requirement, trace_table, with_table, words_by_test
 
 # Requirements that no check judges yet. Each is a debt; whoever writes the check takes its id out of here.
 NOT_YET: frozenset[str] = frozenset()

@@ -3,7 +3,7 @@
 import pytest
 
 from simulators.world.campaign import Campaign, run_seed, smallest_failure
-from simulators.world.judgement import rule_names
+from simulators.world.invariants import rule_names
 from simulators.world.planted import PLANTED
 
 SEEDS_MAX = 200

@@ -13,7 +13,7 @@ from harness.bench.target import ApiKeys, Hooks, Limits, Platform, Project, Targ
 from harness.errors import ConfigurationError
 from harness.wire.commands import DeviceKind
 from harness.wire.files import FileType
-from scenarios.load.command import parse_run_time
+from scenarios.load.cli import parse_run_time
 from scenarios.load.plan import SCENARIOS, LoadPlan, able_devices, check, paced, plan_from
 from scenarios.load.shapes import SHAPES
 
@@ -125,7 +125,7 @@ def test_what_is_no_run_time_is_refused(text):
 
 def test_the_command_never_imports_locust():
     """Importing Locust patches the sockets of the whole process."""
-    code = "import sys, scenarios.load.command; sys.exit(any(name.split('.')[0] in ('locust', 'gevent') for name in sys.modules))"
+    code = "import sys, scenarios.load.cli; sys.exit(any(name.split('.')[0] in ('locust', 'gevent') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -77,7 +77,7 @@ def mutated(draw: random.Random) -> bytes:
 @asynccontextmanager
 async def broker_process():
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "from simulators.broker.command import app; app()", "serve", stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", "from simulators.broker.cli import app; app()", "serve", stdout=asyncio.subprocess.PIPE
     )
     try:
         yield process, (await process.stdout.readline()).decode().strip()

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from harness.checks.verdict import Verdict
 from harness.errors import LocalWireError, TargetUnavailable
 from harness.requirements import CATALOGUE, Level, Side
-from simulators.broker.command import app
+from simulators.broker.cli import app
 from simulators.broker.port import Login, LoginTable
 from simulators.broker.probe import ConnectionEnded
 from simulators.broker.self_check import TRIALS, broken_musts, check_named, self_check, without_credentials

@@ -15,7 +15,7 @@ from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings
 from simulators.fleet.behaviour import BEHAVIOURS, Mix, parse_mix
 from simulators.fleet.bookkeeping import CORRELATION
-from simulators.fleet.command import parse_shard
+from simulators.fleet.cli import parse_shard
 from simulators.fleet.fleet import Credentials, Fleet, shard_of
 from simulators.fleet.ledger import Ledger
 from simulators.fleet.run import FleetRun, Plan, quantile_ms

@@ -6,7 +6,7 @@ import pytest
 
 from harness import cli
 from harness.requirements import CATALOGUE
-from harness.requirements_command import BEGIN, END, judges_by_requirement, trace_table, with_table, words_by_test
+from harness.requirements_cli import BEGIN, END, judges_by_requirement, trace_table, with_table, words_by_test
 
 
 def hil(capsys, *arguments):

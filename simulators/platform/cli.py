@@ -16,7 +16,7 @@ from rich.console import Console
 
 from harness.clock import AdvanceableClock, SystemClock
 from harness.errors import ConfigurationError
-from simulators.broker.command import fast_loop
+from simulators.broker.cli import fast_loop
 from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.external import ExternalBroker
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, PacketObserver, TlsFiles

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from simulators.world.command import app
+from simulators.world.cli import app
 
 WRONG = ("--personality", "key-race-2ms")
 

@@ -12,7 +12,7 @@ from harness.cli import run
 from harness.errors import ConfigurationError, ResourceMissing
 from simulators.broker.operator_login import OPERATOR_FILE, operator_beside, operator_json
 from simulators.fleet.capacity import ensure_open_files, resident_bytes
-from simulators.fleet.command import login_of
+from simulators.fleet.cli import login_of
 from simulators.fleet.entries import Answer
 from simulators.fleet.ledger import Ledger
 from simulators.platform.process import PlatformProcess

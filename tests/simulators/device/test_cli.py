@@ -8,7 +8,7 @@ import pytest
 from harness.bench.target import read_target
 from harness.cli import run
 from harness.errors import ConfigurationError
-from simulators.device.command import from_environment, from_target, open_storage
+from simulators.device.cli import from_environment, from_target, open_storage
 from simulators.device.flash import DirectoryStorage, MemoryStorage
 from simulators.device.personalities import PERSONALITIES
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulators.world.judgement import judge, rule_names
+from simulators.world.invariants import judge, rule_names
 from simulators.world.record import DeviceState, DownloadResult, Executed, KeyUse, Record, SentCommand, Struck
 
 CONFIGURATION, DOWNLOAD, REBOOT = "configuration", "download_firmware", "reboot"
