@@ -6,6 +6,7 @@ Results of the device are counted likewise. Effects are what a message caused: a
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from harness.history.events import DeviceExited, DeviceStarted, MqttClosed, MqttMalformed, MqttPacket
@@ -67,7 +68,8 @@ class ReceivedMessage:
         return [copy for copy in self.copies if released_line is None or copy.line < released_line]
 
 
-def received_messages(history: History) -> list[ReceivedMessage]:
+@lru_cache(maxsize=8)
+def received_messages(history: History) -> tuple[ReceivedMessage, ...]:
     """Every QoS 1 or 2 message that the broker sent to a device, in the order of their first PUBLISH."""
     messages: list[ReceivedMessage] = []
     open_by_id: dict[tuple[str, int], ReceivedMessage] = {}
@@ -82,7 +84,7 @@ def received_messages(history: History) -> list[ReceivedMessage]:
             seen = Seen(event, event.fact)
             _follow(seen, open_by_id, messages)
             _count_late_receipt(seen, open_by_id, last_by_id)
-    return messages
+    return tuple(messages)
 
 
 def _follow(seen: Seen[MqttPacket], open_by_id: dict[tuple[str, int], ReceivedMessage], messages: list[ReceivedMessage]) -> None:
@@ -151,7 +153,8 @@ class Result:
         return isinstance(self.body, dict) and self.body.get("success") is False
 
 
-def results(history: History, device_id: str | None = None) -> list[Result]:
+@lru_cache(maxsize=8)
+def results(history: History, device_id: str | None = None) -> tuple[Result, ...]:
     """The results that devices published; a PUBLISH repeated before its PUBREL is the same one."""
     found: list[Result] = []
     open_ids: set[tuple[str, int]] = set()
@@ -169,7 +172,7 @@ def results(history: History, device_id: str | None = None) -> list[Result]:
         topic = parse_control_topic(packet.topic or "")
         if topic is not None and topic.role == "result" and topic.device_id == packet.device_id:
             found.append(Result(seen, topic.command))
-    return found
+    return tuple(found)
 
 
 def commands_received(history: History) -> list[ReceivedMessage]:

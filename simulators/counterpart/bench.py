@@ -146,6 +146,7 @@ class DeviceBench:
 
     def _taken(self, place: Place) -> DeviceCast:
         place.is_free = False
+        place.station.allowance.renew()
         place.watch.owed.clear()
         place.watch.mark()
         return DeviceCast(self.device, place.station.device_id, legal_configurations(self.device), rich_configurations(self.device))

@@ -20,10 +20,12 @@ from harness.bench.http_driver import HttpDriver
 from harness.bench.target import ApiKeys, Platform, Tls
 from harness.entropy import Entropy, draw_uuid
 from harness.errors import BenchError
+from harness.history.events import Stimulus
 from harness.history.recorder import Recorder
 from harness.wire.commands import DeviceKind
 from harness.wire.files import EXTENSIONS, FileType
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, TlsFiles
+from simulators.counterpart.allowance import MESSAGES_MAX, Allowance, BoundedDirectory
 from simulators.counterpart.offers import OfferAlteringBroker
 from simulators.counterpart.power import Credentials, PoweredDevice, ScopeOf
 from simulators.counterpart.recording import HttpRecorder, PacketRecorder
@@ -89,6 +91,7 @@ class Station:
         self.device_id = identity.id if identity is not None else draw_uuid(entropy)
         self.token = identity.token if identity is not None else entropy.random_bytes(_TOKEN_BYTES).hex()
         self.project_id = inventory(self._seed).projects[0].id
+        self.allowance = Allowance(self._record_flood)
         self.broker: OfferAlteringBroker
         self.trap: TrapServer | None = None
         self.other_port: int | None = None
@@ -140,8 +143,12 @@ class Station:
             tls_port=self._tls_port or None,
             tls=self._certificates(files) if self._address.tls else None,
         )
-        self.broker = OfferAlteringBroker(settings, directory, observer=PacketRecorder(self._recorder, self._scope_of))
+        observer = PacketRecorder(self._recorder, self._scope_of)
+        self.broker = OfferAlteringBroker(settings, BoundedDirectory(directory, self.allowance), observer=observer)
         return self.broker
+
+    def _record_flood(self) -> None:
+        self._recorder.record(Stimulus("flood", {"device_id": self.device_id, "messages": MESSAGES_MAX}), in_scope=self.scope)
 
     def _certificates(self, directory: Path) -> TlsFiles:
         """The user's certificate, if the device file names one; otherwise the platform makes a throw-away CA in that directory."""
