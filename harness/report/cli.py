@@ -31,10 +31,12 @@ _CHANGE_STYLES = {Change.WORSE: "bold red", Change.BETTER: "green", Change.NEW: 
 @app.command("show")
 def show_package(
     run: Package,
-    everything: Annotated[bool, typer.Option("--all", help="Also what was skipped or not applicable.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every check by name, also what passed, was skipped or does not apply.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Prints a report. The exit status is that of the run."""
+    """Prints a report: what is not well with its reason, and counts of the rest. The exit status is that of the run."""
     report = read_report(run)
     if as_json:
         typer.echo(json.dumps(as_members(report), ensure_ascii=False, indent=1))

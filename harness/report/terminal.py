@@ -1,5 +1,10 @@
-"""The report for a reader at a terminal: what is not well comes with its reason, the rest is a line each. Colours follow the console."""
+"""The report for a reader at a terminal: what is not well comes by name and with its reason, the rest is counted, a line for each family.
 
+Colours follow the console.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
 from itertools import groupby
 
 from rich.console import Console
@@ -27,16 +32,14 @@ _NEEDS_A_REASON = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WA
 _PLAIN_WIDTH = 160
 _IMAGES_MAX = 3
 _TOLD_MAX = 4  # events of a finding that are told here; the rest stands in the report
-_NOT_ASKED = (Verdict.SKIPPED, Verdict.NOT_APPLICABLE)
 
 
 def show(report: Report, console: Console, *, everything: bool = False) -> None:
-    """Prints the report. What was not asked is counted only, unless `everything` is wanted."""
+    """Prints the report: every check by name where `everything` is wanted, else those that need a reason, and counts of the rest."""
     if not console.is_terminal:  # a log has no edge: wrapped lines would only be harder to read and to search
         console.width = max(console.width, _PLAIN_WIDTH)
-    shown = [check for check in report.checks if everything or check.verdict not in _NOT_ASKED]
-    if shown:
-        console.print(_table(shown))
+    if report.checks:
+        console.print(_table(report.checks, everything=everything))
     for check in sorted(report.with_verdict(*_NEEDS_A_REASON), key=lambda check: _NEEDS_A_REASON.index(check.verdict)):
         console.print(_reason(check, report.finding(check.id)), soft_wrap=not console.is_terminal)
     console.print(scope(report), soft_wrap=not console.is_terminal)
@@ -45,17 +48,26 @@ def show(report: Report, console: Console, *, everything: bool = False) -> None:
         console.print(official(report.official), soft_wrap=not console.is_terminal)
 
 
-def _table(checks: list[CheckResult]) -> Table:
+def _table(checks: Sequence[CheckResult], *, everything: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("check", overflow="fold")
     table.add_column("requirements", overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    for family, members in groupby(sorted(checks, key=_family_rank), key=_family):
-        table.add_row(Text(FAMILIES.get(family, family), style="bold"))
+    table.add_column("verdict", overflow="fold")
+    for family, grouped in groupby(sorted(checks, key=_family_rank), key=_family):
+        members = list(grouped)
+        table.add_row(Text(FAMILIES.get(family, family), style="bold"), "", _counts(members))
         for check in members:
-            verdict = Text(check.verdict.value, style=STYLES[check.verdict])
-            table.add_row(Text(f"  {check.title}"), Text(" ".join(check.requirements), style="dim"), verdict)
+            if everything or check.verdict in _NEEDS_A_REASON:
+                verdict = Text(check.verdict.value, style=STYLES[check.verdict])
+                table.add_row(Text(f"  {check.title}"), Text(" ".join(check.requirements), style="dim"), verdict)
     return table
+
+
+def _counts(checks: Sequence[CheckResult]) -> Text:
+    """How many checks came to what, the best first."""
+    counted = Counter(check.verdict for check in checks)
+    parts = [Text(f"{counted[verdict]} {verdict.value}", style=style) for verdict, style in STYLES.items() if counted[verdict]]
+    return Text(", ").join(parts)
 
 
 def _family(check: CheckResult) -> str:

@@ -26,7 +26,9 @@ from scenarios.certify.options import (
     seconds,
 )
 
-app = typer.Typer(help=__doc__, invoke_without_command=True)
+_HELP = "Certify a platform or a device; without argument the built-in ones certify each other."
+
+app = typer.Typer(help=_HELP, invoke_without_command=True)
 
 
 @app.callback()

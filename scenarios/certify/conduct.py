@@ -56,6 +56,7 @@ def finish(outcome: Outcome, out: Path, options: CommonOptions) -> None:
     show(report, Console(stderr=options.json))
     for line in as_workflow_commands(report) if options.annotates_github else ():
         typer.echo(line, err=options.json)
+    typer.echo(f"every check by name: hil report show {out} --all", err=options.json)
     typer.echo(f"report: {out}", err=options.json)
     if options.json:
         typer.echo(as_json(report), nl=False)

@@ -36,7 +36,7 @@ def check(
     started_s = clock.utc_s()
     results = asyncio.run(check_named(broker))
     report = report_of_check(broker, results, started_s, clock.utc_s())
-    show(report, Console(stderr=json))
+    show(report, Console(stderr=json), everything=True)
     if json:
         typer.echo(as_json(report), nl=False)
     raise typer.Exit(RunVerdict(report.verdict).exit_status)

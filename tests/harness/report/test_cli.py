@@ -61,6 +61,14 @@ def test_show_leaves_out_what_was_not_asked_unless_it_is_wanted(capsys, package)
     assert "A key dies after 30 minutes" in hil(capsys, "report", "show", package, "--all")[1]
 
 
+def test_show_counts_what_is_well_and_names_it_only_when_wanted(capsys, package):
+    passed = next(check["title"] for check in json.loads((package / "report.json").read_text())["checks"] if check["verdict"] == "pass")
+    brief, full = hil(capsys, "report", "show", package)[1], hil(capsys, "report", "show", package, "--all")[1]
+    assert passed not in brief
+    assert passed in full
+    assert "1 pass" in brief.split("verdict: fail")[0]
+
+
 def test_show_as_json_is_the_report(capsys, package):
     _, out, _ = hil(capsys, "report", "show", package, "--json")
     assert json.loads(out) == json.loads((package / "report.json").read_text())
