@@ -170,10 +170,12 @@ def list_with_blanks(cast: Cast) -> Workload:
 def _try_unlisted(cast: Cast, allowed_commands: str) -> Workload:
     listed = sorted(command_names(allowed_commands))
     yield from watch(cast.device)
-    names = [UNLISTED, CONFIGURATION, SEND_CONFIGURATION]
-    for name in listed:
+    names = [UNLISTED, CONFIGURATION, SEND_CONFIGURATION, ";"]
+    # A platform that reads a list liberally takes a name like `rebootx` for a reboot.
+    harmless = [name for name in listed if cast.device.disposable or name not in DISTURBING]
+    for name in harmless:
         names += [name[:-1], name[1:], name + "x", "x" + name, name + " ", name.upper(), name.title(), name.replace("_", "-")]
-    names += [";".join(listed), ";", listed[0] + ";"]
+    names += [";".join(harmless), *(name + ";" for name in harmless[:1])]
     for name in dict.fromkeys(name for name in names if name.strip() and name not in listed):
         yield from send(cast.platform, cast.device, name, {"unlisted": True})
     for name, data in one_of_each(cast):

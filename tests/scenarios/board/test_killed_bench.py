@@ -67,7 +67,7 @@ def test_a_killed_bench_leaves_no_process_no_lease_and_no_emulator(tmp_path: Pat
         [*command, "--seed", "1", "--out", str(out)], stderr=subprocess.DEVNULL, cwd=ROOT, env={**os.environ, "HIL_LEASE_DIR": str(leases)}
     )
     try:
-        until(lambda: all(is_under_way(out / board / "console.log") for board in BOARDS))
+        until(lambda: all(is_under_way(out / f"{board}.log") for board in BOARDS))
         assert not any(is_free(identity, leases) for identity in identities)
         bench.send_signal(signal.SIGKILL)
         bench.wait()
