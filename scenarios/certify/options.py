@@ -30,36 +30,74 @@ _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 # What `--rerun` asks again.
 NOT_GREEN = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WARNING, Verdict.DEVIATION)
 
-Profile = Annotated[str, typer.Option("--profile", help="quick or full: full adds what needs real minutes.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Directory of the report package (default: reports/<run id>).", show_default=False)]
+_ASKED = "What is asked"
+_JUDGED = "How it ends"
+_OUTPUT = "Output"
+
+Profile = Annotated[str, typer.Option("--profile", help="quick or full: full adds what needs real minutes.", rich_help_panel=_ASKED)]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Directory of the report package (default: reports/<run id>).", show_default=False, rich_help_panel=_OUTPUT),
+]
 Only = Annotated[
-    str | None, typer.Option("--only", help="Requirement or check ids, separated by commas: nothing else is asked.", show_default=False)
+    str | None,
+    typer.Option(
+        "--only", help="Requirement or check ids, separated by commas: nothing else is asked.", show_default=False, rich_help_panel=_ASKED
+    ),
 ]
 Skip = Annotated[
-    str | None, typer.Option("--skip", help="Requirement or check ids, separated by commas: these are not asked.", show_default=False)
+    str | None,
+    typer.Option(
+        "--skip", help="Requirement or check ids, separated by commas: these are not asked.", show_default=False, rich_help_panel=_ASKED
+    ),
 ]
-PlanOnly = Annotated[bool, typer.Option("--plan", help="Print what would be asked and how long it takes; send nothing.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, max=_SEED_MAX, help="Seed of all chance in this run.", show_default=False)]
+PlanOnly = Annotated[
+    bool, typer.Option("--plan", help="Print what would be asked and how long it takes; send nothing.", rich_help_panel=_ASKED)
+]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, max=_SEED_MAX, help="Seed of all chance in this run.", show_default=False, rich_help_panel=_ASKED),
+]
 Budget = Annotated[
-    str, typer.Option("--budget", help="Longest time, as 90s, 20m or 1h: the least important checks are left out, and named.")
+    str,
+    typer.Option(
+        "--budget", help="Longest time, as 90s, 20m or 1h: the least important checks are left out, and named.", rich_help_panel=_ASKED
+    ),
 ]
 Rerun = Annotated[
     Path | None,
-    typer.Option("--rerun", help="A report package: only what was not green there is asked; the rest is kept.", show_default=False),
+    typer.Option(
+        "--rerun",
+        help="A report package: only what was not green there is asked; the rest is kept.",
+        show_default=False,
+        rich_help_panel=_ASKED,
+    ),
 ]
 Expect = Annotated[
     Path | None,
-    typer.Option("--expect", help="TOML file of known failures, which do not turn the exit status red.", show_default=False),
+    typer.Option(
+        "--expect", help="TOML file of known failures, which do not turn the exit status red.", show_default=False, rich_help_panel=_JUDGED
+    ),
 ]
 OfficialRun = Annotated[
     bool,
-    typer.Option("--official", help="A certificate for others: the whole plan, every MUST passed; or a list of what is missing."),
+    typer.Option(
+        "--official",
+        help="A certificate for others: the whole plan, every MUST passed; or a list of what is missing.",
+        rich_help_panel=_JUDGED,
+    ),
 ]
 Annotate = Annotated[
     str,
-    typer.Option("--annotate", help="github, none, or auto: what is not well as annotations of the run, where GITHUB_ACTIONS says so."),
+    typer.Option(
+        "--annotate",
+        help="github, none, or auto: what is not well as annotations of the run, where GITHUB_ACTIONS says so.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print report.json on standard output, everything else on standard error.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print report.json on standard output, everything else on standard error.", rich_help_panel=_OUTPUT)
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,10 @@ STARTS_PER_S_MAX = 100.0
 SPARE_DEVICES = 50
 """More devices than users for a platform of our own: workers get equal parts, users may not be dealt equally."""
 
+_LOAD = "Load"
+_PROCESSES = "Processes and machines"
+_OUTPUT = "Verdict and output"
+
 app = typer.Typer()
 
 
@@ -44,26 +48,48 @@ app = typer.Typer()
 def load(
     scenario: Annotated[str, typer.Argument(help=f"One of {', '.join(SCENARIOS)}.")] = "mixed",
     target: Annotated[Path | None, typer.Option(help="The target file; without it a reference platform is started for the run.")] = None,
-    users: Annotated[int, typer.Option(min=1, help="How many devices.")] = 100,
-    rate: Annotated[float | None, typer.Option(min=0.1, help="Devices started a second; without it all within some seconds.")] = None,
-    commands_per_s: Annotated[float | None, typer.Option("--command-rate", min=0.01, help="Commands a second, of all operators.")] = None,
-    operators: Annotated[int, typer.Option(min=1, help="How many send commands; rounded up to equal numbers for all workers.")] = 8,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that play devices; 1 is one process without a master.")] = 1,
-    run_time: Annotated[str, typer.Option(help="As 90, 90s, 15m or 1h30m; 0 is until Ctrl-C. Default: the shape's own.")] = "",
-    shape: Annotated[str, typer.Option(help=f"How the load changes: {', '.join(SHAPES)}.")] = STEADY,
-    mix: Annotated[str, typer.Option(help="Behaviours and personalities by weight, instead of the scenario's own.")] = "",
-    personality: Annotated[str, typer.Option(help="All devices have this personality, as `delivers-twice`.")] = "",
-    thresholds: Annotated[Path | None, typer.Option(help="A TOML file of limits that make the run fail.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where ledger.json, load.json and logs go (default: reports/load-<time>).")] = None,
-    settle: Annotated[float, typer.Option(min=0, help="Wait at most so many seconds at the end for what is on its way.")] = 60.0,
-    keep_alive: Annotated[int, typer.Option(min=0, max=65_535, help="Keep-alive in seconds.")] = 60,
-    seed: Annotated[int, typer.Option(min=0, help="Which device behaves how; 0: drawn and said.")] = 0,
-    master: Annotated[bool, typer.Option("--master", help="Only lead; --workers come from elsewhere.")] = False,
-    worker: Annotated[bool, typer.Option("--worker", help="Only work for the master at --master-host.")] = False,
-    master_host: Annotated[str, typer.Option(help="Where the master is.")] = "127.0.0.1",
-    master_port: Annotated[int, typer.Option(min=0, max=65_535, help="The master's port; 0: 5557, or any where all are here.")] = 0,
-    web_port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Locust's web page on this port, instead of headless.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The outcome as JSON on stdout.")] = False,
+    users: Annotated[int, typer.Option(min=1, help="How many devices.", rich_help_panel=_LOAD)] = 100,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Devices started a second; without it all within some seconds.", rich_help_panel=_LOAD)
+    ] = None,
+    commands_per_s: Annotated[
+        float | None, typer.Option("--command-rate", min=0.01, help="Commands a second, of all operators.", rich_help_panel=_LOAD)
+    ] = None,
+    operators: Annotated[
+        int, typer.Option(min=1, help="How many send commands; rounded up to equal numbers for all workers.", rich_help_panel=_LOAD)
+    ] = 8,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that play devices; 1 is one process without a master.", rich_help_panel=_PROCESSES)
+    ] = 1,
+    run_time: Annotated[
+        str, typer.Option(help="As 90, 90s, 15m or 1h30m; 0 is until Ctrl-C. Default: the shape's own.", rich_help_panel=_LOAD)
+    ] = "",
+    shape: Annotated[str, typer.Option(help=f"How the load changes: {', '.join(SHAPES)}.", rich_help_panel=_LOAD)] = STEADY,
+    mix: Annotated[
+        str, typer.Option(help="Behaviours and personalities by weight, instead of the scenario's own.", rich_help_panel=_LOAD)
+    ] = "",
+    personality: Annotated[str, typer.Option(help="All devices have this personality, as `delivers-twice`.", rich_help_panel=_LOAD)] = "",
+    thresholds: Annotated[Path | None, typer.Option(help="A TOML file of limits that make the run fail.", rich_help_panel=_OUTPUT)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where ledger.json, load.json and logs go (default: reports/load-<time>).", rich_help_panel=_OUTPUT)
+    ] = None,
+    settle: Annotated[
+        float, typer.Option(min=0, help="Wait at most so many seconds at the end for what is on its way.", rich_help_panel=_LOAD)
+    ] = 60.0,
+    keep_alive: Annotated[int, typer.Option(min=0, max=65_535, help="Keep-alive in seconds.", rich_help_panel=_LOAD)] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="Which device behaves how; 0: drawn and said.", rich_help_panel=_LOAD)] = 0,
+    master: Annotated[bool, typer.Option("--master", help="Only lead; --workers come from elsewhere.", rich_help_panel=_PROCESSES)] = False,
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Only work for the master at --master-host.", rich_help_panel=_PROCESSES)
+    ] = False,
+    master_host: Annotated[str, typer.Option(help="Where the master is.", rich_help_panel=_PROCESSES)] = "127.0.0.1",
+    master_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="The master's port; 0: 5557, or any where all are here.", rich_help_panel=_PROCESSES)
+    ] = 0,
+    web_port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Locust's web page on this port, instead of headless.", rich_help_panel=_PROCESSES)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The outcome as JSON on stdout.", rich_help_panel=_OUTPUT)] = False,
 ) -> None:
     """Load a platform with devices and operators, and account for every command."""
     ensure_locust()

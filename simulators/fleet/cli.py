@@ -28,34 +28,63 @@ EXIT_VOID = 3
 
 T = TypeVar("T")
 
+_DEVICES = "Devices"
+_LOAD = "Commands and time"
+_OUTPUT = "Output"
+
 app = typer.Typer()
 
 
 @app.command()
 def fleet(
     target: Annotated[Path | None, typer.Option(help="The target file.")] = None,
-    devices: Annotated[int, typer.Option(min=1, help="How many devices.")] = 100,
-    commands: Annotated[int, typer.Option(min=0, help="How many commands to send, dealt over the devices in turn.")] = 0,
-    via: Annotated[str, typer.Option(help="How commands are sent: `rest` (the API) or `mqtt` (an operator's connection).")] = "rest",
-    rate: Annotated[float | None, typer.Option(min=0.1, help="Connects a second; without it as fast as they go.")] = None,
-    mix: Annotated[str, typer.Option(help="Behaviours and personalities by weight, as `firmware=70,slow=25,flaky=5`.")] = "",
-    link: Annotated[str, typer.Option(help=f"The link of all devices: {', '.join(LINKS_BYTES_PER_S)}.")] = "",
-    file: Annotated[str, typer.Option(help="The firmware that devices download; without it the first of their project.")] = "",
-    shard: Annotated[str, typer.Option(help="Which part of the devices is played here, as `1/4`.")] = "1/1",
-    churn: Annotated[float | None, typer.Option(min=1, help="Lose all connections at once, every so many seconds.")] = None,
-    hold: Annotated[float, typer.Option(min=0, help="Stay connected for so many seconds after the commands.")] = 0.0,
-    settle: Annotated[float, typer.Option(min=0, help="Wait at most so many seconds for what is on its way.")] = 60.0,
-    keep_alive: Annotated[int, typer.Option(min=0, max=65_535, help="Keep-alive in seconds.")] = 60,
-    clean_session: Annotated[bool, typer.Option("--clean-session", help="Connect with clean sessions.")] = False,
+    devices: Annotated[int, typer.Option(min=1, help="How many devices.", rich_help_panel=_DEVICES)] = 100,
+    commands: Annotated[
+        int, typer.Option(min=0, help="How many commands to send, dealt over the devices in turn.", rich_help_panel=_LOAD)
+    ] = 0,
+    via: Annotated[
+        str, typer.Option(help="How commands are sent: `rest` (the API) or `mqtt` (an operator's connection).", rich_help_panel=_LOAD)
+    ] = "rest",
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Connects a second; without it as fast as they go.", rich_help_panel=_LOAD)
+    ] = None,
+    mix: Annotated[
+        str, typer.Option(help="Behaviours and personalities by weight, as `firmware=70,slow=25,flaky=5`.", rich_help_panel=_DEVICES)
+    ] = "",
+    link: Annotated[str, typer.Option(help=f"The link of all devices: {', '.join(LINKS_BYTES_PER_S)}.", rich_help_panel=_DEVICES)] = "",
+    file: Annotated[
+        str, typer.Option(help="The firmware that devices download; without it the first of their project.", rich_help_panel=_DEVICES)
+    ] = "",
+    shard: Annotated[str, typer.Option(help="Which part of the devices is played here, as `1/4`.", rich_help_panel=_DEVICES)] = "1/1",
+    churn: Annotated[
+        float | None, typer.Option(min=1, help="Lose all connections at once, every so many seconds.", rich_help_panel=_LOAD)
+    ] = None,
+    hold: Annotated[float, typer.Option(min=0, help="Stay connected for so many seconds after the commands.", rich_help_panel=_LOAD)] = 0.0,
+    settle: Annotated[
+        float, typer.Option(min=0, help="Wait at most so many seconds for what is on its way.", rich_help_panel=_LOAD)
+    ] = 60.0,
+    keep_alive: Annotated[int, typer.Option(min=0, max=65_535, help="Keep-alive in seconds.", rich_help_panel=_DEVICES)] = 60,
+    clean_session: Annotated[bool, typer.Option("--clean-session", help="Connect with clean sessions.", rich_help_panel=_DEVICES)] = False,
     operator: Annotated[
         str,
-        typer.Option(help="User and password of the operator's connection, as `USER:PASSWORD`; else what lies beside the target."),
+        typer.Option(
+            help="User and password of the operator's connection, as `USER:PASSWORD`; else what lies beside the target.",
+            rich_help_panel=_LOAD,
+        ),
     ] = "",
-    metrics_port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Serve /metrics on this port.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Which device behaves how; drawn and printed without it.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where ledger.json goes (default: reports/fleet-<time>).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON on stdout.")] = False,
-    merge_files: Annotated[list[Path] | None, typer.Option("--merge", help="Merge the ledgers of several processes instead.")] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="Serve /metrics on this port.", rich_help_panel=_OUTPUT)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Which device behaves how; drawn and printed without it.", rich_help_panel=_DEVICES)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where ledger.json goes (default: reports/fleet-<time>).", rich_help_panel=_OUTPUT)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON on stdout.", rich_help_panel=_OUTPUT)] = False,
+    merge_files: Annotated[
+        list[Path] | None, typer.Option("--merge", help="Merge the ledgers of several processes instead.", rich_help_panel=_OUTPUT)
+    ] = None,
 ) -> None:
     """Connect virtual devices by the thousand, command them, and account for every command."""
     if merge_files:

@@ -29,6 +29,10 @@ from simulators.platform.readings import with_reading
 from simulators.platform.rules import REFERENCE, Rules
 from simulators.platform.shaping import parse_rate
 
+_CONTENTS = "What it holds"
+_ADDRESSES = "Where it listens"
+_BEHAVIOUR = "How it behaves"
+
 app = typer.Typer()
 console = Console(stderr=True)
 
@@ -42,24 +46,46 @@ BROKERS = {
 
 @app.command()
 def platform(
-    state: Annotated[Path | None, typer.Option(help="Directory for everything it keeps; a temporary one without.")] = None,
-    files: Annotated[Path | None, typer.Option(help="DIR/firmware/* and DIR/logo/* are uploaded.", exists=True, file_okay=False)] = None,
-    bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    public_host: Annotated[str, typer.Option(help="Name that goes into URLs; default: the bind address.")] = "",
-    api_port: Annotated[int, typer.Option(help="Port of the REST API; 0 is any free port.", min=0, max=65_535)] = 0,
-    mqtt_port: Annotated[int, typer.Option(help="Port of the broker; 0 is any free port.", min=0, max=65_535)] = 0,
-    broker: Annotated[str, typer.Option(help="embedded, amqtt, mosquitto, or the URL of a running broker.")] = "embedded",
-    provision: Annotated[int, typer.Option(help="This many more devices.", min=0, max=1_000_000)] = 0,
-    seed: Annotated[int, typer.Option(help="Decides ids and file contents.")] = 0,
-    test_clock: Annotated[bool, typer.Option("--test-clock", help="Serve the endpoint that advances the clock.")] = False,
-    personality: Annotated[str, typer.Option(help="A named wrong platform instead of the reference.")] = "",
-    shape: Annotated[str, typer.Option(help="Bandwidth of each device's downloads, as 20kbit.")] = "",
-    tls_self_signed: Annotated[bool, typer.Option("--tls-self-signed", help="https and mqtts with a throw-away CA.")] = False,
+    state: Annotated[
+        Path | None, typer.Option(help="Directory for everything it keeps; a temporary one without.", rich_help_panel=_CONTENTS)
+    ] = None,
+    files: Annotated[
+        Path | None,
+        typer.Option(help="DIR/firmware/* and DIR/logo/* are uploaded.", exists=True, file_okay=False, rich_help_panel=_CONTENTS),
+    ] = None,
+    bind: Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=_ADDRESSES)] = "127.0.0.1",
+    public_host: Annotated[str, typer.Option(help="Name that goes into URLs; default: the bind address.", rich_help_panel=_ADDRESSES)] = "",
+    api_port: Annotated[
+        int, typer.Option(help="Port of the REST API; 0 is any free port.", min=0, max=65_535, rich_help_panel=_ADDRESSES)
+    ] = 0,
+    mqtt_port: Annotated[
+        int, typer.Option(help="Port of the broker; 0 is any free port.", min=0, max=65_535, rich_help_panel=_ADDRESSES)
+    ] = 0,
+    broker: Annotated[
+        str, typer.Option(help="embedded, amqtt, mosquitto, or the URL of a running broker.", rich_help_panel=_ADDRESSES)
+    ] = "embedded",
+    provision: Annotated[int, typer.Option(help="This many more devices.", min=0, max=1_000_000, rich_help_panel=_CONTENTS)] = 0,
+    seed: Annotated[int, typer.Option(help="Decides ids and file contents.", rich_help_panel=_CONTENTS)] = 0,
+    test_clock: Annotated[
+        bool, typer.Option("--test-clock", help="Serve the endpoint that advances the clock.", rich_help_panel=_BEHAVIOUR)
+    ] = False,
+    personality: Annotated[str, typer.Option(help="A named wrong platform instead of the reference.", rich_help_panel=_BEHAVIOUR)] = "",
+    shape: Annotated[str, typer.Option(help="Bandwidth of each device's downloads, as 20kbit.", rich_help_panel=_BEHAVIOUR)] = "",
+    tls_self_signed: Annotated[
+        bool, typer.Option("--tls-self-signed", help="https and mqtts with a throw-away CA.", rich_help_panel=_ADDRESSES)
+    ] = False,
     login_limit: Annotated[
-        int | None, typer.Option(help="Failed logins a minute of one address; 20 unless bound to loopback. This machine is exempt.", min=1)
+        int | None,
+        typer.Option(
+            help="Failed logins a minute of one address; 20 unless bound to loopback. This machine is exempt.",
+            min=1,
+            rich_help_panel=_ADDRESSES,
+        ),
     ] = None,
     json_logs: Annotated[bool, typer.Option("--json-logs", help="Log lines as JSON objects.")] = False,
-    read: Annotated[list[str] | None, typer.Option(help="Another reading of a READ row, as KEY-08=complete-delivery.")] = None,
+    read: Annotated[
+        list[str] | None, typer.Option(help="Another reading of a READ row, as KEY-08=complete-delivery.", rich_help_panel=_BEHAVIOUR)
+    ] = None,
     verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="More log output.")] = 0,
 ) -> None:
     """Serve the reference platform: REST and MQTT. Prints the path of a ready target file; ends on Ctrl-C."""
