@@ -10,19 +10,21 @@ from harness.checks.command_calls import REFUSALS, answered_or_hung_up, has_whol
 from harness.checks.key_life import KeyLife, is_token_taken, key_lives, moved_bounds_s, use_policy
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import Exchange, History
-from harness.wire.commands import DOWNLOADS, FIRST_USE, KEY_LIFETIME_S
+from harness.wire.commands import DOWNLOADS, FIRST_USE, KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
 from harness.wire.files import is_plain_name
 from harness.wire.responses import error_body_problem, missing_error_members
 
 # Importing this module registers the whole family (entry point `hil.checks`).
 __all__ = ["transfers"]
 
+_TIME_TOLERANCE_S = 5.0
+
 
 def _first_uses(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
-    """Undisturbed first uses of young keys: a plain GET of the key's device, before which nothing was tried, and that we did not cut."""
+    """Undisturbed first uses of young keys: a plain GET of the key's device, before which nothing was tried, and that nobody had to cut."""
     for life in key_lives(history):
         for attempt in life.own_attempts()[:1]:
-            is_cut = attempt.ended is not None and attempt.ended.fact.closed_by in ("us", "fault")
+            is_cut = attempt.ended is not None and (attempt.ended.fact.closed_by in ("us", "fault") or _has_run_out_of_time(attempt))
             is_alone = not life.before(attempt) and not life.is_beside_others(attempt)
             is_moved = attempt.ended is not None and moved_bounds_s(history, attempt.asked.line, attempt.ended.line)[1] > 0
             if (
@@ -33,6 +35,12 @@ def _first_uses(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
                 and life.age_bounds_s(history, attempt)[1] < KEY_LIFETIME_S / 2
             ):
                 yield life, attempt
+
+
+def _has_run_out_of_time(attempt: Exchange) -> bool:
+    """Whether a transfer was cut at the end of the fifteen minutes: DLD-05 speaks of these."""
+    ended = attempt.ended
+    return ended is not None and not ended.fact.complete and ended.at_s - attempt.asked.at_s > TRANSFER_TIME_S_MAX - _TIME_TOLERANCE_S
 
 
 @check(

@@ -229,6 +229,8 @@ def fetched_after_one_that_never_came(story):
 GOLDEN = [
     ("download_delivers_the_file", "pass", fetched()),
     ("download_delivers_the_file", "pass", fetched_after_one_that_never_came),
+    ("download_delivers_the_file", "inconclusive", fetched(complete=False, received_bytes=50, takes_s=900.0)),
+    ("download_delivers_the_file", "fail", fetched(complete=False, received_bytes=50, takes_s=890.0)),
     ("download_delivers_the_file", "pass", disposed("Attachment; FileName=\"fw.bin\"; filename*=UTF-8''fw.bin")),
     ("download_delivers_the_file", "pass", disposed("attachment; filename*=UTF-8''fw.bin")),
     ("download_delivers_the_file", "pass", disposed("attachment; filename=fw.bin;")),
