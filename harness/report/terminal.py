@@ -30,6 +30,7 @@ STYLES = {
 _RUN_STYLES = {RunVerdict.PASS: "bold green", RunVerdict.PASS_WITH_WARNINGS: "bold yellow", RunVerdict.FAIL: "bold red"}
 _NEEDS_A_REASON = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WARNING, Verdict.DEVIATION)
 _PLAIN_WIDTH = 160
+_MQTT = "MQT"  # statements of the standard that no row of the catalogue repeats; a broker's self-check cites them
 _IMAGES_MAX = 3
 _TOLD_MAX = 4  # events of a finding that are told here; the rest stands in the report
 
@@ -49,15 +50,16 @@ def show(report: Report, console: Console, *, everything: bool = False) -> None:
 
 
 def _table(checks: Sequence[CheckResult], *, everything: bool) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    named = [check for check in checks if everything or check.verdict in _NEEDS_A_REASON]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), show_header=bool(named))
     table.add_column("check", overflow="fold")
     table.add_column("requirements", overflow="fold")
     table.add_column("verdict", overflow="fold")
     for family, grouped in groupby(sorted(checks, key=_family_rank), key=_family):
         members = list(grouped)
-        table.add_row(Text(FAMILIES.get(family, family), style="bold"), "", _counts(members))
+        table.add_row(Text(_family_title(family), style="bold"), "", _counts(members))
         for check in members:
-            if everything or check.verdict in _NEEDS_A_REASON:
+            if check in named:
                 verdict = Text(check.verdict.value, style=STYLES[check.verdict])
                 table.add_row(Text(f"  {check.title}"), Text(" ".join(check.requirements), style="dim"), verdict)
     return table
@@ -72,6 +74,10 @@ def _counts(checks: Sequence[CheckResult]) -> Text:
 
 def _family(check: CheckResult) -> str:
     return check.requirements[0][:3] if check.requirements else ""
+
+
+def _family_title(family: str) -> str:
+    return FAMILIES.get(family, "MQTT 3.1.1" if family == _MQTT else family)
 
 
 def _family_rank(check: CheckResult) -> int:

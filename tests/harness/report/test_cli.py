@@ -69,6 +69,12 @@ def test_show_counts_what_is_well_and_names_it_only_when_wanted(capsys, package)
     assert "1 pass" in brief.split("verdict: fail")[0]
 
 
+def test_statements_of_the_standard_stand_under_its_name(report):
+    console = Console(file=StringIO(), width=100)
+    show(replace(report, checks=(replace(report.checks[0], requirements=("MQTT-3.1.2-24",)),)), console)
+    assert "MQTT 3.1.1" in console.file.getvalue()
+
+
 def test_show_as_json_is_the_report(capsys, package):
     _, out, _ = hil(capsys, "report", "show", package, "--json")
     assert json.loads(out) == json.loads((package / "report.json").read_text())
