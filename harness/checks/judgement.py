@@ -31,11 +31,12 @@ def _result(history: History, check: Check, planned: PlannedCheck, problems: Map
     if planned.status != "planned":
         return _made(history, check, Verdict(planned.status), planned.reason)
     try:
-        observations = list(check.judge(_questioned_with(history, check)))
+        told = list(check.judge(_questioned_with(history, check)))
     except Exception as error:
         # A check that trips over a history says nothing about the product, and must never read as a pass.
         _log.exception("check %s failed", check.id)
         return _made(history, check, Verdict.ERROR, f"the check itself failed: {type(error).__name__}: {error}")
+    observations = [observation for observation in told if observation.is_seen]
     findings = [observation for observation in observations if observation.detail]
     if findings:
         return _found(history, check, findings)
@@ -44,7 +45,7 @@ def _result(history: History, check: Check, planned: PlannedCheck, problems: Map
     if trouble and (not observations or len(trouble) == len(serving)):
         return _made(history, check, Verdict.ERROR, trouble[0])
     if not observations:
-        return _made(history, check, Verdict.INCONCLUSIVE, check.unseen)
+        return _made(history, check, Verdict.INCONCLUSIVE, told[0].detail if told else check.unseen)
     lines = tuple(line for observation in observations for line in observation.lines)
     return _made(history, check, Verdict.PASS, f"kept {len(observations)} of {len(observations)} times", lines)
 

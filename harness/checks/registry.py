@@ -20,13 +20,15 @@ from harness.requirements import CATALOGUE
 class Observation:
     """One stimulus and what came of it. `detail` is empty where the promise was kept.
 
-    `requirement` is the id that was broken, where the check judges several; `hint` names likely causes in real stacks.
+    `requirement` is the id that was broken, where the check judges several; `hint` names likely causes in real stacks. `is_seen`: whether
+    the stimulus showed an outcome at all; if none did, `detail` says why.
     """
 
     lines: tuple[int, ...]
     detail: str = ""
     requirement: str = ""
     hint: str = ""
+    is_seen: bool = True
 
 
 Judge: TypeAlias = Callable[[History], Iterator[Observation]]
@@ -90,6 +92,11 @@ def kept(*evidence: Evidence) -> Observation:
 def broken(detail: str, *evidence: Evidence, requirement: str = "", hint: str = "") -> Observation:
     """The promise was broken here; `detail` shows the offending value and what was allowed."""
     return Observation(_lines(evidence), detail, requirement, hint)
+
+
+def not_seen(detail: str) -> Observation:
+    """The promise was put to the test here, and what came of it cannot be told; `detail` says what the subject did instead."""
+    return Observation((), detail, is_seen=False)
 
 
 def _lines(evidence: tuple[Evidence, ...]) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.checks.judgement import judge
-from harness.checks.registry import Check, all_checks, broken, check, kept
+from harness.checks.registry import Check, all_checks, broken, check, kept, not_seen
 from harness.checks.verdict import CheckResult, RunVerdict, Verdict, run_verdict, worst
 from harness.errors import ScenarioError
 from harness.history.events import RunStarted
@@ -102,6 +102,16 @@ def test_what_was_kept_is_a_pass_with_evidence(story):
 def test_nothing_seen_is_inconclusive_and_says_what_would_show_it(story):
     result = judged_by(story, sees_nothing, "CMD-02")
     assert (result.verdict, result.detail) == (Verdict.INCONCLUSIVE, "nothing was seen")
+
+
+def test_an_outcome_that_cannot_be_told_is_inconclusive_and_says_why(story):
+    result = judged_by(story, lambda history: iter([not_seen("it left early")]), "CMD-02")
+    assert (result.verdict, result.detail) == (Verdict.INCONCLUSIVE, "it left early")
+
+
+def test_an_outcome_that_cannot_be_told_takes_nothing_from_one_that_was_seen(story):
+    told = [not_seen("it left early"), kept()]
+    assert judged_by(story, lambda history: iter(told), "CMD-02").detail == "kept 1 of 1 times"
 
 
 def test_nothing_seen_in_a_scenario_that_had_trouble_is_an_error(story):
