@@ -70,6 +70,10 @@ def platform(
         bool, typer.Option("--test-clock", help="Serve the endpoint that advances the clock.", rich_help_panel=_BEHAVIOUR)
     ] = False,
     personality: Annotated[str, typer.Option(help="A named wrong platform instead of the reference.", rich_help_panel=_BEHAVIOUR)] = "",
+    list_personalities: Annotated[
+        bool,
+        typer.Option("--list-personalities", help="Print the personalities and what each breaks, and end.", rich_help_panel=_BEHAVIOUR),
+    ] = False,
     shape: Annotated[str, typer.Option(help="Bandwidth of each device's downloads, as 20kbit.", rich_help_panel=_BEHAVIOUR)] = "",
     tls_self_signed: Annotated[
         bool, typer.Option("--tls-self-signed", help="https and mqtts with a throw-away CA.", rich_help_panel=_ADDRESSES)
@@ -89,6 +93,9 @@ def platform(
     verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="More log output.")] = 0,
 ) -> None:
     """Serve the reference platform: REST and MQTT. Prints the path of a ready target file; ends on Ctrl-C."""
+    if list_personalities:
+        _show_personalities()
+        return
     _set_up_logs(verbose, json_logs)
     with tempfile.TemporaryDirectory(prefix="hil-platform-") as temporary:
         settings = PlatformSettings(
@@ -122,9 +129,15 @@ def _rate(shape: str) -> float | None:
 
 def _personality(name: str) -> Personality:
     if name and name not in PERSONALITIES:
-        known = ", ".join(PERSONALITIES)
-        raise ConfigurationError("hil platform", "", "--personality", f"there is no personality {name!r}; there is {known}")
+        problem = f"there is no personality {name!r}; `hil platform --list-personalities` lists them"
+        raise ConfigurationError("hil platform", "", "--personality", problem)
     return PERSONALITIES[name or "reference"]
+
+
+def _show_personalities() -> None:
+    """One line per personality on stdout."""
+    for personality in PERSONALITIES.values():
+        typer.echo(f"{personality.name}: {personality.about}; breaks {', '.join(personality.breaks) or 'nothing'}")
 
 
 def _rules(readings: list[str]) -> Rules:

@@ -1,0 +1,23 @@
+"""What `hil platform` says of its personalities, on the terminal."""
+
+import pytest
+
+from harness.cli import run
+from simulators.platform.personalities import PERSONALITIES
+
+
+def test_each_personality_is_listed_with_what_it_breaks(capsys):
+    assert run(["platform", "--list-personalities"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == list(PERSONALITIES)
+    assert "keys_work_twice" in PERSONALITIES
+    assert next(line for line in lines if line.startswith("keys_work_twice:")).endswith("; breaks KEY-02")
+
+
+@pytest.mark.parametrize("name", ["nope", "delivers-twice"])
+def test_an_unknown_personality_is_one_line_that_says_where_they_are_listed(capsys, name):
+    assert run(["platform", "--personality", name]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert repr(name) in told[0]
+    assert "--list-personalities" in told[0]
