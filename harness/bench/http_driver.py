@@ -37,6 +37,8 @@ _PROGRESS_EVERY_S = 1.0
 _CONNECT_WITHIN_S = 10.0
 # A ban that ends soon is waited for, a longer one makes the rest of the run an error.
 _BAN_WAITED_FOR_S_MAX = 30.0
+# After so many calls in a row without an answer, each for its whole time, the target is asked whether it answers anything at all.
+_UNANSWERED_MAX = 4
 # What a gateway answers where its server does not.
 _GATEWAY_ERRORS = (502, 503, 504)
 # For slow reading: with these a Linux server can have some 100 KB under way that we have not read, instead of megabytes.
@@ -53,6 +55,8 @@ class HttpDriver:
         self.pace = Pace(platform.limits.requests_per_s)
         self._traces = Traces(SystemEntropy())
         self._banned_until_s = 0.0
+        self._unanswered = 0  # calls in a row
+        self._is_silent = False
         self._tls = ssl_context(platform.tls) if urlsplit(platform.api_url).scheme == "https" else None
 
     async def __aenter__(self) -> Self:
@@ -81,8 +85,8 @@ class HttpDriver:
     async def call(self, call: Call) -> Answer:
         """Sends one request.
 
-        Raises TargetUnavailable where no connection stands, the target bans us (429, or 503 with Retry-After), or a gateway answers in its
-        place whatever is asked.
+        Raises TargetUnavailable where no connection stands, the target bans us (429, or 503 with Retry-After), takes connections and
+        answers none of several calls in a row, or a gateway answers in its place whatever is asked.
         """
         await self._may_ask(1)
         request = self._record_request(call)
@@ -91,7 +95,10 @@ class HttpDriver:
             async with asyncio.timeout(call.within_s):
                 return await self._exchange(request, received)
         except TimeoutError:
-            return self._ended(request, received, problem=f"not over within {call.within_s:g} s", closed_by="us")
+            ended = self._ended(request, received, problem=f"not over within {call.within_s:g} s", closed_by="us")
+            if received.status is None:
+                await self._raise_for_silence(call)
+            return ended
         except aiohttp.ClientConnectorError as error:
             self._ended(request, received, problem=f"no connection: {error}", closed_by="")
             raise TargetUnavailable(f"no connection to {self._platform.api_url}: {error}") from error
@@ -100,6 +107,8 @@ class HttpDriver:
 
     async def _may_ask(self, requests: int) -> None:
         """Waits for our turn within the target's limits, and for the end of a short ban."""
+        if self._is_silent:
+            raise TargetUnavailable(f"{self._platform.api_url} takes connections and answers nothing")
         remaining_s = self._banned_until_s - asyncio.get_running_loop().time()
         if remaining_s > _BAN_WAITED_FOR_S_MAX:
             raise TargetUnavailable(f"{self._platform.api_url} bans us for another {remaining_s:.0f} s; see [platform.limits]")
@@ -120,6 +129,7 @@ class HttpDriver:
             proxy=self._platform.http.proxy,
         ) as response:
             received.status, received.headers = response.status, _texts(response.raw_headers)
+            self._unanswered = 0
             self._recorder.record(HttpResponse(request.exchange, response.status, received.headers))
             if call.abort_after_bytes != 0:
                 await self._read(call, response, received)
@@ -143,16 +153,37 @@ class HttpDriver:
         """A gateway's own error page says nothing of the target, unless that answers another request: then it broke on this one."""
         if received.status not in _GATEWAY_ERRORS or isinstance(_json_of(bytes(received.kept)), dict):
             return
+        status = await self._status_of_a_bare_list()
+        if status not in _GATEWAY_ERRORS:
+            return
+        self._ended(request, received, complete=True)
+        raise TargetUnavailable(f"{self._platform.api_url} answers {received.status}, and {status} to a bare list: a gateway alone")
+
+    async def _raise_for_silence(self, call: Call) -> None:
+        """A call without an answer says little of the target; several in a row do, if it does not answer a bare list either."""
+        self._unanswered += 1
+        if self._unanswered < _UNANSWERED_MAX:
+            return
+        try:
+            async with asyncio.timeout(min(call.within_s, _CONNECT_WITHIN_S)):
+                await self._status_of_a_bare_list()
+        except TimeoutError:
+            self._is_silent = True
+            message = f"{self._platform.api_url} takes connections and answers nothing, neither several calls nor a bare list"
+            raise TargetUnavailable(message) from None
+        except (aiohttp.ClientError, ConnectionError):
+            pass  # It does something: whoever asks next hears of it.
+        self._unanswered = 0
+
+    async def _status_of_a_bare_list(self) -> int:
+        """Asks something harmless without a credential, off the record."""
         async with self._session.get(
             URL(self._platform.api_url + ORGANISATION_FILES_PATH, encoded=True),
             headers=self._platform.http.headers,
             allow_redirects=False,
             proxy=self._platform.http.proxy,
         ) as probe:
-            if probe.status not in _GATEWAY_ERRORS:
-                return
-        self._ended(request, received, complete=True)
-        raise TargetUnavailable(f"{self._platform.api_url} answers {received.status}, and {probe.status} to a bare list: a gateway alone")
+            return probe.status
 
     async def _read(self, call: Call, response: aiohttp.ClientResponse, received: "_Body") -> None:
         loop = asyncio.get_running_loop()

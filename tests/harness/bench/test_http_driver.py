@@ -24,10 +24,13 @@ class Server:
     def __init__(self):
         self.asked = []
         self.headers = []
+        self.answers_nothing = False
 
     async def answer(self, request):
         self.asked.append(request.raw_path)
         self.headers.append(dict(request.headers))
+        if self.answers_nothing:
+            await asyncio.Event().wait()
         match request.path:
             case "/banned":
                 return web.Response(status=429, headers={"Retry-After": "3600"}, text="{}")
@@ -37,6 +40,8 @@ class Server:
                 return web.Response(status=503)
             case path if path.startswith("/gateway/"):
                 return web.Response(status=502, text="<h1>Bad Gateway</h1>")
+            case "/hangs":
+                await asyncio.Event().wait()
             case "/file":
                 return web.Response(body=BODY, headers={"Content-Disposition": "attachment"})
             case "/hang-up":
@@ -248,3 +253,30 @@ def test_the_targets_limit_is_kept_by_a_volley_too():
         return loop.time() - start_s
 
     assert driven(use, requests_per_s=50.0)[0] >= 4 / 50.0 - 0.005
+
+
+def test_a_target_that_answers_nothing_is_unavailable_after_a_few_calls_and_at_once_from_then_on():
+    async def use(driver, server):
+        server.answers_nothing = True
+        for _ in range(3):
+            assert (await driver.call(get("/a", within_s=0.05))).status is None
+        with pytest.raises(TargetUnavailable, match="answers nothing"):
+            await driver.call(get("/a", within_s=0.05))
+        asked = len(server.asked)
+        with pytest.raises(TargetUnavailable, match="answers nothing"):
+            await driver.call(get("/a"))
+        with pytest.raises(TargetUnavailable, match="answers nothing"):
+            await driver.volley((get("/a"),))
+        assert len(server.asked) == asked
+
+    driven(use)
+
+
+def test_calls_that_alone_hang_do_not_make_the_target_unavailable():
+    async def use(driver, server):
+        hung = [await driver.call(get("/hangs", within_s=0.2)) for _ in range(9)]
+        assert {answer.status for answer in hung} == {None}
+        return await driver.call(get("/a"))
+
+    answer, _ = driven(use)
+    assert answer.status == 200
