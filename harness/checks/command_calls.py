@@ -1,5 +1,6 @@
 """Views that several families share: single-defect commands, what was published although they were refused, and words for findings."""
 
+import re
 from collections.abc import Iterator
 
 from harness.checks.admission import Defect, TargetView, defects
@@ -46,6 +47,17 @@ def is_read_liberally(call: Exchange) -> bool:
     body = call.sent_json
     data = body.get("data")
     return "data" not in body or (call.command in (REBOOT, RESET) and bool(data)) or (call.command == CONFIGURATION and data == {})
+
+
+_ORDINARY_NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
+
+
+def is_oddly_named(call: Exchange) -> bool:
+    """Whether a platform may refuse the command's name as malformed, which comes before its device and its list.
+
+    No row says what a name is made of; only letters, digits, `_` and `-` are beyond doubt. Source: CMD-18, CMD-25.
+    """
+    return call.command is not None and _ORDINARY_NAME.match(call.command) is None
 
 
 def stray_of(history: History, call: Exchange) -> Delivery | None:

@@ -10,6 +10,7 @@ from harness.checks.command_calls import (
     answered_or_hung_up,
     described,
     has_whole_body,
+    is_oddly_named,
     is_read_liberally,
     refused_and_silent,
     shown_status,
@@ -189,6 +190,8 @@ def command_without_scope_is_forbidden(history: History) -> Iterator[Observation
 def unlisted_command_is_forbidden(history: History) -> Iterator[Observation]:
     """A command that allowed_commands does not list answers 403, and nothing is published."""
     for call in with_only(history, Defect.NOT_ALLOWED):
+        if call.status == 400 and is_oddly_named(call):
+            continue
         listed = {name.lower() for name in command_names(_allowed(history, call))}
         differs_in_case = (call.command or "").strip().lower() in listed
         yield refused_and_silent(history, call, allowed=(403,), requirement="CMD-15b" if differs_in_case else "CMD-15a")
@@ -204,7 +207,7 @@ def permitted_command_is_accepted(history: History) -> Iterator[Observation]:
             continue
         if call.status == 200:
             yield kept(call)
-        else:
+        elif call.status != 400 or not is_oddly_named(call):
             exact = _allowed(history, call).split(";")
             is_plain = not _allowed(history, call) or call.command in exact
             requirement = "CMD-15a" if is_plain else "CMD-15b"
