@@ -16,6 +16,8 @@ __all__ = ["key_secrecy"]
 _AGE_TOLERANCE_S = 2.0  # KEY-01
 # What is wrong with a key that does not work when it is fresh may be the file (DLD-01) or the token (DLD-02), not its life.
 _FRESH_S = 60.0
+# Acceptance "until thirty minutes" was seen where a key still worked in the last minute of them.
+_LAST_PART_S = 60.0
 
 
 def _is_unspent(life: KeyLife, attempt: Exchange) -> bool:
@@ -27,20 +29,36 @@ def _is_surely_alive(life: KeyLife, history: History, attempt: Exchange) -> bool
     return life.age_bounds_s(history, attempt)[1] < KEY_LIFETIME_S - _AGE_TOLERANCE_S
 
 
-@check("KEY-01a", unseen="no key was used shortly before, or tried after thirty minutes")
+@check("KEY-01a", unseen="not both were seen: a key used in the last minute of its life, and one tried after thirty minutes")
 def key_lives_thirty_minutes(history: History) -> Iterator[Observation]:
     """A key is accepted until thirty minutes after its issue, and refused with 401 from then on."""
+    alive, dead = list(_uses_before_the_end(history)), list(_tries_after_the_end(history))
+    observations = [observation for _, observation in alive] + dead
+    is_seen_whole = any(age_s > KEY_LIFETIME_S - _LAST_PART_S for age_s, _ in alive) and bool(dead)
+    if is_seen_whole or any(observation.detail for observation in observations):
+        yield from observations
+
+
+def _uses_before_the_end(history: History) -> Iterator[tuple[float, Observation]]:
+    """First uses of keys that are no longer fresh and surely alive, with the key's least age in seconds."""
+    for life, attempt in _judged_alone(history):
+        least_s, greatest_s = life.age_bounds_s(history, attempt)
+        if _is_surely_alive(life, history, attempt) and not life.before(attempt) and least_s > _FRESH_S:
+            yield least_s, _accepted_at(attempt, greatest_s)
+
+
+def _tries_after_the_end(history: History) -> Iterator[Observation]:
+    for life, attempt in _judged_alone(history):
+        least_s = life.age_bounds_s(history, attempt)[0]
+        if least_s > KEY_LIFETIME_S + _AGE_TOLERANCE_S and _is_unspent(life, attempt):
+            yield _refused_at(attempt, least_s)
+
+
+def _judged_alone(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
     for life in key_lives(history):
         for attempt in life.own_attempts():
-            if not answered_or_hung_up(attempt) or life.is_beside_others(attempt):
-                continue
-            least_s, greatest_s = life.age_bounds_s(history, attempt)
-            is_untouched = not life.before(attempt)
-            if _is_surely_alive(life, history, attempt):
-                if is_untouched and least_s > _FRESH_S:
-                    yield _accepted_at(attempt, greatest_s)
-            elif least_s > KEY_LIFETIME_S + _AGE_TOLERANCE_S and _is_unspent(life, attempt):
-                yield _refused_at(attempt, least_s)
+            if answered_or_hung_up(attempt) and not life.is_beside_others(attempt):
+                yield life, attempt
 
 
 def _accepted_at(attempt: Exchange, age_s: float) -> Observation:

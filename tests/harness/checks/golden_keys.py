@@ -12,6 +12,20 @@ def aged(seconds, status, **more):
     return happens
 
 
+def both_aged(before_s, after_s):
+    """One key is used at one age, another tried at a later one."""
+
+    def happens(story):
+        story.offer()
+        story.offer(2)
+        story.move_clock(before_s)
+        story.fetch()
+        story.move_clock(after_s - before_s)
+        story.fetch(2, status=401)
+
+    return happens
+
+
 def used_and_aged(story):
     story.offer()
     story.fetch()
@@ -187,9 +201,11 @@ def shown_by_a_command(story):
 LEAK = {"success": False, "message": "key <key:1> is used", "action": "x"}
 
 GOLDEN = [
-    ("key_lives_thirty_minutes", "pass", aged(JUST_BEFORE_S, 200)),
+    ("key_lives_thirty_minutes", "pass", both_aged(JUST_BEFORE_S, JUST_AFTER_S)),
+    ("key_lives_thirty_minutes", "inconclusive", both_aged(900, JUST_AFTER_S)),
+    ("key_lives_thirty_minutes", "inconclusive", aged(JUST_BEFORE_S, 200)),
     ("key_lives_thirty_minutes", "fail", aged(JUST_BEFORE_S, 401)),
-    ("key_lives_thirty_minutes", "pass", aged(JUST_AFTER_S, 401)),
+    ("key_lives_thirty_minutes", "inconclusive", aged(JUST_AFTER_S, 401)),
     ("key_lives_thirty_minutes", "fail", aged(JUST_AFTER_S, 200)),
     ("key_lives_thirty_minutes", "fail", aged(JUST_AFTER_S, 404)),
     ("key_lives_thirty_minutes", "fail", aged(JUST_AFTER_S, None, closed_by="peer")),
