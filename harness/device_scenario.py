@@ -14,6 +14,7 @@ class DeviceNeeds:
     """Which claims a scenario builds on. A scenario whose needs the declaration does not meet is not applicable."""
 
     commands: tuple[str, ...] = ()
+    any_download: bool = False  # of a firmware or, where it has none, of a logo
     results: bool = False  # what only results could show
     results_required: bool = False
     persistent_session: bool = False
@@ -31,7 +32,9 @@ class DeviceNeeds:
     def rule_out(self, device: Device) -> str | None:
         """The line of the device file that rules the scenario out, or None."""
         declares = device.declares
-        for command in self.commands:
+        if self.any_download and not download_commands(declares):
+            return f"[device.declares] commands lists none of {', '.join(map(repr, DOWNLOADS))}"
+        for command in (*self.commands, *(download_commands(declares)[:1] if self.any_download else ())):
             if command not in declares.commands:
                 return f"[device.declares] commands does not list {command!r}"
             if command == "reset" and not declares.allow_reset:
@@ -70,6 +73,11 @@ class DeviceNeeds:
         return None
 
 
+def download_commands(declares: Declares) -> list[str]:
+    """The download commands that the device has, the firmware's first."""
+    return [command for command in DOWNLOADS if command in declares.commands]
+
+
 def _line_of(device: Device) -> str:
     return "[device.run] attach = true" if device.run.attach else '[device.run.serial] power.method = "none"'
 
@@ -98,3 +106,8 @@ class DeviceCast:
     @property
     def declares(self) -> Declares:
         return self.device.declares
+
+    @property
+    def download_command(self) -> str:
+        """The command for questions about downloads of any kind: a firmware's or, where the device has none, a logo's."""
+        return download_commands(self.declares)[0]

@@ -3,12 +3,13 @@
 from harness.device_operations import AlterOffer, Boot, FollowKeyPolicy, Settle, SpoilDownload, Store, StoredFile, Tell, Until
 from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.scenario import Workload, scenario
-from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOAD_LOGO, KEY_POLICIES
-from harness.wire.files import FileType
+from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOAD_LOGO, DOWNLOADS, KEY_POLICIES
 from scenarios.device.steps import DOWNLOAD_GRACE_S, download, requests_of, result_of, settle_s
 
 FIRMWARE = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,))
 FIRMWARE_SEEN = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), image_seen=True)
+ANY_DOWNLOAD = DeviceNeeds(any_download=True)
+ANY_DOWNLOAD_SEEN = DeviceNeeds(any_download=True, image_seen=True)
 ANSWERED = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), results_required=True)
 LOGO_SEEN = DeviceNeeds(commands=(DOWNLOAD_LOGO,), image_seen=True)
 
@@ -104,38 +105,39 @@ def invalid_firmware(cast: DeviceCast) -> Workload:
     yield from download(cast, valid=False)
 
 
-@scenario("fresh_key_is_used_whatever_the_clock_says", subject="device", needs=FIRMWARE, duration_s=3.0)
+@scenario("fresh_key_is_used_whatever_the_clock_says", subject="device", needs=ANY_DOWNLOAD, duration_s=3.0)
 def key_that_expires_far_ahead(cast: DeviceCast) -> Workload:
     """A fresh key; and one whose expires_at is what it would be if the device's clock were a month behind."""
     yield Boot()
-    yield from download(cast)
+    yield from download(cast, cast.download_command)
     yield AlterOffer(expires_in_s=_CLOCK_BEHIND_S)
-    yield from download(cast)
+    yield from download(cast, cast.download_command)
 
 
-@scenario("stale_download_is_tried_once_at_most", subject="device", needs=FIRMWARE, duration_s=6.0)
+@scenario("stale_download_is_tried_once_at_most", subject="device", needs=ANY_DOWNLOAD, duration_s=6.0)
 def command_that_expired(cast: DeviceCast) -> Workload:
     """The command's expires_at has passed by an hour, and the platform answers 401."""
     yield Boot()
     yield AlterOffer(expires_in_s=-3_600.0)
     body = b'{"success":false,"message":"The download key has expired","action":"download file"}'
     yield SpoilDownload("error", {"status": 401, "body": body}, times=100)
-    yield from download(cast)
+    yield from download(cast, cast.download_command)
     yield Settle(2.0)
 
 
-@scenario("second_download_leaves_one_image", subject="device", needs=FIRMWARE_SEEN, duration_s=8.0)
+@scenario("second_download_leaves_one_image", subject="device", needs=ANY_DOWNLOAD_SEEN, duration_s=8.0)
 def download_during_a_download(cast: DeviceCast) -> Workload:
     """A second download command comes while the first file is still under way."""
+    command = cast.download_command
     yield Boot()
-    first: StoredFile = yield Store(FileType.FIRMWARE, size_bytes=20_000)
+    first: StoredFile = yield Store(DOWNLOADS[command], size_bytes=20_000)
     yield SpoilDownload("trickle", {"bytes_per_s": first.size_bytes / _UNDER_WAY_S}, times=requests_of(cast))
-    yield Tell(DOWNLOAD_FIRMWARE, {"file_name": first.name})
+    yield Tell(command, {"file_name": first.name})
     yield Settle(_UNDER_WAY_S / 3)
-    second: StoredFile = yield Store(FileType.FIRMWARE, size_bytes=10_000)
-    yield Tell(DOWNLOAD_FIRMWARE, {"file_name": second.name})
+    second: StoredFile = yield Store(DOWNLOADS[command], size_bytes=10_000)
+    yield Tell(command, {"file_name": second.name})
     within_s = _UNDER_WAY_S + cast.declares.result_s + DOWNLOAD_GRACE_S
-    yield Until(result_of(cast, DOWNLOAD_FIRMWARE), within_s, count=2)
+    yield Until(result_of(cast, command), within_s, count=2)
     # A third one, of a device that refuses first and executes all the same, comes when the second file is there.
     yield Settle(min(cast.declares.result_s, 5.0))
 

@@ -5,7 +5,7 @@ from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.scenario import Workload, scenario
 from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOAD_LOGO, DOWNLOADS, SEND_CONFIGURATION
 from harness.wire.files import FileType
-from scenarios.device.downloads import ANSWERED, FIRMWARE, FIRMWARE_SEEN, LOGO_SEEN
+from scenarios.device.downloads import ANSWERED, ANY_DOWNLOAD, FIRMWARE_SEEN, LOGO_SEEN
 from scenarios.device.steps import download, download_result, requests_of, tell
 
 _SIZE_BYTES = 20_000
@@ -108,14 +108,15 @@ def errors_with_bodies(cast: DeviceCast) -> Workload:
         yield from _spoilt(cast, "error", fraction=0.5, status=500, body=_BINARY, content_type="application/octet-stream")
 
 
-@scenario("refused_download_is_not_hammered", subject="device", needs=FIRMWARE, duration_s=8.0)
+@scenario("refused_download_is_not_hammered", subject="device", needs=ANY_DOWNLOAD, duration_s=8.0)
 def download_refused_for_good(cast: DeviceCast) -> Workload:
     """The platform answers 401, whatever is asked and however often."""
+    command = cast.download_command
     yield Boot()
-    stored: StoredFile = yield Store(FileType.FIRMWARE)
+    stored: StoredFile = yield Store(DOWNLOADS[command])
     yield SpoilDownload("error", {"status": 401, "body": _JSON, "content_type": "application/octet-stream"}, times=1_000)
-    yield Tell(DOWNLOAD_FIRMWARE, {"file_name": stored.name})
-    yield from download_result(cast, DOWNLOAD_FIRMWARE)
+    yield Tell(command, {"file_name": stored.name})
+    yield from download_result(cast, command)
     # Who hammers goes on after its result as well.
     yield Settle(3.0)
 
@@ -149,17 +150,18 @@ def redirect_with_a_body(cast: DeviceCast) -> Workload:
 
 def _slow_download(cast: DeviceCast, duration_s: float) -> Workload:
     """A download at the speed of a slow link; shortly after its start the device is asked something."""
-    stored: StoredFile = yield Store(FileType.FIRMWARE, size_bytes=_SIZE_BYTES)
+    command = cast.download_command
+    stored: StoredFile = yield Store(DOWNLOADS[command], size_bytes=_SIZE_BYTES)
     yield SpoilDownload("trickle", {"bytes_per_s": stored.size_bytes / duration_s}, times=requests_of(cast))
-    yield Tell(DOWNLOAD_FIRMWARE, {"file_name": stored.name})
+    yield Tell(command, {"file_name": stored.name})
     yield Settle(1.0)
     if SEND_CONFIGURATION in cast.declares.commands:
         yield from tell(cast, SEND_CONFIGURATION)
-    yield from download_result(cast, DOWNLOAD_FIRMWARE, transfer_s=duration_s)
+    yield from download_result(cast, command, transfer_s=duration_s)
     yield UntilConnected(cast.declares.connect_s)
 
 
-_SLOW = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), keep_alive=True)
+_SLOW = DeviceNeeds(any_download=True, keep_alive=True)
 
 
 @scenario("slow_download_keeps_the_connection", "commands_are_answered_during_a_download", subject="device", needs=_SLOW, duration_s=20.0)

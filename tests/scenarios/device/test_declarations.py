@@ -47,3 +47,12 @@ def test_reset_is_never_sent_where_it_is_not_allowed(certified):
     results = certified(PERSONALITIES["reference"], allow_reset=False, only=["DEV-10", "DEV-24"])
     assert findings(results) == {}
     assert set(excluded(results).values()) == {"[device.declares] allow_reset = false"}
+
+
+@pytest.mark.requirement("DEV-15")
+def test_device_with_a_logo_only_is_asked_about_downloads_as_one_with_a_firmware(certified):
+    rows = ["DEV-14", "DEV-15", "DEV-16", "DEV-17", "DEV-22", "DEV-23"]
+    commands = ["configuration", "send_configuration", "download_logo"]
+    results = certified(PERSONALITIES["reference"], commands=commands, only=rows)
+    asked = {row for result in results.values() if result.verdict is Verdict.PASS for row in result.requirements}
+    assert asked == set(rows)
