@@ -49,7 +49,6 @@ class Console:
         self._count = 0
         self._line_listeners: list[Callable[[ConsoleLine], None]] = []
         self._event_listeners: list[Callable[[ConsoleEvent], None]] = []
-        self.bytes_seen = 0
 
     def listen(self) -> Callable[[], None]:
         """Takes the line's bytes from now on, all of them; returns what ends that. For boards whose whole line is console."""
@@ -81,7 +80,6 @@ class Console:
 
     def log_raw(self, data: bytes) -> None:
         """Appends to the raw log, which is the evidence."""
-        self.bytes_seen += len(data)
         if self._raw_log is not None:
             self._raw_log.write(data)
             self._raw_log.flush()
