@@ -1,9 +1,8 @@
 """What a device scenario needs of the declaration, and what it is given."""
 
-import json
 from dataclasses import dataclass, field
 
-from harness.bench.device_file import Declares, Device
+from harness.bench.device_file import Declares, Device, payload_of
 from harness.wire.commands import DOWNLOADS
 
 OFFER_BYTES_MIN = 110  # what the payload of our platform's download commands has at least
@@ -96,7 +95,7 @@ class DeviceCast:
 
     def payload(self, configuration: dict[str, object]) -> bytes:
         """A configuration as it goes over the wire."""
-        return json.dumps(configuration, separators=(",", ":")).encode()
+        return payload_of(configuration)
 
     def padded(self, configuration: dict[str, object], size_bytes: int) -> bytes:
         """A configuration as it goes over the wire, with blanks, which are legal in JSON, up to this size."""
