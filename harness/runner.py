@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -171,13 +172,9 @@ async def run_scenarios(
     running: set[asyncio.Task[None]] = set()
     try:
         while pending or running:
-            for scenario in list(pending):
-                if len(running) >= SIDE_BY_SIDE_MAX:
-                    break
-                cast = bench.cast(scenario)
-                if cast is not None:
-                    pending.remove(scenario)
-                    running.add(asyncio.create_task(_run_one(scenario, cast, bench, recorder, on_end)))
+            for scenario, cast in _castable(pending, bench, SIDE_BY_SIDE_MAX - len(running)):
+                pending.remove(scenario)
+                running.add(asyncio.create_task(_run_one(scenario, cast, bench, recorder, on_end)))
             if not running:
                 raise BenchError(f"scenario {pending[0].name} finds no free device although none is in use")
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -188,6 +185,12 @@ async def run_scenarios(
     for scenario in scenarios:
         if scenario.alone:
             await _run_one(scenario, bench.cast(scenario), bench, recorder, on_end)
+
+
+def _castable(pending: Iterable[Scenario], bench: Bench, most: int) -> list[tuple[Scenario, Any]]:
+    """The first scenarios, at most so many, for which the bench has free devices, each with the devices now taken for it."""
+    found = ((scenario, cast) for scenario in pending if (cast := bench.cast(scenario)) is not None)
+    return list(islice(found, most))
 
 
 async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
