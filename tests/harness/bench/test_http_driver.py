@@ -60,7 +60,7 @@ def driven(use, **limits):
         server = Server()
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", server.answer)
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)  # Handlers that hang are not waited for.
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
