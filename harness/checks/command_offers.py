@@ -7,6 +7,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qs, urlsplit
 
+from harness.checks.admission import Defect, TargetView, defects
 from harness.checks.deliveries import Sent, matched
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.events import ClockAdvanced
@@ -31,7 +32,10 @@ def _offers(history: History) -> Iterator[tuple[Sent, Delivery]]:
 @check("CMD-06", unseen="no download command reached a device")
 def download_command_carries_url_and_expiry(history: History) -> Iterator[Observation]:
     """A download command carries `url` and `expires_at`."""
-    for _, delivery in _offers(history):
+    target = TargetView.of(history)
+    for sent, delivery in _offers(history):
+        if Defect.FILE_MISSING in defects(target, sent.call):
+            continue  # That it was accepted at all is CMD-12's question.
         offer = delivery.offer
         shown = delivery.message.payload[:160]
         if offer is None:

@@ -74,11 +74,18 @@ def well_formed_command_is_accepted(history: History) -> Iterator[Observation]:
 
 
 def _is_refused_for_its_kind(history: History, call: Exchange) -> bool:
-    """Whether a device of another kind than MQTT was refused what an MQTT device was granted: that is CMD-19's question alone."""
+    """Whether a device of another kind than MQTT was refused what an MQTT device was granted, both without a list: CMD-19's question."""
     if call.status == 200 or _device(history, call)["kind"] == DeviceKind.MQTT.value or _allowed(history, call):
         return False
     granted = (other for other in _well_formed(history) if other.status == 200 and other.command == call.command)
-    return any(_device(history, other)["kind"] == DeviceKind.MQTT.value for other in granted)
+    return any(_device(history, other)["kind"] == DeviceKind.MQTT.value and not _allowed(history, other) for other in granted)
+
+
+def _is_of_an_unknown_kind(history: History, call: Exchange) -> bool:
+    """Whether devices of a kind other than MQTT are answered alike whatever they are sent: that is CMD-19's question alone."""
+    kind = _device(history, call)["kind"]
+    alike = (other for other in _well_formed(history) if other.status == call.status != 200)
+    return kind != DeviceKind.MQTT.value and any(_device(history, other)["kind"] == kind for other in alike)
 
 
 def _is_plain(history: History, call: Exchange) -> bool:
@@ -190,7 +197,7 @@ def command_without_scope_is_forbidden(history: History) -> Iterator[Observation
 def unlisted_command_is_forbidden(history: History) -> Iterator[Observation]:
     """A command that allowed_commands does not list answers 403, and nothing is published."""
     for call in with_only(history, Defect.NOT_ALLOWED):
-        if call.status == 400 and is_oddly_named(call):
+        if (call.status == 400 and is_oddly_named(call)) or _is_of_an_unknown_kind(history, call):
             continue
         listed = {name.lower() for name in command_names(_allowed(history, call))}
         differs_in_case = (call.command or "").strip().lower() in listed

@@ -87,11 +87,15 @@ def matched(history: History) -> Matched:
             left.append(delivery)
     everything = tuple(sent for sends in by_topic.values() for sent in sends)
     elsewhere = {(sent.command, sent.first.message.payload): sent.first.message.device_id for sent in everything if sent.first}
-    strays = [
-        delivery
-        for delivery in left
-        if _is_echo(delivery, elsewhere) or not _place_by_name(delivery, _before(by_topic[delivery.message.topic], delivery, given_up))
-    ]
+    refusing = {(call.scope, call.request.device_id) for call in history.commands() if call.status is not None and 400 <= call.status < 500}
+    strays = []
+    for delivery in left:
+        candidates = _before(by_topic[delivery.message.topic], delivery, given_up)
+        if (delivery.seen.event.scope, delivery.message.device_id) in refusing:
+            # What comes where something was refused is no late copy of another scenario's command.
+            candidates = [sent for sent in candidates if sent.call.scope == delivery.seen.event.scope]
+        if _is_echo(delivery, elsewhere) or not _place_by_name(delivery, candidates):
+            strays.append(delivery)
     return Matched(everything, tuple(strays))
 
 

@@ -276,7 +276,7 @@ WRONG_COMMANDS: tuple[Personality, ...] = (
         "tells_the_neighbours",
         "every device of the project hears a command",
         ("CMD-02",),
-        {row: "so many strangers' messages hide what is owed" for row in ("CMD-03", "CMD-05")},
+        {row: "so many strangers' messages hide what is owed" for row in ("CMD-03", "CMD-05", "CMD-13", "CMD-20", "CMD-32")},
         service=_TellsTheNeighbour,
     ),
     Personality(

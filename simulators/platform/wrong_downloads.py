@@ -382,7 +382,7 @@ WRONG_DOWNLOADS: tuple[Personality, ...] = (
         "keys_work_twice",
         "a key is good for two uses",
         ("KEY-02",),
-        {"KEY-03": _USED, "KEY-11": _USED, "KEY-08": _USED},
+        {"KEY-03": _USED, "KEY-11": _USED, "KEY-08": _USED, "DLD-06": "the copy stays as long as the key works"},
         service=_ServesTwice,
     ),
     Personality(

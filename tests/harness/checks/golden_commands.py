@@ -44,6 +44,15 @@ def message_beside_an_accepted_command(story):
     story.comes(f"{story.dev}/control/{CONFIGURATION}", {"b": 2})
 
 
+def published_like_an_earlier_scenario_s_command(story):
+    """An accepted command of another scenario looks the same: what comes beside a refusal is no late copy of it."""
+    story.scenario("well_formed_command_is_accepted", name="earlier")
+    story.sent(data={})
+    story.scenario(BAD, name="later")
+    story.command(status=400, raw="{")
+    story.comes(f"{story.dev}/control/{CONFIGURATION}", {})
+
+
 def copy_of_another_device_s_message(story):
     story.command(status=400, raw="{")
     story.comes(f"{story.dev}/control/{CONFIGURATION}", {"a": 1})
@@ -60,6 +69,13 @@ def refused_for_its_kind(command, data):
         story.command(command, data, 404, device=story.wifi)
 
     return happens
+
+
+def kind_that_is_not_known(story):
+    """Intemo WiFi devices are answered 404 whatever they are sent, on their list or not."""
+    next(device for device in story.target["devices"] if device["id"] == story.wifi)["allowed_commands"] = "reboot"
+    for command in ("reboot", "reset"):
+        story.command(command, {}, 404, device=story.wifi)
 
 
 def declared(requirement, value, happens):
@@ -120,6 +136,7 @@ GOLDEN = [
     (BAD, "fail", published_for_the_body_that_was_accepted),
     (BAD, "pass", message_beside_an_accepted_command),
     (BAD, "pass", copy_of_another_device_s_message),
+    (BAD, "fail", published_like_an_earlier_scenario_s_command),
     answers("well_formed_command_is_accepted", "pass"),
     answers("well_formed_command_is_accepted", "fail", status=500),
     answers("well_formed_command_is_accepted", "fail", status=None, closed_by="peer"),
@@ -216,6 +233,8 @@ GOLDEN = [
     ("organisation_without_feature_is_refused", "fail", disabled_lists(200)),
     ("every_commandable_kind_takes_commands", "pass", to("wifi", data={"a": 1})),
     ("every_commandable_kind_takes_commands", "fail", to("wifi", data={"a": 1}, status=404)),
+    ("unlisted_command_is_forbidden", "inconclusive", kind_that_is_not_known),
+    ("unlisted_command_is_forbidden", "fail", to("listed", "reset", status=404)),
     ("every_commandable_kind_takes_commands", "fail", refused_for_its_kind("blink_led", {})),
     ("every_commandable_kind_takes_commands", "fail", refused_for_its_kind("download_firmware", {"file_name": "fw.bin"})),
     ("permitted_command_is_accepted", "pass", refused_for_its_kind("blink_led", {})),

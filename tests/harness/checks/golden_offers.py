@@ -22,6 +22,11 @@ def payload(text):
     return happens
 
 
+def offer_of_a_file_that_is_not_stored(story):
+    story.command("download_firmware", {"file_name": "nowhere.bin"})
+    story.comes(f"{story.dev}/control/download_firmware", {"file_name": "nowhere.bin"})
+
+
 def expires(text, **more):
     return lambda story: story.offer(expires=text, **more)
 
@@ -71,6 +76,7 @@ def publish_of(size):
 
 GOLDEN = [
     ("download_command_carries_url_and_expiry", "pass", offer_with(file_size=5)),
+    ("download_command_carries_url_and_expiry", "inconclusive", offer_of_a_file_that_is_not_stored),
     ("download_command_carries_url_and_expiry", "pass", offer_with("http://h:8080/base/v2/device/download?tenant=a&key=<key:1>")),
     ("download_command_carries_url_and_expiry", "fail", offer_with("https://h/v2/device/download?token=<key:1>")),
     ("download_command_carries_url_and_expiry", "fail", offer_with("/v2/device/download?key=<key:1>")),
