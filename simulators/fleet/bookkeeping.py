@@ -58,11 +58,12 @@ class Counts:
 
 @dataclass(slots=True)
 class Transfer:
-    """A download that runs. `key` is what the ledger keeps in the key's place."""
+    """A download that runs. `key` is what the ledger keeps in the key's place; `problem` is how it ended, "" for well."""
 
     key: str
     began_s: float
     received_bytes: int = 0
+    problem: str = "not finished"
 
 
 class Books:
@@ -128,12 +129,13 @@ class Books:
         """A device is about to leave by itself, for good."""
         self._left.add(line.device_id)
 
-    def begun(self, line: DeviceLine, number: int) -> None:
-        """Download `number` of a device starts."""
+    def begun(self, line: DeviceLine, number: int) -> Transfer:
+        """Download `number` of a device starts. What is returned knows the outcome once there is one."""
         key = next((_digest(download_key(job.url) or "") for job in line.machine.flash.jobs if job.number == number), "")
-        self._transfers[line.device_id, number] = Transfer(key, self._now_s())
+        self._transfers[line.device_id, number] = transfer = Transfer(key, self._now_s())
         self.counts.downloads_running += 1
         self.counts.downloads_running_max = max(self.counts.downloads_running_max, self.counts.downloads_running)
+        return transfer
 
     def saw(self, line: DeviceLine, number: int, event: downloader.Event) -> None:
         """Something came for a download that runs; to be told before the device is."""
@@ -210,12 +212,13 @@ class Books:
             if not isinstance(effect, PublishResult):
                 continue
             if effect.body["success"]:
+                transfer.problem = ""
                 self.counts.downloads_done += 1
                 self.counts.wrong_images += bool(self._images) and effect.body["sha256"] not in self._images
                 self.ledger.downloaded(key, size_bytes=effect.body["size"], duration_s=duration_s)
             else:
                 self.counts.downloads_failed += 1
-                reason = effect.body["message"]
+                transfer.problem = reason = effect.body["message"]
                 self.ledger.download_failed(key, reason=reason, size_bytes=transfer.received_bytes, duration_s=duration_s)
         self._moved()
 

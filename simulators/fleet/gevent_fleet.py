@@ -22,7 +22,7 @@ from simulators.device.asyncio_device import broker_address
 from simulators.device.settings import DeviceSettings
 from simulators.fleet.behaviour import STEADY, Behaviour
 from simulators.fleet.blocking_fetch import READ_BYTES, fetch_blocking
-from simulators.fleet.bookkeeping import Books
+from simulators.fleet.bookkeeping import Books, Transfer
 from simulators.fleet.device_line import DeviceLine
 from simulators.fleet.fleet import Credentials
 from simulators.fleet.ledger import Ledger
@@ -31,7 +31,7 @@ CONNECT_S_MAX = 30.0
 SEGMENT_BYTES = 64 * 1024
 
 Happened = Callable[[str, float, str], None]
-"""Told of what a load test counts: a name (`connect`, `download`), how long it took in seconds, and a problem or ""."""
+"""Told of what a load test counts: a name (`connect`, `download`), how long it took in seconds, and a problem or "". Must not wait."""
 
 
 def nobody(name: str, duration_s: float, problem: str) -> None:
@@ -124,8 +124,15 @@ class GeventFleet:
         gevent.spawn_later(delay_s, line.grace_over)
 
     def download(self, line: DeviceLine, number: int) -> None:
-        self.books.begun(line, number)
-        self._transfers[line.device_id, number] = gevent.spawn(self._transfer, line, number)
+        transfer = self.books.begun(line, number)
+        self._transfers[line.device_id, number] = greenlet = gevent.spawn(self._transfer, line, number)
+        # Not the greenlet's own `finally`: one that is killed before its first step never gets there.
+        greenlet.link(lambda _: self._stopped(line, number, transfer))
+
+    def _stopped(self, line: DeviceLine, number: int, transfer: Transfer) -> None:
+        self._transfers.pop((line.device_id, number), None)
+        self.books.stopped()
+        self._happened("download", self.now_s() - transfer.began_s, transfer.problem)
 
     def cancel(self, line: DeviceLine, number: int) -> None:
         self._transfers.pop((line.device_id, number)).kill(block=False)
@@ -175,16 +182,14 @@ class GeventFleet:
                     line.keep_alive()
 
     def _transfer(self, line: DeviceLine, number: int) -> None:
-        started_s = self.now_s()
-        done = self.counts.downloads_done
+        total_s = line.machine.settings.download.total_s
         try:
-            actions = line.do(line.machine.downloading(number, downloader.Begin()))
-            while actions:
-                actions = self._follow(line, number, actions)
-        finally:
-            self.books.stopped()
-            self._transfers.pop((line.device_id, number), None)
-            self._happened("download", self.now_s() - started_s, "" if self.counts.downloads_done > done else "failed")
+            with gevent.Timeout(total_s):
+                actions = line.do(line.machine.downloading(number, downloader.Begin()))
+                while actions:
+                    actions = self._follow(line, number, actions)
+        except gevent.Timeout:
+            line.do(line.machine.downloading(number, downloader.Failed(f"not complete after {total_s:g} s")))
 
     def _follow(self, line: DeviceLine, number: int, actions: list[downloader.Action]) -> list[downloader.Action]:
         """Does `actions`; returns those that follow. File contents are not kept: the machine's hash has judged them."""

@@ -3,6 +3,8 @@
 import json
 import socket
 import threading
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from urllib.request import Request as UrlRequest
 from urllib.request import urlopen
 
@@ -10,8 +12,13 @@ import pytest
 
 from harness.entropy import SeededEntropy
 from harness.errors import TargetUnavailable
+from harness.mqtt.decoding import Decoder
+from harness.mqtt.encoding import encode
+from harness.mqtt.packets import Connack, Connect, Publish, Suback, Subscribe
+from harness.wire.topics import control_topic
 from simulators.device.downloader import Body, BodyEnd, Failed, Request, Response
-from simulators.fleet.behaviour import BEHAVIOURS
+from simulators.device.personality import REFERENCE
+from simulators.fleet.behaviour import BEHAVIOURS, STEADY
 from simulators.fleet.blocking_fetch import fetch_blocking
 from simulators.fleet.entries import Answer
 from simulators.fleet.fleet import Credentials
@@ -20,6 +27,8 @@ from simulators.fleet.totals import download_correlation
 from simulators.platform.process import PlatformProcess
 
 gevent = pytest.importorskip("gevent")
+
+from gevent.server import StreamServer  # noqa: E402  # needs gevent
 
 from simulators.fleet import gevent_fleet  # noqa: E402  # needs gevent
 
@@ -133,3 +142,113 @@ def test_a_blocking_request_is_sent_verbatim():
 def test_the_end_of_a_blocking_answer_is_told(answer, last):
     events, _ = fetched(answer)
     assert isinstance(events[-1], last)
+
+
+def silent(connection, address):
+    """A server that is there and says nothing."""
+    while connection.recv(65_536):
+        pass
+
+
+def whole(connection, address):
+    connection.recv(65_536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+    connection.close()
+
+
+def trickle(connection, address):
+    """A server whose file always goes on, and never ends."""
+    connection.recv(65_536)
+    with suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        while True:
+            connection.sendall(b"x")
+            gevent.sleep(0.01)
+
+
+def broker(connection, address):
+    """As much of a broker as a device needs to be listening."""
+    decoder = Decoder()
+    while data := connection.recv(65_536):
+        for packet in decoder.feed(data):
+            if isinstance(packet, Connect):
+                connection.sendall(encode(Connack(session_present=False, return_code=0)))
+            elif isinstance(packet, Subscribe):
+                connection.sendall(encode(Suback(packet.packet_id, tuple(qos for _, qos in packet.filters))))
+
+
+@pytest.fixture
+def serving():
+    """Starts servers on gevent's loop: a handler in, a port out."""
+    with ExitStack() as servers:
+
+        def start(handler):
+            server = StreamServer(("127.0.0.1", 0), handler)
+            server.start()
+            servers.callback(server.stop, timeout=0)
+            return server.server_port
+
+        yield start
+
+
+@pytest.fixture
+def told_downloads():
+    """The problems of the downloads that ended, in that order."""
+    return []
+
+
+@pytest.fixture
+def plain_fleet(serving, told_downloads):
+    """A fleet on the smallest broker."""
+    fleet = gevent_fleet.GeventFleet(
+        mqtt_url=f"mqtt://127.0.0.1:{serving(broker)}",
+        entropy=SeededEntropy(1),
+        ledger=Ledger(),
+        happened=lambda name, duration_s, problem: told_downloads.append(problem) if name == "download" else None,
+    )
+    yield fleet
+    fleet.disconnect()
+
+
+def order_download(line, port):
+    """What the platform's `download_firmware` makes a device do; no greenlet runs meanwhile."""
+    data = {"url": f"http://127.0.0.1:{port}/firmware?key=k{port}", "expires_at": "2099-01-01T00:00:00Z", "file_name": "firmware.bin"}
+    line.data_received(encode(Publish(control_topic(line.device_id, "download_firmware"), json.dumps(data).encode())))
+
+
+def test_a_download_that_is_cut_before_its_first_step_runs_no_more(plain_fleet, serving, told_downloads):
+    line = plain_fleet.connect(Credentials("dev-1", "token"))
+    order_download(line, serving(silent))
+    assert plain_fleet.counts.downloads_running == 1
+    plain_fleet.disconnect()
+    until(lambda: plain_fleet.counts.downloads_running == 0)
+    assert told_downloads == ["not finished"]
+
+
+def test_a_server_that_trickles_holds_a_device_no_longer_than_its_total_limit(plain_fleet, serving, told_downloads):
+    def impatient(settings):
+        return replace(settings, download=replace(settings.download, total_s=0.2))
+
+    line = plain_fleet.connect(Credentials("dev-1", "token"), replace(STEADY, personality=replace(REFERENCE, tunes=impatient)))
+    order_download(line, serving(trickle))
+    until(lambda: told_downloads)
+    assert "not complete after 0.2 s" in told_downloads[0]
+    assert (plain_fleet.counts.downloads_failed, plain_fleet.counts.downloads_running) == (1, 0)
+
+
+def test_a_download_that_fails_is_told_so_whatever_its_neighbours_achieve(plain_fleet, serving, told_downloads):
+    fails, succeeds = (plain_fleet.connect(Credentials(name, "token")) for name in ("dev-1", "dev-2"))
+    is_done = gevent.event.Event()
+
+    def cut_in_the_end(connection, address):
+        is_done.wait()
+        connection.close()
+
+    order_download(fails, serving(cut_in_the_end))
+    order_download(succeeds, serving(whole))
+    until(lambda: told_downloads)
+    assert told_downloads == [""]
+    is_done.set()
+    until(lambda: len(told_downloads) == 2)
+    assert told_downloads[1]
+    assert (plain_fleet.counts.downloads_done, plain_fleet.counts.downloads_failed) == (1, 1)
