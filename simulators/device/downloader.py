@@ -353,6 +353,7 @@ _HANDLERS: dict[tuple[Phase, type[Event]], Callable[[Download, Event], list[Acti
     (Phase.READING, BodyEnd): Download._ended,
     (Phase.READING, Failed): Download._ended,
     (Phase.WAITING, Waited): Download._ask_again,
+    (Phase.WAITING, Failed): Download._lost,  # its time was over
     # A skin may have seen one more thing before it learnt that the download is over.
     (Phase.DONE, Body): Download._ignore,
     (Phase.DONE, BodyEnd): Download._ignore,

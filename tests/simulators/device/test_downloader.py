@@ -111,6 +111,12 @@ def test_refusal_waits_grow_and_end():
     assert outcome(actions).image is None
 
 
+def test_a_time_limit_that_ends_during_a_wait_ends_the_download():
+    actions = run([Begin(), Response(401, {}), Failed("not complete"), Waited()], DownloadRules(refusal_waits_s=(1.0,)))
+    assert (outcome(actions).message, outcome(actions).image) == ("not complete", None)
+    assert len(requests(actions)) == 1
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_on_the_same_host_is_followed_with_the_token(status):
     actions = run([Begin(), Response(status, {"location": "/other?k=%2B"}), ok(), Body(IMAGE), BodyEnd()])
