@@ -14,7 +14,7 @@ struct command {
 
 static char in[BODY_MAX + LINK_FRAME_EXTRA], out[BODY_MAX], data[4 * PART];
 static struct command queue[QUEUE];
-static uint32_t queue_in, queue_out, done, reset_due_ms, utc_s;
+static uint32_t queue_in, queue_out, done, reset_due_ms;
 static struct link board_link;
 static int is_reset_due;
 
@@ -181,10 +181,7 @@ static int accept_message(void *context, const char *message, size_t size) {
     (void)context;
     if (json_is(type, "command"))
         return is_reset_due ? 0 : accept_command(message, size);
-    if (json_is(type, "time"))
-        json_number(json_member(message, size, "utc_s"), &utc_s);
-    else
-        download_message(type, message, size);
+    download_message(type, message, size); /* the time is not used here */
     return 1;
 }
 

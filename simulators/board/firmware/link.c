@@ -163,10 +163,11 @@ static void judge(struct link *link, const char *body, size_t size) {
     }
 }
 
-static int hex4(const char *at) {
+/* Frame headers are lower-case; JSON's escapes may have capitals. Negative: no four digits. */
+static int hex4(const char *at, int takes_capitals) {
     int value = 0;
     for (int i = 0; i < 4; i++) {
-        char c = at[i];
+        char c = takes_capitals && at[i] >= 'A' && at[i] <= 'F' ? (char)(at[i] - 'A' + 'a') : at[i];
         int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
         if (digit < 0)
             return -1;
@@ -180,7 +181,7 @@ static void end_of_line(struct link *link) {
     const char *line = link->in;
     if (used && line[used - 1] == '\r')
         used--;
-    if (used >= 8 && hex4(line) == (int)(used - 8) && hex4(line + 4) == link_crc16(0xFFFF, line + 8, used - 8))
+    if (used >= 8 && hex4(line, 0) == (int)(used - 8) && hex4(line + 4, 0) == link_crc16(0xFFFF, line + 8, used - 8))
         judge(link, line + 8, used - 8);
 }
 
@@ -315,14 +316,13 @@ int json_is(struct json value, const char *text) {
 
 int json_number(struct json value, uint32_t *number) {
     *number = 0;
-    if (!value.size || value.size > 9)
-        return 0;
     for (size_t i = 0; i < value.size; i++) {
-        if (value.at[i] < '0' || value.at[i] > '9')
+        uint32_t digit = (uint32_t)(value.at[i] - '0'); /* what stands before '0' becomes huge */
+        if (digit > 9 || *number > (UINT32_MAX - digit) / 10)
             return 0;
-        *number = *number * 10 + (uint32_t)(value.at[i] - '0');
+        *number = *number * 10 + digit;
     }
-    return 1;
+    return value.size > 0;
 }
 
 static char *put_utf8(char *out, uint32_t code) {
@@ -335,11 +335,11 @@ static char *put_utf8(char *out, uint32_t code) {
 
 /* The code point of \uXXXX at `at` (behind the u), of two of them for one beyond the BMP; negative: neither. */
 static int32_t escaped_code(const char **at, const char *end) {
-    int32_t code = end - *at >= 4 ? hex4(*at) : -1;
+    int32_t code = end - *at >= 4 ? hex4(*at, 1) : -1;
     *at += 4;
     if (code < 0xD800 || code > 0xDFFF)
         return code;
-    int32_t low = code < 0xDC00 && end - *at >= 6 && (*at)[0] == '\\' && (*at)[1] == 'u' ? hex4(*at + 2) : -1;
+    int32_t low = code < 0xDC00 && end - *at >= 6 && (*at)[0] == '\\' && (*at)[1] == 'u' ? hex4(*at + 2, 1) : -1;
     *at += 6;
     return low < 0xDC00 || low > 0xDFFF ? -1 : 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
 }

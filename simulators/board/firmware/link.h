@@ -59,7 +59,7 @@ struct json {
 
 struct json json_member(const char *object, size_t size, const char *key);
 int json_is(struct json value, const char *text);                       /* value is the string text */
-int json_number(struct json value, uint32_t *number);                   /* whole and not negative */
+int json_number(struct json value, uint32_t *number);                   /* whole, 0 to 4294967295; 0: it is not */
 int32_t json_text(struct json value, char *out, size_t room);           /* unescaped UTF-8, with a 0 behind it; -1: no string, or no room */
 int32_t json_base64(struct json value, uint8_t *out, size_t room);      /* -1: no base64, or no room */
 uint16_t link_crc16(uint16_t crc, const char *data, size_t size);

@@ -1,6 +1,6 @@
 /* Runs the C link in a process of its own (with the sanitizers), so that a test can compare it with the Python one.
  * One request a line, one answer a line. B boot, I<hex> input, T<ms> tick, P<hex> post a message {"y":"<text>"}, R<n> room for n
- * messages, J<hex> a JSON value as text and as base64. An answer: what was written, what was accepted, whether it is idle. */
+ * messages, J<hex> a JSON value as text, as base64 and as a number. An answer: what was written, what was accepted, whether it is idle. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +59,11 @@ static void value(size_t size) {
     used = json_base64(it, (uint8_t *)text, sizeof text);
     printf("%d:", (int)used);
     put(text, used < 0 ? 0 : (size_t)used);
+    uint32_t number;
+    if (json_number(it, &number))
+        printf("%lu ", (unsigned long)number);
+    else
+        printf("no ");
     free(exact);
 }
 

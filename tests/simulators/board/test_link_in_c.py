@@ -192,6 +192,36 @@ def test_what_is_no_text_or_has_no_room_is_told(ask: Ask, value: str) -> None:
     assert ask.raw("J" + value.encode().hex()).startswith("-1:")
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6), st.sampled_from(["%04x", "%04X"]))
+def test_an_escape_is_taken_in_either_case(ask: Ask, text: str, digits: str) -> None:
+    units = text.encode("utf-16-be")
+    escaped = "".join("\\u" + digits % int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2))
+    expected = text.encode()
+    assert ask.raw("J" + f'"{escaped}"'.encode().hex()).split(" ")[0] == f"{len(expected)}:{expected.hex()}"
+
+
+def test_a_frame_whose_header_is_not_in_lower_case_is_dropped(ask: Ask) -> None:
+    frame = encode_frame({"k": "open", "v": 1, "c": 4711})
+    capitals = frame[:9].upper() + frame[9:]
+    assert capitals != frame
+    ask("B")
+    assert ask("I" + capitals.hex())[0] == b""
+    assert b'"opened"' in ask("I" + frame.hex())[0]
+
+
+@pytest.mark.parametrize("number", [0, 7, 999_999_999, 1_767_225_600, 4_294_967_289, 4_294_967_295])
+def test_a_number_is_taken_up_to_32_bits(ask: Ask, number: int) -> None:
+    assert ask.raw("J" + str(number).encode().hex()).split(" ")[2] == str(number)
+
+
+@pytest.mark.parametrize(
+    "value", ["4294967296", "4294967299", "4294967300", "9999999999", "42949672950", "-1", "1.0", "1e3", '"1"', "null"]
+)
+def test_what_is_no_whole_number_of_32_bits_is_told(ask: Ask, value: str) -> None:
+    assert ask.raw("J" + value.encode().hex()).split(" ")[2] == "no"
+
+
 def test_the_implementation_stays_small_and_uses_no_heap() -> None:
     text = "".join((FIRMWARE / name).read_text() for name in ("link.h", "link.c"))
     code = [line for line in text.splitlines() if line.strip() and not line.strip().startswith(("/*", "*"))]
