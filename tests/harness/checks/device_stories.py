@@ -1,6 +1,11 @@
-"""Tells hand-written histories of a device under test, event by event; loaded by `test_device_golden.py`."""
+"""Tells hand-written histories of a device under test, event by event; loaded by `test_device_golden.py`.
 
+More golden stories stand in the `device_golden_*.py` beside this file, as (check id, verdict, what happens).
+"""
+
+import importlib.util
 import json
+from pathlib import Path
 
 from harness.checks.judgement import judge
 from harness.checks.registry import all_checks
@@ -81,8 +86,8 @@ class DeviceStory:
     def packet(self, sent_by, packet_type, *, scope=None, **fields):
         self.add(MqttPacket(self.connection, DEV, sent_by, packet_type, 10, **fields), scope)
 
-    def connects(self, *, username=DEV, password=TOKEN, clean=False, keep_alive_s=5, present=False, code=0):
-        login = {"client_id": DEV, "username": username, "password": password, "clean_session": clean, "keep_alive_s": keep_alive_s}
+    def connects(self, *, client_id=DEV, username=DEV, password=TOKEN, clean=False, keep_alive_s=5, present=False, code=0):
+        login = {"client_id": client_id, "username": username, "password": password, "clean_session": clean, "keep_alive_s": keep_alive_s}
         self.packet("client", "CONNECT", **login)
         self.packet("server", "CONNACK", session_present=present, return_codes=(code,))
 
@@ -122,6 +127,10 @@ class DeviceStory:
     def result(self, command, success=True, **members):
         payload = json.dumps({"success": success, **members})
         self.packet("client", "PUBLISH", packet_id=900, topic=f"{DEV}/control/{command}/result", payload=payload, qos=1)
+
+    def publishes(self, path, payload, **fields):
+        """A PUBLISH of the device below its id, as it goes over the wire."""
+        self.packet("client", "PUBLISH", topic=f"{DEV}/{path}", payload=payload, **fields)
 
     def configured(self, data, packet_id=7):
         self.command("configuration", data, packet_id=packet_id)
@@ -165,8 +174,8 @@ class DeviceStory:
     def failed(self):
         self.result("download_firmware", success=False)
 
-    def observes(self, sha256):
-        self.add(Observed(DEV, "image_sha256", sha256))
+    def observes(self, value, name="image_sha256"):
+        self.add(Observed(DEV, name, value))
 
     def boots(self):
         self.add(DeviceStarted(DEV, 1))
@@ -176,3 +185,15 @@ class DeviceStory:
 
     def prints(self, text):
         self.add(SerialLine(DEV, "board", text))
+
+
+def golden_of_the_families():
+    """The golden stories of all `device_golden_*.py`."""
+    return [entry for path in sorted(Path(__file__).parent.glob("device_golden_*.py")) for entry in _load(path).GOLDEN]
+
+
+def _load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

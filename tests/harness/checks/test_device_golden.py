@@ -1136,6 +1136,8 @@ def scattered(story, wrong):
 
 # --- the tests ---
 
+GOLDEN += stories.golden_of_the_families()
+
 
 def device_checks():
     return {check.id for check in all_checks().values() if check.requirements[0].startswith("DEV")}
