@@ -16,8 +16,12 @@ from harness.mqtt.packets import Connack, Connect, Packet, Publish, Suback, Subs
 
 P = TypeVar("P", bound=Packet)
 
-STREAM_S_MAX = 20.0
-"""The longest time for which a stream of messages is listened to."""
+PATIENCE_S = 10.0
+"""How long is waited for what must come: costs a good broker nothing, and a busy machine may be late."""
+QUIET_S = 0.3
+"""How long nothing may come until all is taken to have come."""
+STREAM_S_MAX = 30.0
+"""The longest time for which a stream of packets is listened to."""
 
 
 class ConnectionEnded(Exception):
@@ -34,7 +38,7 @@ class Probe:
         self.session_present = False
 
     @classmethod
-    async def open(cls, url: str, *, deadline_s: float = 5.0, tls: ssl.SSLContext | None = None) -> "Probe":
+    async def open(cls, url: str, *, deadline_s: float = PATIENCE_S, tls: ssl.SSLContext | None = None) -> "Probe":
         """Connects, without a CONNECT yet. Raises TargetUnavailable."""
         return cls(await open_stream(url, deadline_s=deadline_s, tls=tls))
 
@@ -46,7 +50,7 @@ class Probe:
         """Writes bytes as they are."""
         self._stream.write(data)
 
-    async def receive(self, *, within_s: float = 3.0) -> Packet:
+    async def receive(self, *, within_s: float = PATIENCE_S) -> Packet:
         """The next packet. Raises TimeoutError, ConnectionEnded, RemoteWireError."""
         async with asyncio.timeout(within_s):
             while not self._heard:
@@ -59,7 +63,7 @@ class Probe:
                 self._heard += self._decoder.feed(data)
         return self._heard.pop(0)
 
-    async def await_type(self, wanted: type[P], *, within_s: float = 3.0) -> P:
+    async def await_type(self, wanted: type[P], *, within_s: float = PATIENCE_S) -> P:
         """The next packet of this type; others that come before it are kept for `receive`. Raises as `receive` does."""
         early: list[Packet] = []
         try:
@@ -70,19 +74,44 @@ class Probe:
             self._heard[:0] = early
         return packet
 
-    async def heard(self, *, for_s: float = 0.3) -> list[Packet]:
-        """All packets that come within `for_s`; the end of the connection ends the wait."""
-        packets = []
+    async def heard(self, count: int = 0, *, for_s: float = QUIET_S) -> list[Packet]:
+        """The packets that come until `count` of them are there and it has been quiet for `for_s`."""
+        return await self._listen(lambda packet: True, count, for_s)
+
+    async def messages(
+        self, count: int = 0, *, for_s: float = QUIET_S, answer: Callable[["Probe", Packet], None] | None = None
+    ) -> list[Publish]:
+        """The PUBLISH packets that come until `count` of them are there and it has been quiet for `for_s`.
+
+        Each packet is shown to `answer` at once.
+        """
+        packets = await self._listen(lambda packet: isinstance(packet, Publish), count, for_s, answer)
+        return [packet for packet in packets if isinstance(packet, Publish)]
+
+    async def _listen(
+        self,
+        is_counted: Callable[[Packet], bool],
+        count: int,
+        quiet_s: float,
+        answer: Callable[["Probe", Packet], None] | None = None,
+    ) -> list[Packet]:
+        """Waits patiently for what must come, and `quiet_s` for what is too much. The end of the connection ends it."""
+        packets: list[Packet] = []
+        missing = count
         loop = asyncio.get_running_loop()
-        ends_at_s = loop.time() + for_s
-        while (left_s := ends_at_s - loop.time()) > 0:
+        ends_at_s = loop.time() + STREAM_S_MAX
+        while loop.time() < ends_at_s:
             try:
-                packets.append(await self.receive(within_s=left_s))
+                packet = await self.receive(within_s=PATIENCE_S if missing > 0 else quiet_s)
             except (TimeoutError, ConnectionEnded, RemoteWireError):
                 break
+            packets.append(packet)
+            missing -= is_counted(packet)
+            if answer:
+                answer(self, packet)
         return packets
 
-    async def is_closed(self, *, within_s: float = 3.0) -> bool:
+    async def is_closed(self, *, within_s: float = PATIENCE_S) -> bool:
         """Whether the broker ends the connection within that time, whatever it says before."""
         loop = asyncio.get_running_loop()
         ends_at_s = loop.time() + within_s
@@ -107,22 +136,6 @@ class Probe:
         """Subscribes and gives the return codes. Messages that come before SUBACK are kept for `receive`."""
         self.send(Subscribe(packet_id, filters))
         return (await self.await_type(Suback)).return_codes
-
-    async def messages(self, *, for_s: float = 0.3, answer: Callable[["Probe", Packet], None] | None = None) -> list[Publish]:
-        """The PUBLISH packets that come until it has been quiet for `for_s`; each packet is shown to `answer` at once."""
-        messages = []
-        loop = asyncio.get_running_loop()
-        ends_at_s = loop.time() + STREAM_S_MAX
-        while loop.time() < ends_at_s:
-            try:
-                packet = await self.receive(within_s=for_s)
-            except (TimeoutError, ConnectionEnded, RemoteWireError):
-                break
-            if isinstance(packet, Publish):
-                messages.append(packet)
-            if answer:
-                answer(self, packet)
-        return messages
 
     async def close(self) -> None:
         """Ends the connection in order (FIN)."""

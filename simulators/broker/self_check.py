@@ -19,7 +19,7 @@ from simulators.broker.trials_sessions import SESSIONS
 
 TRIALS: tuple[Trial, ...] = (*DELIVERY, *SESSIONS, *ALONE)
 SIDE_BY_SIDE = 8
-TRIAL_WITHIN_S = 30.0
+TRIAL_WITHIN_S = 60.0
 
 
 async def self_check(

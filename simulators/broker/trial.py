@@ -14,9 +14,6 @@ from harness.mqtt.packets import Connect, Packet, Puback, Pubcomp, Publish, Pubr
 from harness.requirements import CATALOGUE, Level
 from simulators.broker.probe import ConnectionEnded, Probe
 
-SETTLE_S = 0.25
-"""How long a trial listens for what must not come, or for the last of what must."""
-
 
 @dataclass(frozen=True, slots=True)
 class Seen:

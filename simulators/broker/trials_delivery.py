@@ -4,7 +4,7 @@ import asyncio
 
 from harness.mqtt.packets import Disconnect, Pingreq, Pingresp, Puback, Pubcomp, Publish, Pubrec, Pubrel
 from simulators.broker.probe import Probe
-from simulators.broker.trial import SETTLE_S, Arena, Seen, Trial, acknowledge, hand_over, saw, trial
+from simulators.broker.trial import Arena, Seen, Trial, acknowledge, hand_over, saw, trial
 
 QUEUED = 50
 ORDERED = 100
@@ -21,10 +21,11 @@ async def queued_command_has_retain_0(arena: Arena) -> list[Seen]:
     first = await arena.client(device, (topic, 2), clean=False)
     first.send(Disconnect())
     await first.is_closed()
+    witness = await arena.client(arena.name(), (topic, 2))
     await arena.publish(topic)
-    await asyncio.sleep(SETTLE_S)
+    await witness.await_type(Publish)
     back = await arena.client(device, clean=False)
-    return [saw("(QoS, RETAIN, DUP) of the queued commands", [_facts(m) for m in await back.messages()], [(2, False, False)])]
+    return [saw("(QoS, RETAIN, DUP) of the queued commands", [_facts(m) for m in await back.messages(1)], [(2, False, False)])]
 
 
 @trial("BRK-02", "MQTT-3.8.4-6", hint="amqtt upgrades QoS 0 to the subscriber's QoS (gotchas A2, A3)")
@@ -36,7 +37,7 @@ async def delivered_qos_is_the_lower_one(arena: Arena) -> list[Seen]:
         device = await arena.client(arena.name(), (topic, granted))
         for published in (0, 1, 2):
             await arena.publish(topic, b"%d" % published, published)
-        messages = await device.messages(answer=acknowledge)
+        messages = await device.messages(3, answer=acknowledge)
         got = sorted((message.payload, message.qos) for message in messages)
         seen.append(saw(f"(published, delivered) QoS with {granted} granted", got, [(b"%d" % qos, min(qos, granted)) for qos in (0, 1, 2)]))
     return seen
@@ -53,7 +54,7 @@ async def unacknowledged_publish_is_sent_again(arena: Arena) -> list[Seen]:
         sent = await first.await_type(Publish)
         first.abort()
         back = await arena.client(device, clean=False)
-        got = [(m.packet_id, m.dup, m.retain) for m in await back.messages()]
+        got = [(m.packet_id, m.dup, m.retain) for m in await back.messages(1)]
         seen.append(saw(f"(id, DUP, RETAIN) of the QoS {qos} PUBLISH again", got, [(sent.packet_id, True, False)]))
     return seen
 
@@ -69,7 +70,7 @@ async def unanswered_pubrel_is_sent_again(arena: Arena) -> list[Seen]:
     await first.await_type(Pubrel)
     first.abort()
     back = await arena.client(device, clean=False)
-    packets = [packet for packet in await back.heard(for_s=SETTLE_S) if isinstance(packet, Publish | Pubrel)]
+    packets = [packet for packet in await back.heard(1) if isinstance(packet, Publish | Pubrel)]
     return [saw("packets of the resumed session", packets, [Pubrel(sent.packet_id or 0)])]
 
 
@@ -82,7 +83,7 @@ async def subscribing_again_replaces_the_qos(arena: Arena) -> list[Seen]:
     await arena.publish(topic)
     return [
         saw("return codes of the second SUBACK", codes, (2,)),
-        saw("QoS of the deliveries", [message.qos for message in await device.messages()], [2]),
+        saw("QoS of the deliveries", [message.qos for message in await device.messages(1)], [2]),
     ]
 
 
@@ -98,7 +99,7 @@ async def repeated_publish_is_one_message(arena: Arena) -> list[Seen]:
     sender.send(Pubrel(7))
     await sender.await_type(Pubcomp)
     await hand_over(sender, Publish(topic, b"again", 2, packet_id=7))
-    return [saw("messages that were delivered", [m.payload for m in await watcher.messages()], [b"once", b"again"])]
+    return [saw("messages that were delivered", [m.payload for m in await watcher.messages(2)], [b"once", b"again"])]
 
 
 @trial("BRK-06", "MQTT-4.3.3-2")
@@ -115,7 +116,7 @@ async def repeated_publish_on_a_resumed_session_is_one_message(arena: Arena) -> 
     await sender.await_type(Pubrec)
     sender.send(Pubrel(7))
     await sender.await_type(Pubcomp)
-    return [saw("messages that were delivered", [m.payload for m in await watcher.messages()], [b"once"])]
+    return [saw("messages that were delivered", [m.payload for m in await watcher.messages(1)], [b"once"])]
 
 
 @trial("BRK-09", "CMD-20", "MQTT-3.1.2-5")
@@ -126,7 +127,7 @@ async def messages_for_an_offline_session_are_kept(arena: Arena) -> list[Seen]:
     for number in range(QUEUED):
         await arena.publish(topic, b"%d" % number, 1 + number % 2)
     back = await arena.client(device, clean=False)
-    messages = await back.messages(for_s=4 * SETTLE_S, answer=acknowledge)
+    messages = await back.messages(QUEUED, answer=acknowledge)
     got = {qos: [m.payload for m in messages if m.qos == qos] for qos in (1, 2)}
     return [saw(f"queued messages of QoS {qos}", got[qos], _numbers(qos - 1, QUEUED, 2)) for qos in (1, 2)]
 
@@ -139,8 +140,9 @@ def _numbers(first: int, end: int, step: int = 1) -> list[bytes]:
 async def clean_session_gets_nothing_later(arena: Arena) -> list[Seen]:
     """A device that was offline with a clean session does not get the message later."""
     device, topic = arena.name(), f"{arena.name()}/x"
-    (await arena.client(device, (topic, 2))).abort()
-    await asyncio.sleep(SETTLE_S)
+    first = await arena.client(device, (topic, 2))
+    first.send(Disconnect())
+    await first.is_closed()
     await arena.publish(topic)
     back = await arena.client(device, (topic, 2))
     return [saw("messages after the return", [m.payload for m in await back.messages()], [])]
@@ -154,7 +156,7 @@ async def order_is_kept(arena: Arena) -> list[Seen]:
         topic = f"{arena.name()}/x"
         device = await arena.client(arena.name(), (topic, 2))
         sender = await arena.client(arena.name())
-        listening = asyncio.create_task(device.messages(for_s=4 * SETTLE_S, answer=acknowledge))
+        listening = asyncio.create_task(device.messages(ORDERED, answer=acknowledge))
         for number in range(ORDERED):
             await hand_over(sender, Publish(topic, b"%d" % number, qos, packet_id=1 + number if qos else None))
         got = [message.payload for message in await listening]
@@ -167,8 +169,8 @@ async def order_is_kept_across_topics(arena: Arena) -> list[Seen]:
     """Messages of one publisher to several topics of a device arrive in the order in which they were accepted."""
     name = arena.name()
     device = await arena.client(arena.name(), (f"{name}/#", 2))
-    listening = asyncio.create_task(device.messages(for_s=2 * SETTLE_S, answer=acknowledge))
     topics = [f"{name}/control/{command}" for command in ("configuration", "reboot", "reset")] * 5
+    listening = asyncio.create_task(device.messages(len(topics), answer=acknowledge))
     for topic in topics:
         await arena.publish(topic)
     return [saw("topics in the order of arrival", [m.topic for m in await listening], topics)]
@@ -184,7 +186,7 @@ async def retain_0_stores_nothing(arena: Arena) -> list[Seen]:
     await arena.publish(topic, b"kept", 1, retain=True)
     await arena.publish(topic, b"passing", 1)
     late = await arena.client(arena.name(), (topic, 2))
-    return [*seen, saw("the retained message afterwards", [m.payload for m in await late.messages(answer=acknowledge)], [b"kept"])]
+    return [*seen, saw("the retained message afterwards", [m.payload for m in await late.messages(1, answer=acknowledge)], [b"kept"])]
 
 
 @trial("BRK-12", "MQTT-3.3.5-1")
@@ -193,7 +195,7 @@ async def overlapping_filters_deliver_with_the_highest_qos(arena: Arena) -> list
     name = arena.name()
     device = await arena.client(arena.name(), (f"{name}/#", 1), (f"{name}/x", 2), (f"{name}/+", 0))
     await arena.publish(f"{name}/x")
-    messages = await device.messages(answer=acknowledge)
+    messages = await device.messages(1, answer=acknowledge)
     return [
         saw("highest QoS of the copies", max((m.qos for m in messages), default=None), 2),
         saw("number of copies", len(messages), 1, 2, 3),
@@ -209,7 +211,7 @@ async def retained_message_reaches_new_subscribers_with_retain_1(arena: Arena) -
     exact = await arena.client(arena.name(), (f"{name}/x", 1))
     wild = await arena.client(arena.name(), (f"{name}/+", 0))
     return [
-        saw(f"stored messages for {words}", [(m.payload, m.retain) for m in await probe.messages()], [(b"new", True)])
+        saw(f"stored messages for {words}", [(m.payload, m.retain) for m in await probe.messages(1)], [(b"new", True)])
         for words, probe in (("an exact filter", exact), ("a filter with a wildcard", wild))
     ]
 
@@ -220,7 +222,7 @@ async def established_subscriptions_get_retain_0(arena: Arena) -> list[Seen]:
     topic = f"{arena.name()}/x"
     device = await arena.client(arena.name(), (topic, 1))
     await arena.publish(topic, b"x", 1, retain=True)
-    return [saw("RETAIN of the live delivery", [m.retain for m in await device.messages()], [False])]
+    return [saw("RETAIN of the live delivery", [m.retain for m in await device.messages(1)], [False])]
 
 
 @trial("MQTT-3.3.1-10", "MQTT-3.3.1-11")
@@ -240,7 +242,7 @@ async def subscribing_again_sends_retained_messages_again(arena: Arena) -> list[
     await arena.publish(topic, b"x", 1, retain=True)
     device = await arena.client(arena.name(), (topic, 0))
     await device.subscribe((topic, 0), packet_id=2)
-    return [saw("stored messages in all", [m.payload for m in await device.messages()], [b"x", b"x"])]
+    return [saw("stored messages in all", [m.payload for m in await device.messages(2)], [b"x", b"x"])]
 
 
 @trial("MQTT-4.3.2-2", "MQTT-4.3.3-2")
@@ -249,9 +251,8 @@ async def each_qos_is_acknowledged(arena: Arena) -> list[Seen]:
     client = await arena.client(arena.name())
     topic = f"{arena.name()}/x"
     client.send(Publish(topic, b"", 1, packet_id=11), Publish(topic, b"", 2, packet_id=65_535), Pubrel(65_535), Pubrel(99))
-    answers = await client.heard(for_s=SETTLE_S)
     expected = [Puback(11), Pubrec(65_535), Pubcomp(65_535), Pubcomp(99)]
-    return [saw("answers", answers, expected)]
+    return [saw("answers", await client.heard(len(expected)), expected)]
 
 
 @trial("MQTT-4.3.3-1", "CMD-03")
@@ -272,7 +273,7 @@ async def the_four_packets_of_a_delivery(arena: Arena) -> list[Seen]:
     return [
         saw("(QoS, RETAIN, DUP) of PUBLISH", _facts(sent), (2, False, False)),
         saw("id of PUBREL", pubrel.packet_id, packet_id),
-        saw("packets after the end", await back.heard(for_s=SETTLE_S), []),
+        saw("packets after the end", await back.heard(), []),
     ]
 
 
@@ -284,7 +285,7 @@ async def segmentation_does_not_matter(arena: Arena) -> list[Seen]:
     sender = await arena.client(arena.name())
     await _send_byte_by_byte(sender, b"\x30" + bytes((2 + len(topic) + 1,)) + len(topic).to_bytes(2, "big") + topic.encode() + b"1")
     sender.send(*(Publish(topic, b"%d" % number) for number in range(2, 6)))
-    return [saw("messages", [m.payload for m in await device.messages()], [b"1", b"2", b"3", b"4", b"5"])]
+    return [saw("messages", [m.payload for m in await device.messages(5)], [b"1", b"2", b"3", b"4", b"5"])]
 
 
 async def _send_byte_by_byte(probe: Probe, data: bytes) -> None:
@@ -300,7 +301,7 @@ async def payload_and_topic_arrive_unchanged(arena: Arena) -> list[Seen]:
     device = await arena.client(arena.name(), (f"{name}/#", 0))
     topic, payload = f"{name}/\ufeff/ß/日本", bytes(range(256)) * 40
     await arena.publish(topic, payload, 0)
-    got = [(message.topic, message.payload == payload) for message in await device.messages()]
+    got = [(message.topic, message.payload == payload) for message in await device.messages(1)]
     return [saw("(topic, same payload)", got, [(topic, True)])]
 
 

@@ -19,9 +19,10 @@ from harness.mqtt.packets import (
     Will,
 )
 from simulators.broker.probe import ConnectionEnded, Probe
-from simulators.broker.trial import SETTLE_S, Arena, Seen, Trial, acknowledge, saw, trial
+from simulators.broker.trial import Arena, Seen, Trial, acknowledge, saw, trial
 
 KEEP_ALIVE_S = 1
+PINGS = 8
 KEEP_ALIVE_LATE_S = 4.0
 """How much later than 1.5 keep-alives a broker may notice, as brokers look at intervals."""
 
@@ -63,37 +64,53 @@ async def second_connection_takes_over(arena: Arena) -> list[Seen]:
         saw("session present for the second", second.session_present, True),
     ]
     await arena.publish(topic, b"x", 1)
-    return [*seen, saw("messages of the second", [m.payload for m in await second.messages(answer=acknowledge)], [b"x"])]
+    return [*seen, saw("messages of the second", [m.payload for m in await second.messages(1, answer=acknowledge)], [b"x"])]
 
 
 @trial("BRK-07", "MQTT-3.1.2-24")
 async def silence_ends_the_connection(arena: Arena) -> list[Seen]:
-    """A client that is silent for one and a half keep-alives is disconnected; one that pings is not."""
+    """A client that is silent for one and a half keep-alives is disconnected, and not before its keep-alive."""
     loop = asyncio.get_running_loop()
-    silent = await arena.client(arena.name(), keep_alive_s=KEEP_ALIVE_S)
-    pinging = await arena.client(arena.name(), keep_alive_s=KEEP_ALIVE_S)
+    silent = await arena.dial()
     began_s = loop.time()
-    pings = asyncio.create_task(_ping(pinging, times=8))
+    await silent.connect(arena.connect_packet(arena.name(), keep_alive_s=KEEP_ALIVE_S))
     is_ended = await silent.is_closed(within_s=1.5 * KEEP_ALIVE_S + KEEP_ALIVE_LATE_S)
-    after_s = loop.time() - began_s
+    silent_s = loop.time() - began_s
     return [
         saw("the silent connection is ended", is_ended, True),
-        saw("ended before its keep-alive", is_ended and after_s < KEEP_ALIVE_S, False),
-        saw("answers to the pings of the other", await pings, 8),
+        saw("ended before its keep-alive", is_ended and silent_s < KEEP_ALIVE_S, False),
     ]
 
 
-async def _ping(probe: Probe, *, times: int) -> int:
-    answers = 0
-    for _ in range(times):
+@trial("BRK-07", "MQTT-3.1.2-24")
+async def pings_keep_the_connection(arena: Arena) -> list[Seen]:
+    """A client that pings within its keep-alive is not disconnected."""
+    client = await arena.dial()
+    began_s = asyncio.get_running_loop().time()
+    await client.connect(arena.connect_packet(arena.name(), keep_alive_s=KEEP_ALIVE_S))
+    answers, gap_s = await _ping(client, began_s)
+    if answers < PINGS and gap_s >= 1.5 * KEEP_ALIVE_S:
+        return []  # the pings themselves were late: the broker was free to end it
+    return [saw("answers to pings", answers, PINGS)]
+
+
+async def _ping(probe: Probe, spoke_s: float) -> tuple[int, float]:
+    """The number of answers, and the longest silence (s) that the broker may have seen since `spoke_s`."""
+    loop = asyncio.get_running_loop()
+    gap_s = 0.0
+    for answers in range(PINGS):
         await asyncio.sleep(KEEP_ALIVE_S / 2)
+        sent_s = loop.time()
         probe.send(Pingreq())
+        gap_s = max(gap_s, loop.time() - spoke_s)
+        spoke_s = sent_s
         try:
             await probe.await_type(Pingresp)
-        except (ConnectionEnded, TimeoutError):
-            return answers
-        answers += 1
-    return answers
+        except ConnectionEnded:
+            return answers, max(gap_s, loop.time() - spoke_s)
+        except TimeoutError:
+            return answers, gap_s
+    return PINGS, gap_s
 
 
 @trial("BRK-07", "MQTT-3.1.2-8")
@@ -103,7 +120,7 @@ async def lost_connection_publishes_the_will(arena: Arena) -> list[Seen]:
     watcher = await arena.client(arena.name(), (f"{name}/gone", 2))
     device = await arena.client(name, will=Will(f"{name}/gone", b"farewell", 1))
     device.abort()
-    messages = await watcher.messages(for_s=4 * SETTLE_S, answer=acknowledge)
+    messages = await watcher.messages(1, answer=acknowledge)
     return [saw("(payload, QoS, RETAIN) of the will", [(m.payload, m.qos, m.retain) for m in messages], [(b"farewell", 1, False)])]
 
 
@@ -123,10 +140,11 @@ async def will_retain_is_respected(arena: Arena) -> list[Seen]:
     """A will with RETAIN=1 is stored."""
     name = arena.name()
     topic = f"{name}/gone"
+    witness = await arena.client(arena.name(), (topic, 0))
     (await arena.client(name, will=Will(topic, b"farewell", 0, True))).abort()
-    await asyncio.sleep(2 * SETTLE_S)
+    await witness.await_type(Publish)
     late = await arena.client(arena.name(), (topic, 0))
-    got = [(m.payload, m.retain) for m in await late.messages()]
+    got = [(m.payload, m.retain) for m in await late.messages(1)]
     await arena.publish(topic, b"", 1, retain=True)
     return [saw("stored will", got, [(b"farewell", True)])]
 
@@ -159,7 +177,7 @@ async def unsubscribe_ends_and_is_answered(arena: Arena) -> list[Seen]:
     device.send(Unsubscribe(9, (f"{name}/x", f"{name}/never")))
     unsuback = await device.await_type(Unsuback)
     await arena.publish(f"{name}/x", b"x", 1)
-    return [saw("UNSUBACK", unsuback, Unsuback(9)), saw("QoS of what is left", [m.qos for m in await device.messages()], [0])]
+    return [saw("UNSUBACK", unsuback, Unsuback(9)), saw("QoS of what is left", [m.qos for m in await device.messages(1)], [0])]
 
 
 @trial("MQTT-4.7.1-2", "MQTT-4.7.1-3", "MQTT-4.7.3-4")
@@ -179,17 +197,22 @@ async def wildcards_match_as_the_standard_says(arena: Arena) -> list[Seen]:
         "blank": [topics[3]],
         "case": [topics[4]],
     }
+    heard = await asyncio.gather(*(client.messages(len(expected[label])) for label, client in clients.items()))
     return [
-        saw(f"topics that reach {filters[label]}", [m.topic for m in await client.messages()], expected[label])
-        for label, client in clients.items()
+        saw(f"topics that reach {filters[label]}", [m.topic for m in messages], expected[label])
+        for label, messages in zip(clients, heard, strict=True)
     ]
+
+
+DOLLAR_S = 1.0
+"""How long a trial listens for the topics that a broker may publish about itself."""
 
 
 @trial("MQTT-4.7.2-1")
 async def dollar_topics_are_hidden_from_leading_wildcards(arena: Arena) -> list[Seen]:
     """Filters that begin with a wildcard do not reach topics that begin with `$`."""
     device = await arena.client(arena.name(), ("#", 0), ("+/#", 0))
-    messages = await device.messages(for_s=4 * SETTLE_S)
+    messages = await device.messages(for_s=DOLLAR_S)
     return [saw("topics beginning with $", sorted({m.topic for m in messages if m.topic.startswith("$")}), [])]
 
 
@@ -304,6 +327,7 @@ SESSIONS: tuple[Trial, ...] = (
     clean_connect_discards_the_session,
     second_connection_takes_over,
     silence_ends_the_connection,
+    pings_keep_the_connection,
     lost_connection_publishes_the_will,
     disconnect_drops_the_will,
     will_retain_is_respected,
