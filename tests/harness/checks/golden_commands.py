@@ -53,6 +53,12 @@ def published_like_an_earlier_scenario_s_command(story):
     story.comes(f"{story.dev}/control/{CONFIGURATION}", {})
 
 
+def message_of_another_name_beside_an_accepted_command(story):
+    story.command(status=400, raw="{")
+    story.sent("reset")
+    story.comes(f"{story.dev}/control/{CONFIGURATION}", {})
+
+
 def copy_of_another_device_s_message(story):
     story.command(status=400, raw="{")
     story.comes(f"{story.dev}/control/{CONFIGURATION}", {"a": 1})
@@ -135,6 +141,7 @@ GOLDEN = [
     ("empty_body_is_refused", "pass", published_for_the_body_that_was_accepted),
     (BAD, "fail", published_for_the_body_that_was_accepted),
     (BAD, "pass", message_beside_an_accepted_command),
+    (BAD, "fail", message_of_another_name_beside_an_accepted_command),
     (BAD, "pass", copy_of_another_device_s_message),
     (BAD, "fail", published_like_an_earlier_scenario_s_command),
     answers("well_formed_command_is_accepted", "pass"),

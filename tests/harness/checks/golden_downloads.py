@@ -126,14 +126,14 @@ def base64_works_and_raw_does_not(story):
     story.fetch(2, status=401)
 
 
-def stretched(by_s, *, complete=True, key_age_s=0, closed_by="", status=200, is_answered=True):
+def stretched(by_s, *, complete=True, key_age_s=0, closed_by="", status=200, is_answered=True, how="stretching a transfer"):
     """A transfer during which the target's clock is moved."""
 
     def happens(story):
         story.offer()
         if key_age_s:
             story.move_clock(key_age_s)
-        story.says("stretching a transfer", device_id=story.dev, by_s=by_s)
+        story.says(how, device_id=story.dev, by_s=by_s)
         path = "/v2/device/download?key=<key:1>"
         number = story.ask("download", "GET", path, credential=f"token:{story.dev}", device_id=story.dev)
         from harness.history.events import HttpEnded, HttpResponse
@@ -333,6 +333,7 @@ GOLDEN = [
     ("paused_transfer_goes_on", "fail", paused(complete=False, received_bytes=60, closed_by="peer")),
     ("paused_transfer_goes_on", "inconclusive", never_whole(paused(complete=False, received_bytes=60, closed_by="peer"))),
     ("paused_transfer_goes_on", "inconclusive", paused(complete=False, received_bytes=60, closed_by="us")),
+    ("paused_transfer_goes_on", "inconclusive", stretched(910, complete=False, how="pausing a transfer")),
     ("paused_transfer_goes_on", "inconclusive", stretched(880)),
     ("slow_transfer_is_cut_after_fifteen_minutes", "pass", stretched(910, complete=False)),
     ("slow_transfer_is_cut_after_fifteen_minutes", "pass", stretched(910, complete=False, is_answered=False)),
