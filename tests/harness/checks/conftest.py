@@ -1,6 +1,7 @@
 """Stories: hand-written histories of a few events, told in the words of the protocol; and the golden ones of all checks.
 
-A golden story stands in a `golden_*.py` beside this file, as (check id, verdict, what happens): the judge must say that verdict.
+A golden story stands in a `golden_*.py` beside this file, as (check id, verdict, what happens): the judge must say that verdict. Those of
+devices (`golden_device_*.py`) are told by a story of their own, in `device_stories.py`.
 """
 
 import importlib.util
@@ -295,7 +296,8 @@ def _load(path):
     return module
 
 
-GOLDEN = [entry for path in sorted(Path(__file__).parent.glob("golden_*.py")) for entry in _load(path).GOLDEN]
+_PATHS = [path for path in sorted(Path(__file__).parent.glob("golden_*.py")) if not path.name.startswith("golden_device_")]
+GOLDEN = [entry for path in _PATHS for entry in _load(path).GOLDEN]
 
 
 def pytest_generate_tests(metafunc):

@@ -1,6 +1,7 @@
 """Tells hand-written histories of a device under test, event by event; loaded by `test_device_golden.py`.
 
-More golden stories stand in the `device_golden_*.py` beside this file, as (check id, verdict, what happens).
+The golden stories stand in the `golden_device_*.py` beside this file, as (check id, verdict, what happens): the plain ones of a family in
+the module of its name, what lies at the limits of a check in its `_edges`.
 """
 
 import importlib.util
@@ -187,9 +188,30 @@ class DeviceStory:
         self.add(SerialLine(DEV, "board", text))
 
 
+class GoldenStories(list):
+    """The golden stories of a module, each registered where it is told."""
+
+    def golden(self, check_id, verdict):
+        def register(tell):
+            self.append((check_id, verdict, tell))
+            return tell
+
+        return register
+
+    def both(self, check_id, finding="fail"):
+        """A story with one word that decides: `wrong` is False for the device that passes."""
+
+        def register(tell):
+            self.append((check_id, "pass", lambda story: tell(story, wrong=False)))
+            self.append((check_id, finding, lambda story: tell(story, wrong=True)))
+            return tell
+
+        return register
+
+
 def golden_of_the_families():
-    """The golden stories of all `device_golden_*.py`."""
-    return [entry for path in sorted(Path(__file__).parent.glob("device_golden_*.py")) for entry in _load(path).GOLDEN]
+    """The golden stories of all `golden_device_*.py`."""
+    return [entry for path in sorted(Path(__file__).parent.glob("golden_device_*.py")) for entry in _load(path).GOLDEN]
 
 
 def _load(path):
