@@ -12,11 +12,12 @@ PYTEST := $(BIN)/pytest
 PEERS  := mosquitto mosquitto-clients curl nginx openssl qemu-system-arm firmware-microbit-micropython gcc-arm-none-eabi libnewlib-arm-none-eabi chromium tshark
 NODE_PEERS := tests/interop/node_modules
 
-.PHONY: help certify test lint format bench peers nightly mutants trace simulate load install install-dev clean
+.PHONY: help certify test coverage lint format bench peers nightly mutants trace simulate load install install-dev clean
 
 help:
 	@echo "make certify    the built-in platform and device certify each other; the report package goes to reports/"
 	@echo "make test       every test that needs no night"
+	@echo "make coverage   every branch of every check has its story, or it is red"
 	@echo "make lint       ruff, mypy --strict, the import contracts"
 	@echo "make format     ruff mends what it can"
 	@echo "make peers      installs the third-party programs that the interop tests talk to (Debian, root)"
@@ -63,6 +64,11 @@ certify: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(PYTEST) -n $(JOBS) --dist worksteal -m "not nightly and not bench and not mutants"
 
+# The judge has no branch that no hand-written history walks.
+coverage: $(VENV)/installed-dev
+	$(BIN)/coverage run --source=harness.checks -m pytest --quiet -p no:xdist -m "not slow and not nightly" tests/harness/checks
+	$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
+
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -90,7 +96,7 @@ simulate: $(VENV)/installed
 load: $(VENV)/installed-dev
 	$(BIN)/hil load
 
-nightly: $(VENV)/installed-dev
+nightly: $(VENV)/installed-dev coverage
 	$(PYTEST) -n $(JOBS) --dist worksteal -m "nightly or mutants" --timeout=7200
 	$(BIN)/hil simulate --seeds 10000
 	$(BIN)/hil certify --profile full
