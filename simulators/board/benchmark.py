@@ -82,7 +82,7 @@ def ratios(figures: Iterable[Figures]) -> list[Ratio]:
     for (what, reader, boards), one in at.items():
         if reader == OURS:
             lines = LINES_PER_ANSWER if what == ANSWERS else 1
-            found.append(Ratio(f"lines per processor second, {what}, boards: {boards}", lines / one.cpu_us * 1e6, 5_000, at_most=False))
+            found.append(Ratio(f"lines per second, {what}, boards: {boards}", lines * one.per_s, 5_000, at_most=False))
     for what, peer, limit in ((LOG_LINES, READLINE, 1 / 10), (LOG_LINES, STREAM, 2.0), (ANSWERS, READLINE, 1.0)):
         if (ours := at.get((what, OURS, 1))) and (theirs := at.get((what, peer, 1))):
             found.append(Ratio(f"CPU, {what}, to {peer}'s", ours.cpu_us / theirs.cpu_us, limit))
