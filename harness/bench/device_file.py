@@ -194,19 +194,6 @@ def _with_absolute_paths(path: Path, read: DeviceFile) -> DeviceFile:
     return DeviceFile(device=read.device.model_copy(update={"images": images}), bench=bench)
 
 
-def pointed_at(document: Any, pointer: str) -> Any:
-    """The value that a JSON pointer (RFC 6901) names in a document; None where there is none."""
-    for part in pointer.split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(document, dict):
-            document = document.get(name)
-        elif isinstance(document, list) and name.isdigit() and int(name) < len(document):
-            document = document[int(name)]
-        else:
-            return None
-    return document
-
-
 def payload_of(configuration: dict[str, Any]) -> bytes:
     """A configuration as it goes over the wire."""
     return json.dumps(configuration, separators=(",", ":")).encode()

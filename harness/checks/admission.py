@@ -4,7 +4,6 @@ A request may have several defects at once; only one with a single defect has a 
 platform looks at them is a reading (CMD-25).
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from typing import Any
 
 from harness.history.events import bytes_of
 from harness.history.timeline import Exchange, History
+from harness.requirements import row_of
 from harness.wire.commands import DOWNLOADS, SEND_CONFIGURATION, DeviceKind, permits
 from harness.wire.files import has_extension_of
+from harness.wire.json_values import read_json
 from harness.wire.topics import command_name_problem
 
 
@@ -87,7 +88,7 @@ class TargetView:
     def declared(self, requirement: str) -> str | None:
         """What the target says about a reading, by the requirement's id or its row."""
         declares = self.facts.get("declares", {})
-        value = declares.get(requirement, declares.get(requirement[:6]))
+        value = declares.get(requirement, declares.get(row_of(requirement)))
         return None if value is None else str(value)
 
     def status_read(self, requirement: str, ours: int) -> int:
@@ -131,7 +132,7 @@ def defects(target: TargetView, call: Exchange) -> tuple[Defect, ...]:
     device_defect = _device_defect(target, call)
     if device_defect is not None:
         found.append(device_defect)
-    body = _json(bytes_of(call.request.body))
+    body = read_json(bytes_of(call.request.body))
     if body_problem(body) is not None:
         found.append(Defect.BODY)
     else:
@@ -188,10 +189,3 @@ def body_problem(body: Any) -> str | None:
 
 def _is_list_of_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from harness.checks.admission import Defect, TargetView, defects
 from harness.checks.command_calls import accepted, described, may_be_of, refused_and_silent, shown_status, with_only
-from harness.checks.deliveries import Sent, carries, is_from_the_platform, matched, same_json
+from harness.checks.deliveries import Sent, carries, is_from_the_platform, matched
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.events import MqttClosed, MqttMalformed
 from harness.history.timeline import Delivery, Exchange, History
 from harness.wire.commands import DOWNLOADS
+from harness.wire.json_values import is_same_json
 from harness.wire.topics import control_topic
 
 
@@ -176,7 +177,7 @@ def payload_is_the_data_itself(history: History) -> Iterator[Observation]:
     """The payload is the data object itself, not wrapped in another."""
     for sent in _with_data(history):
         assert sent.first is not None
-        if same_json(sent.first.payload_json, sent.data):
+        if is_same_json(sent.first.payload_json, sent.data):
             yield kept(sent.call, sent.first)
         elif sent.fits(sent.first):
             shown = sent.first.message.payload[:80]
@@ -275,7 +276,7 @@ def _order_of(sends: list[Sent]) -> Iterator[Observation]:
 
 def _was_answered_before(earlier: Sent, later: Sent) -> bool:
     ended = earlier.call.ended
-    return ended is not None and ended.line < later.call.asked.line and not same_json(earlier.data, later.data)
+    return ended is not None and ended.line < later.call.asked.line and not is_same_json(earlier.data, later.data)
 
 
 def _arrival(sent: Sent) -> int:

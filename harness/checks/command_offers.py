@@ -5,14 +5,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from harness.checks.admission import Defect, TargetView, defects
 from harness.checks.deliveries import Sent, matched
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.events import ClockAdvanced
 from harness.history.timeline import Delivery, Exchange, History
-from harness.wire.commands import DOWNLOADS, KEY_LIFETIME_S
+from harness.wire.commands import DOWNLOADS, KEY_LIFETIME_S, download_key
 from harness.wire.responses import DOWNLOAD_PATH
 
 _RFC3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\Z")
@@ -53,10 +53,7 @@ def _is_download_url(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    keys = parse_qs(parts.query, keep_blank_values=True).get("key", [])
-    return (
-        parts.scheme in ("http", "https") and bool(parts.netloc) and parts.path.endswith(DOWNLOAD_PATH) and len(keys) == 1 and bool(keys[0])
-    )
+    return parts.scheme in ("http", "https") and bool(parts.netloc) and parts.path.endswith(DOWNLOAD_PATH) and bool(download_key(url))
 
 
 def read_utc_s(text: str) -> float | None:

@@ -37,9 +37,9 @@ def _well_formed(history: History) -> Iterator[Exchange]:
 def _broker_absences(history: History) -> list[range]:
     """The lines between each stop of the target's broker and its next start."""
     starts = [seen.line for seen in history.stimuli("broker started")]
-    end = history.events[-1].line + 1
     return [
-        range(stopped.line, next((line for line in starts if line > stopped.line), end)) for stopped in history.stimuli("broker stopped")
+        range(stopped.line, next((line for line in starts if line > stopped.line), history.end_line))
+        for stopped in history.stimuli("broker stopped")
     ]
 
 
@@ -152,11 +152,10 @@ def stored_file_of_the_type_is_accepted(history: History) -> Iterator[Observatio
     for call in _well_formed(history):
         if call.command not in DOWNLOADS or _may_be_gone(history, call) or _is_refused_for_its_kind(history, call):
             continue
-        name = str(call.sent_json["data"]["file_name"])
         if call.status == 200:
             yield kept(call)
             continue
-        is_lower = name.endswith(EXTENSIONS[DOWNLOADS[call.command]])
+        is_lower = (call.file_name or "").endswith(EXTENSIONS[DOWNLOADS[call.command]])
         detail = f"{described(call)} was answered {shown_status(call)}, allowed: 200"
         yield broken(detail, call, requirement="CMD-11a" if is_lower else "CMD-11b")
 
@@ -165,7 +164,7 @@ def _may_be_gone(history: History, call: Exchange) -> bool:
     """Whether a download's file may have been lost by a download (DLD-12's question) or taken away by a hook before this call."""
     if call.command not in DOWNLOADS:
         return False
-    name = call.sent_json["data"]["file_name"]
+    name = call.file_name
     taken = any(seen.line < call.asked.line and seen.fact.facts.get("name") == name for seen in history.stimuli("file deleted"))
     fetched = any(life.file_name == name and life.was_delivered_before(call.asked.line) for life in key_lives(history))
     return taken or (call.status == 404 and fetched)
@@ -175,7 +174,7 @@ def _may_be_gone(history: History, call: Exchange) -> bool:
 def missing_file_is_refused(history: History) -> Iterator[Observation]:
     """A file that is not in the project's storage is refused, and nothing is published."""
     for call in with_only(history, Defect.FILE_MISSING):
-        has_path = "/" in str(call.sent_json["data"]["file_name"])
+        has_path = "/" in (call.file_name or "")
         yield refused_and_silent(history, call, allowed=REFUSALS, reading=None if has_path else ("CMD-12b", 404))
 
 
@@ -260,11 +259,10 @@ def answers_are_json(history: History) -> Iterator[Observation]:
     """Answers of the command and list endpoints are application/json."""
     answered = [exchange for exchange in (*history.commands(), *history.lists()) if exchange.status == 200]
     for exchange in (*answered, *documented_refusals(history)):
-        media_type = (exchange.header("content-type") or "").split(";")[0].strip().lower()
-        if media_type == "application/json":
+        if exchange.media_type == "application/json":
             yield kept(exchange)
         else:
-            yield broken(f"Content-Type of a {exchange.status} is {media_type!r}, allowed: application/json", exchange)
+            yield broken(f"Content-Type of a {exchange.status} is {exchange.media_type!r}, allowed: application/json", exchange)
 
 
 @check("CMD-22a", "CMD-22b", unseen="no call was made for an organisation without the feature")

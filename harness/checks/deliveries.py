@@ -17,7 +17,8 @@ from typing import Any, TypeAlias
 
 from harness.history.timeline import Delivery, Exchange, History
 from harness.wire.commands import DOWNLOADS
-from harness.wire.topics import control_topic
+from harness.wire.json_values import is_same_json
+from harness.wire.topics import control_topic, is_of_device
 
 
 @dataclass
@@ -55,18 +56,7 @@ class Matched:
 
 def carries(payload: Any, data: Any) -> bool:
     """Whether a payload is the JSON value `data`, or an object with a member that is."""
-    return same_json(payload, data) or (isinstance(payload, dict) and any(same_json(value, data) for value in payload.values()))
-
-
-def same_json(left: Any, right: Any) -> bool:
-    """Equality of JSON values: unlike in Python, true is not 1; 1 and 1.0 are one number."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same_json(left[key], right[key]) for key in left)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(same_json, left, right))
-    return bool(left == right)
+    return is_same_json(payload, data) or (isinstance(payload, dict) and any(is_same_json(value, data) for value in payload.values()))
 
 
 @lru_cache(maxsize=8)
@@ -174,5 +164,5 @@ def is_from_the_platform(history: History, delivery: Delivery) -> bool:
     had subscribed itself, and whether that is allowed is another question (CMD-23).
     """
     message = delivery.message
-    is_own = message.topic == message.device_id or message.topic.startswith(message.device_id + "/")
+    is_own = is_of_device(message.topic, message.device_id)
     return is_own and not message.retain and (message.topic, message.payload) not in history.published_by_clients

@@ -1,6 +1,5 @@
 """Which configuration is in force, as a device's results or a declared observer show it: the answers to `send_configuration`."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,7 @@ from harness.checks.device_view import ReceivedMessage, Result, commands_receive
 from harness.history.events import Observed
 from harness.history.timeline import History, Seen
 from harness.wire.commands import CONFIGURATION, RESET, SEND_CONFIGURATION
+from harness.wire.json_values import is_same_json, read_json
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ def answers(history: History) -> list[tuple[ReceivedMessage, Result | Shown, dic
     questions = [message for message in commands_received(history) if message.command == SEND_CONFIGURATION]
     for message in questions:
         later = [other.first.line for other in questions if other.is_after(message)]
-        given = results_of(history, message, min(later, default=history.events[-1].line + 1))
+        given = results_of(history, message, min(later, default=history.end_line))
         answer = given[0] if given else None
         in_force = configuration_in_force(history, answer) if answer is not None else None
         if answer is not None and in_force is not None:
@@ -37,10 +37,7 @@ def _shown_after(history: History, message: ReceivedMessage) -> tuple[Shown, dic
     """What the observer showed right after a question; None where there is none, or it shows no JSON object."""
     for seen in history.of(Observed):
         if seen.fact.device_id == message.device_id and seen.fact.name == CONFIGURATION and seen.line > message.first.line:
-            try:
-                value = json.loads(seen.fact.value)
-            except (ValueError, RecursionError):
-                return None
+            value = read_json(seen.fact.value)
             return (Shown(seen), value) if isinstance(value, dict) else None
     return None
 
@@ -56,17 +53,7 @@ def sent_before(history: History, question: ReceivedMessage, *commands: str) -> 
 
 def holds(in_force: dict[str, Any], wanted: Any) -> bool:
     """Whether a configuration holds every value of another."""
-    return isinstance(wanted, dict) and all(key in in_force and is_same(in_force[key], value) for key, value in wanted.items())
-
-
-def is_same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are equal: 60 and 60.0 are one number, but `true` is no 1."""
-    match one, other:
-        case dict(), dict():
-            return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
-        case list(), list():
-            return len(one) == len(other) and all(map(is_same, one, other))
-    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
+    return isinstance(wanted, dict) and all(key in in_force and is_same_json(in_force[key], value) for key, value in wanted.items())
 
 
 def is_in_force_afterwards(history: History, message: ReceivedMessage) -> bool | None:

@@ -218,7 +218,7 @@ def _losses(history: History) -> Iterator[tuple[Seen[Stimulus], int]]:
     losses = list(history.stimuli("connection lost"))
     for lost in losses:
         later = [other.line for other in losses if other.line > lost.line and other.fact.facts["device_id"] == lost.fact.facts["device_id"]]
-        yield lost, min(later, default=history.events[-1].line + 1)
+        yield lost, min(later, default=history.end_line)
 
 
 @check("DEV-20a", unseen="the device did not connect", hint=_CLEAN)

@@ -55,7 +55,7 @@ def _request_problem(attempt: Exchange, url: str, device_id: str) -> str:
     wanted, asked = _target_of(url), _target_of(attempt.request.url)
     if asked != wanted:
         return f"it asks for {asked!r}, allowed: {wanted!r} verbatim"
-    authorization = next((value for name, value in attempt.request.headers if name.lower() == "authorization"), None)
+    authorization = attempt.sent_header("Authorization")
     allowed = f"Basic <token:{device_id}>"
     if authorization != allowed:
         return f"Authorization is {authorization!r}, allowed: {allowed!r}, the raw token"
@@ -68,8 +68,7 @@ def _request_problem(attempt: Exchange, url: str, device_id: str) -> str:
 def _port_problem(fetch: Fetch, attempt: Exchange) -> str:
     """Whether a request came to the API's port where the URL named another one. A Host header without a port tells nothing."""
     wanted = fetch.altered.fact.facts.get("port") if fetch.altered else None
-    host = next((value for name, value in attempt.request.headers if name.lower() == "host"), "")
-    _, colon, asked = host.rpartition(":")
+    _, colon, asked = (attempt.sent_header("Host") or "").rpartition(":")
     if wanted is None or not colon or not asked.isdigit() or int(asked) == wanted:
         return ""
     return f"it asks at port {asked}, allowed: {wanted}, as its URL says"
@@ -85,7 +84,7 @@ def _undeclared_request(history: History, fetch: Fetch, style: str) -> str:
     for attempt in fetch.attempts:
         if attempt.request.method not in _METHODS[style]:
             return f"{attempt.request.method}, allowed: {' and '.join(_METHODS[style])}"
-        if style != "range" and any(name.lower() == "range" for name, _ in attempt.request.headers):
+        if style != "range" and attempt.sent_header("Range") is not None:
             return "a Range, allowed: whole files"
     gets = [attempt for attempt in fetch.attempts if attempt.request.method == "GET"]
     whole = [attempt for attempt in gets if attempt.is_delivered_whole]
@@ -284,8 +283,7 @@ def second_download_leaves_one_image(history: History) -> Iterator[Observation]:
         ends = [attempt.ended.line for attempt in first.attempts if attempt.ended]
         if first.kind != "trickle" or first.message.command != second.message.command or (ends and max(ends) < second.message.first.line):
             continue
-        end_line = history.events[-1].line + 1
-        found = results_of(history, first.message, end_line)
+        found = results_of(history, first.message, history.end_line)
         evidence: tuple[Evidence, ...] = (
             first.message.first,
             second.message.first,

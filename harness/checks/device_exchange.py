@@ -161,7 +161,7 @@ def _segmented(history: History) -> Iterator[tuple[ReceivedMessage, str]]:
     for seen in announced:
         device_id = seen.fact.facts["device_id"]
         later = [other.line for other in announced if other.line > seen.line and other.fact.facts["device_id"] == device_id]
-        until_line = min(later, default=history.events[-1].line + 1)
+        until_line = min(later, default=history.end_line)
         for message in commands_received(history):
             is_its_own = message.device_id == device_id and message.first.event.scope == seen.event.scope
             if is_its_own and seen.line < message.first.line < until_line:

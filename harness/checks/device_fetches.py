@@ -12,12 +12,12 @@ from harness.checks.device_view import (
     declares,
     downloads_with,
     is_download,
-    pointed_at,
     results_of,
 )
 from harness.history.events import Observed, Stimulus
 from harness.history.timeline import Exchange, History, Seen
 from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOAD_LOGO
+from harness.wire.json_values import pointed_at
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-")
 IMAGE_OBSERVER = "image_sha256"
@@ -132,12 +132,11 @@ def _all_fetches(history: History) -> list[Fetch]:
 
 
 def _fetch(history: History, message: ReceivedMessage, messages: list[ReceivedMessage]) -> Fetch:
-    end_line = history.events[-1].line + 1
     # A scenario tells of a download before its command: the file, how it is spoilt, what else it says.
     earlier = [other.first.line for other in messages if message.is_after(other) and other.first.event.scope == message.first.event.scope]
     from_line = max(earlier, default=0)
     next_same = [other.first.line for other in messages if other.is_after(message) and other.command == message.command]
-    until_line = min(next_same, default=end_line)
+    until_line = min(next_same, default=history.end_line)
     found = results_of(history, message, until_line)
     attempts = tuple(downloads_with(history, message)) or _attempts_without_key(history, message, messages)
     result = found[0] if found else None
@@ -173,7 +172,7 @@ def _last(history: History, name: str, message: ReceivedMessage, from_line: int)
 def _attempts_without_key(history: History, message: ReceivedMessage, messages: list[ReceivedMessage]) -> tuple[Exchange, ...]:
     """Requests that came for a command but without its key: whoever mangles the URL, mangles the key."""
     later = [other.first.line for other in messages if other.is_after(message)]
-    until_line = min(later, default=history.events[-1].line + 1)
+    until_line = min(later, default=history.end_line)
     scope = message.first.event.scope
     # Whoever still loops over an earlier command's key asks for that command.
     of_others = {exchange.asked.line for other in messages if other is not message for exchange in downloads_with(history, other)}

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from harness.checks.device_answers import answers, holds, is_same, sent_before
+from harness.checks.device_answers import answers, holds, sent_before
 from harness.checks.device_view import (
     ReceivedMessage,
     commands_received,
@@ -22,6 +22,7 @@ from harness.checks.registry import Observation, broken, check, kept
 from harness.history.events import Stimulus
 from harness.history.timeline import History, Seen
 from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATION
+from harness.wire.json_values import is_same_json
 
 _POISON = "poison message: the command is executed before it is acknowledged, so each boot gets it again"
 _STATUS_0 = "a program that reboots ends with status 0; another status is a crash"
@@ -79,7 +80,7 @@ def configuration_replaces_the_old_one(history: History) -> Iterator[Observation
         if len(sent) < 2 or not isinstance(sent[-2].payload_json, dict) or not isinstance(sent[-1].payload_json, dict):
             continue
         gone = {key: value for key, value in sent[-2].payload_json.items() if key not in sent[-1].payload_json}
-        left = {key: in_force[key] for key, value in gone.items() if in_force.get(key) == value}
+        left = {key: value for key, value in gone.items() if holds(in_force, {key: value})}
         if left:
             yield broken(f"{left!r} of the old configuration is still in force, our reading: replaced", sent[-1].first, answer.seen)
         elif gone:
@@ -100,7 +101,9 @@ def reset_restores_the_factory_configuration(history: History) -> Iterator[Obser
         # What was never configured (an uptime, a serial number) is no business of a reset's.
         wanted = {key: factory[key] for key in factory if declared is not None or key in configured}
         left = [
-            key for key, value in in_force.items() if key not in factory and any(is_same(value, old) for old in configured.get(key, ()))
+            key
+            for key, value in in_force.items()
+            if key not in factory and any(is_same_json(value, old) for old in configured.get(key, ()))
         ]
         if holds(in_force, wanted) and not left:
             yield kept(before[-1].first, answer.seen)
@@ -153,7 +156,7 @@ def results_come_once_and_in_time(history: History) -> Iterator[Observation]:
     commands = commands_received(history)
     for message in commands:
         later = [other.first.line for other in commands if other.is_after(message) and other.command == message.command]
-        found = results_of(history, message, min(later, default=history.events[-1].line + 1))
+        found = results_of(history, message, min(later, default=history.end_line))
         limit_s = float(claims.get("result_s", 5)) + _RESULT_GRACE_S
         if message.command in (REBOOT, RESET):  # A result may wait until the device is back.
             limit_s += float(claims.get("reboot_s", 10)) + _BOOT_GRACE_S
@@ -248,7 +251,7 @@ def payload_up_to_the_declared_size_is_taken(history: History) -> Iterator[Obser
 def _next_announcement(history: History, seen: Seen[Stimulus]) -> int:
     """The line of the next announcement of that kind about the same device; behind the history where there is none."""
     same = (other for other in history.stimuli(seen.fact.name) if other.fact.facts["device_id"] == seen.fact.facts["device_id"])
-    return min((other.line for other in same if other.line > seen.line), default=history.events[-1].line + 1)
+    return min((other.line for other in same if other.line > seen.line), default=history.end_line)
 
 
 def _received_by(history: History, seen: Seen[Stimulus]) -> list[ReceivedMessage]:
@@ -269,7 +272,7 @@ def unlisted_command_has_no_effect(history: History) -> Iterator[Observation]:
             yield broken(f"the unlisted {message.command!r} was answered with success", message.first, answer.seen)
         elif answer is None and declares(history).get("results") == "required":
             yield broken(f"the unlisted {message.command!r} got no result, allowed: a refusal", message.first)
-        elif len(refusals := results_of(history, message, history.events[-1].line + 1)) > _times(history, message):
+        elif len(refusals := results_of(history, message, history.end_line)) > _times(history, message):
             yield broken(f"the unlisted {message.command!r} was refused {len(refusals)} times, allowed: once", message.first)
         if message.command == REBOOT and (booted := _reboots_behind(history, message)):
             yield broken(f"the unlisted 'reboot' rebooted the device (line {booted[0]})", message.first)

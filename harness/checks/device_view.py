@@ -4,7 +4,6 @@ A message counts once, however often its PUBLISH was repeated: `ReceivedMessage`
 Results of the device are counted likewise. Effects are what a message caused: a result, a download, a reboot.
 """
 
-import json
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from harness.history.events import DeviceExited, DeviceStarted, MqttClosed, MqttMalformed, MqttPacket
 from harness.history.timeline import Exchange, History, Seen
 from harness.wire.commands import DOWNLOADS, REBOOT, parse_download_offer
+from harness.wire.json_values import pointed_at, read_json
 from harness.wire.topics import ControlTopic, parse_control_topic
 
 
@@ -42,10 +42,7 @@ class ReceivedMessage:
 
     @property
     def payload_json(self) -> Any:
-        try:
-            return json.loads(self.first.fact.payload or "")
-        except (ValueError, RecursionError):
-            return None
+        return read_json(self.first.fact.payload or "")
 
     @property
     def was_released_on_another_connection(self) -> bool:
@@ -139,10 +136,7 @@ class Result:
 
     @property
     def body(self) -> Any:
-        try:
-            return json.loads(self.seen.fact.payload or "")
-        except (ValueError, RecursionError):
-            return None
+        return read_json(self.seen.fact.payload or "")
 
     @property
     def is_success(self) -> bool:
@@ -161,7 +155,7 @@ def results(history: History, device_id: str | None = None) -> tuple[Result, ...
     for seen in history.of(MqttPacket):
         packet = seen.fact
         key = (packet.device_id, packet.packet_id or 0)
-        if packet.sent_by == "client" and packet.type in ("PUBREL",):
+        if packet.sent_by == "client" and packet.type == "PUBREL":
             open_ids.discard(key)
         if packet.sent_by != "client" or packet.type != "PUBLISH" or device_id not in (None, packet.device_id):
             continue
@@ -202,19 +196,10 @@ def configuration_in_force(history: History, answer: Result) -> dict[str, Any] |
     return found if isinstance(found, dict) else None
 
 
-def pointed_at(document: Any, pointer: str) -> Any:
-    """The member that a JSON pointer names (objects only); None where there is none."""
-    for part in pointer.split("/")[1:]:
-        if not isinstance(document, dict):
-            return None
-        document = document.get(part.replace("~1", "/").replace("~0", "~"))
-    return document
-
-
 def effects_of(history: History, message: ReceivedMessage) -> list[int]:
     """The lines of a command's effects up to the device's next command of that name: downloads, reboots, else results."""
     later = [other.first.line for other in received_messages(history) if other.is_after(message) and other.command == message.command]
-    until_line = min(later, default=history.events[-1].line + 1)
+    until_line = min(later, default=history.end_line)
     if is_download(message):
         return [exchange.asked.line for exchange in downloads_with(history, message) if exchange.request.method == "GET"]
     if message.command == REBOOT:

@@ -13,7 +13,6 @@ from harness.checks.device_view import (
     Result,
     commands_received,
     declares,
-    pointed_at,
     requires_results,
     results_of,
 )
@@ -22,7 +21,8 @@ from harness.history.events import MqttClosed, MqttPacket
 from harness.history.timeline import History, Seen
 from harness.mqtt.topic_filters import matches
 from harness.wire.commands import CONFIGURATION, RESET, SEND_CONFIGURATION, STANDARD_COMMANDS
-from harness.wire.topics import control_topic
+from harness.wire.json_values import pointed_at
+from harness.wire.topics import control_topic, is_of_device
 
 __all__ = ["device_connection", "device_downloads", "device_exchange", "device_key_policies", "device_states"]
 
@@ -32,7 +32,7 @@ def device_subscribes_to_its_own_topics(history: History) -> Iterator[Observatio
     """The device subscribes to its own control topics and to nothing outside its id."""
     for seen in history.packets("SUBSCRIBE"):
         device_id = seen.fact.device_id
-        foreign = [name for name, _ in seen.fact.filters or () if name != device_id and not name.startswith(device_id + "/")]
+        foreign = [name for name, _ in seen.fact.filters or () if not is_of_device(name, device_id)]
         if foreign:
             yield broken(f"it subscribes to {', '.join(map(repr, foreign))}, allowed: {device_id!r} and below", seen)
         else:
@@ -121,7 +121,7 @@ def _reports(history: History) -> Iterator[tuple[ReceivedMessage, Result | None]
     questions = [message for message in commands_received(history) if message.command == SEND_CONFIGURATION]
     for asked in questions:
         later = [other.first.line for other in questions if other.is_after(asked)]
-        found = results_of(history, asked, min(later, default=history.events[-1].line + 1))
+        found = results_of(history, asked, min(later, default=history.end_line))
         yield asked, found[0] if found else None
 
 

@@ -94,9 +94,8 @@ def _body_problem(attempt: Exchange, file: Mapping[str, Any] | None) -> str:
 
 
 def _header_problem(attempt: Exchange, name: str) -> str:
-    media_type = (attempt.header("content-type") or "").split(";")[0].strip().lower()
-    if media_type != "application/octet-stream":
-        return f"Content-Type is {media_type!r}, allowed: application/octet-stream"
+    if attempt.media_type != "application/octet-stream":
+        return f"Content-Type is {attempt.media_type!r}, allowed: application/octet-stream"
     disposition = attempt.header("content-disposition") or ""
     if not re.match(r"attachment\s*;", disposition, re.IGNORECASE):
         return f"Content-Disposition is {disposition!r}, allowed: attachment; filename={name}"
@@ -132,11 +131,9 @@ def download_needs_the_raw_device_token(history: History) -> Iterator[Observatio
             if attempt.status == 401:
                 yield kept(attempt)
             else:
-                yield broken(f"Authorization {_authorization(attempt)!r} was answered {shown_status(attempt)}, allowed: 401", attempt)
-
-
-def _authorization(attempt: Exchange) -> str | None:
-    return next((value for name, value in attempt.request.headers if name.lower() == "authorization"), None)
+                yield broken(
+                    f"Authorization {attempt.sent_header('Authorization')!r} was answered {shown_status(attempt)}, allowed: 401", attempt
+                )
 
 
 @check("DLD-03", unseen="no download was tried with an API key")
@@ -148,7 +145,9 @@ def api_key_is_no_device_token(history: History) -> Iterator[Observation]:
         if attempt.status == 401:
             yield kept(attempt)
         else:
-            yield broken(f"an API key ({_authorization(attempt)!r}) was answered {shown_status(attempt)}, allowed: 401", attempt)
+            yield broken(
+                f"an API key ({attempt.sent_header('Authorization')!r}) was answered {shown_status(attempt)}, allowed: 401", attempt
+            )
 
 
 @check("DLD-04", unseen="no file was deleted between its command and its download")
@@ -186,13 +185,14 @@ def download_errors_follow_the_contract(history: History) -> Iterator[Observatio
         if exchange.status not in REFUSALS or exchange.request.method == "HEAD" or not has_whole_body(exchange):
             continue
         problem = error_body_problem(exchange.body_json)
-        media_type = (exchange.header("content-type") or "").split(";")[0].strip().lower()
         if problem is not None:
             yield broken(f"the body of a {exchange.status} is {exchange.body[:120]!r}: {problem}", exchange, requirement="DLD-08a")
         elif missing := missing_error_members(exchange.body_json):
             yield broken(f"the body of a {exchange.status} lacks {', '.join(missing)}", exchange, requirement="CMD-17b")
-        elif media_type not in ("application/octet-stream", "application/json"):
-            detail = f"Content-Type of a {exchange.status} is {media_type!r}, our reading: application/octet-stream or application/json"
+        elif exchange.media_type not in ("application/octet-stream", "application/json"):
+            detail = (
+                f"Content-Type of a {exchange.status} is {exchange.media_type!r}, our reading: application/octet-stream or application/json"
+            )
             yield broken(detail, exchange, requirement="DLD-08b")
         else:
             yield kept(exchange)
@@ -209,14 +209,10 @@ def head_and_range_follow_the_reading(history: History) -> Iterator[Observation]
                 continue
             if attempt.request.method == "HEAD":
                 yield _head(history, attempt)
-            elif _range_header(attempt):
+            elif attempt.sent_header("Range"):
                 yield _range(history, attempt)
             elif (attempt.header("accept-ranges") or "none").lower() != "none" and use_policy(history) == FIRST_USE:
                 yield broken("Accept-Ranges is offered, and a part would use the key up; our reading: none", attempt)
-
-
-def _range_header(attempt: Exchange) -> str:
-    return next((value for name, value in attempt.request.headers if name.lower() == "range"), "")
 
 
 def _head(history: History, attempt: Exchange) -> Observation:
@@ -229,7 +225,7 @@ def _head(history: History, attempt: Exchange) -> Observation:
 def _range(history: History, attempt: Exchange) -> Observation:
     wanted = 200 if use_policy(history) == FIRST_USE else 206
     # Several ranges, and those that are the whole file, may be answered with it under any policy (RFC 9110, 14.2).
-    is_plain_part = re.fullmatch(r"bytes=\d+-\d+", _range_header(attempt)) is not None
+    is_plain_part = re.fullmatch(r"bytes=\d+-\d+", attempt.sent_header("Range") or "") is not None
     if attempt.status != wanted and attempt.status in (200, 206) and (is_plain_part or attempt.status == 206):
         return broken(f"a Range request was answered {attempt.status}, our reading under {use_policy(history)}: {wanted}", attempt)
     return kept(attempt)
@@ -254,12 +250,12 @@ def _is_gone(life: KeyLife, exchange: Exchange) -> bool | None:
     if exchange.request.project_id != life.project_id or exchange.request.credential != "api-key:full":
         return None
     if exchange.request.endpoint == "command" and exchange.command in DOWNLOADS and exchange.status in (200, 404):
-        is_same = (exchange.sent_json.get("data") or {}).get("file_name") == life.file_name
         is_of_type = DOWNLOADS[exchange.command].value == life.file_type
-        return exchange.status == 404 if is_same and is_of_type else None
+        return exchange.status == 404 if exchange.file_name == life.file_name and is_of_type else None
     if exchange.request.endpoint == "files" and exchange.status == 200 and f"type={life.file_type}" in exchange.request.url:
         files = exchange.body_json.get("files") if isinstance(exchange.body_json, dict) else None
-        return None if not isinstance(files, list) else life.file_name not in [dict(file).get("name") for file in files]
+        if isinstance(files, list) and all(isinstance(file, dict) for file in files):
+            return life.file_name not in [file.get("name") for file in files]
     return None
 
 

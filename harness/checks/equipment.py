@@ -9,6 +9,7 @@ from dataclasses import replace
 from harness.checks.verdict import CheckResult, Verdict
 from harness.history.events import BrokerChecked
 from harness.history.timeline import History
+from harness.requirements import row_of
 
 # Device row -> the broker's rows without which its verdict proves nothing.
 RELIES_ON = {
@@ -56,7 +57,7 @@ def broken_promises(broker: Iterable[CheckResult]) -> frozenset[str]:
 
 def trusting(result: CheckResult, broken: frozenset[str]) -> CheckResult:
     """The result as it stands, or inconclusive where it rests on a promise that the broker broke."""
-    needed = {row for requirement in result.requirements for row in RELIES_ON.get(requirement[:6], ())}
+    needed = {row for requirement in result.requirements for row in RELIES_ON.get(row_of(requirement), ())}
     missing = sorted(needed & broken)
     if not missing or not result.verdict.is_judged:
         return result

@@ -12,7 +12,7 @@ from harness.checks.registry import Check, Observation
 from harness.checks.verdict import CheckResult, Verdict, worst
 from harness.history.events import PlannedCheck, ScenarioStarted
 from harness.history.timeline import History, Seen
-from harness.requirements import CATALOGUE, Level
+from harness.requirements import CATALOGUE, Level, row_of
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def _severity(history: History, check: Check, finding: Observation) -> Verdict:
     broken = finding.requirement or check.requirements[0]
     level = effective_level(history, broken)
     declares = history.start.target.get("declares", {})
-    if level is Level.MUST or (level is Level.READ and not {broken, broken[:6]}.isdisjoint(declares)):
+    if level is Level.MUST or (level is Level.READ and not {broken, row_of(broken)}.isdisjoint(declares)):
         return Verdict.FAIL
     return Verdict.WARNING if level is Level.SHOULD else Verdict.DEVIATION
 

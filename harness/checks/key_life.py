@@ -37,8 +37,8 @@ class KeyLife:
     def is_proper(self, attempt: Exchange) -> bool:
         """Whether an attempt is a plain GET by the key's device, which should succeed while the key is alive and unused."""
         request = attempt.request
-        has_range = any(name.lower() == "range" for name, _ in request.headers)
-        return request.method == "GET" and request.credential == self.owner_credential and not has_range
+        is_own = request.credential == self.owner_credential
+        return request.method == "GET" and is_own and attempt.sent_header("Range") is None
 
     def age_bounds_s(self, history: History, attempt: Exchange) -> tuple[float, float]:
         """The least and the greatest age that the key can have had when the attempt was judged, in seconds."""
@@ -98,8 +98,8 @@ def key_lives(history: History) -> tuple[KeyLife, ...]:
         if offer is None or sent.first is None or sent.command not in DOWNLOADS:
             continue
         key, request = download_key(offer.url), sent.call.request
-        name = sent.data.get("file_name") if isinstance(sent.data, dict) else None
-        if key is None or key in lives or not isinstance(name, str):
+        name = sent.call.file_name
+        if key is None or key in lives or name is None:
             continue
         file_type = DOWNLOADS[sent.command].value
         lives[key] = KeyLife(key, request.device_id, request.project_id, file_type, name, sent.call, sent.first)

@@ -38,9 +38,15 @@ def _own_lists(history: History) -> Iterator[tuple[Exchange, str]]:
             yield exchange, file_type
 
 
-def _files(exchange: Exchange) -> list[dict[str, Any]]:
+def _entries(exchange: Exchange) -> list[Any]:
+    """What stands in a list's `files`, whatever it is."""
     files = exchange.body_json.get("files") if isinstance(exchange.body_json, dict) else None
-    return [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
+    return files if isinstance(files, list) else []
+
+
+def _files(exchange: Exchange) -> list[dict[str, Any]]:
+    """The entries that are objects, as all should be (LST-03)."""
+    return [entry for entry in _entries(exchange) if isinstance(entry, dict)]
 
 
 @check("LST-01", unseen="no list of a project was asked for")
@@ -100,12 +106,14 @@ def _path(exchange: Exchange) -> str:
 def entries_describe_the_file(history: History) -> Iterator[Observation]:
     """Each entry has a name, a time in ISO 8601 UTC and a size in bytes; a description is a string."""
     for exchange, _ in _well_asked(history):
-        for file in _files(exchange):
-            problem = _entry_problem(file)
-            yield broken(f"entry {file!r}: {problem}", exchange) if problem else kept(exchange)
+        for entry in _entries(exchange):
+            problem = _entry_problem(entry)
+            yield broken(f"entry {entry!r}: {problem}", exchange) if problem else kept(exchange)
 
 
-def _entry_problem(file: dict[str, Any]) -> str:
+def _entry_problem(file: Any) -> str:
+    if not isinstance(file, dict):
+        return "it is no object"
     if not isinstance(file.get("name"), str):
         return "name is no string"
     if not isinstance(file.get("time"), str) or not _is_utc_time(file["time"]):
@@ -209,13 +217,12 @@ def listed_name_can_be_commanded(history: History) -> Iterator[Observation]:
     for call in history.commands():
         if call.command not in DOWNLOADS or not answered_or_hung_up(call) or call.request.credential != "api-key:full":
             continue
-        name = str((call.sent_json.get("data") or {}).get("file_name"))
-        if (call.scope, call.request.project_id, DOWNLOADS[call.command].value, name) not in listed:
+        if (call.scope, call.request.project_id, DOWNLOADS[call.command].value, call.file_name) not in listed:
             continue
         if call.status == 200:
             yield kept(call)
         else:
-            yield broken(f"the listed name {name!r} was answered {shown_status(call)} as file_name, allowed: 200", call)
+            yield broken(f"the listed name {call.file_name!r} was answered {shown_status(call)} as file_name, allowed: 200", call)
 
 
 @check("LST-09", unseen="no list with an entry came")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.events import MqttClosed, MqttPacket
-from harness.history.timeline import Delivery, History, Seen
-from harness.wire.topics import parse_control_topic
+from harness.history.timeline import History, Seen
+from harness.wire.topics import is_of_device, parse_control_topic
 
 _REFUSED_LOGIN = (4, 5)
 
@@ -58,7 +58,9 @@ def device_reaches_its_own_topics_only(history: History) -> Iterator[Observation
         intruder, victim = str(seen.fact.facts["device_id"]), str(seen.fact.facts["victim_id"])
         scope = seen.event.scope
         found = [delivery for delivery in history.deliveries if delivery.seen.event.scope == scope and delivery.line > seen.line]
-        overheard = [delivery for delivery in found if delivery.message.device_id == intruder and _is_below(delivery, victim)]
+        overheard = [
+            delivery for delivery in found if delivery.message.device_id == intruder and is_of_device(delivery.message.topic, victim)
+        ]
         forged = [
             delivery
             for delivery in found
@@ -71,10 +73,6 @@ def device_reaches_its_own_topics_only(history: History) -> Iterator[Observation
             yield broken(f"device {intruder} wrote {forged[0].message.topic!r}, and it was delivered", seen, *forged)
         else:
             yield kept(seen)
-
-
-def _is_below(delivery: Delivery, device_id: str) -> bool:
-    return delivery.message.topic == device_id or delivery.message.topic.startswith(device_id + "/")
 
 
 def _published_by(history: History, device_id: str) -> set[tuple[str, str]]:

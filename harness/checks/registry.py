@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from harness.errors import ScenarioError
 from harness.history.timeline import Delivery, Exchange, History, Seen
-from harness.requirements import CATALOGUE
+from harness.requirements import CATALOGUE, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,11 @@ def all_checks() -> MappingProxyType[str, Check]:
     for entry in entry_points(group="hil.checks"):
         entry.load()
     return MappingProxyType(_registered)
+
+
+def names_of_checks() -> frozenset[str]:
+    """All that a user may name checks by: their own ids, the requirements that they may cite, and the rows of these."""
+    return frozenset((*all_checks(), *CATALOGUE, *rows()))
 
 
 def kept(*evidence: Evidence) -> Observation:

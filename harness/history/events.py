@@ -12,9 +12,15 @@ from typing import Any, Literal, TypeAlias, get_args
 
 SCHEMA = "hil-history/1"
 
-_BASE64_PREFIX = "base64:"
+BASE64_PREFIX = "base64:"
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
+
+
+def header_of(headers: Headers, name: str) -> str | None:
+    """The value of the header of that name, whatever its case; several are joined with a comma (R 5.2). None where there is none."""
+    values = [value for key, value in headers if key.lower() == name.lower()]
+    return ", ".join(values) if values else None
 
 
 def text_of(data: bytes) -> str:
@@ -22,16 +28,16 @@ def text_of(data: bytes) -> str:
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        return _BASE64_PREFIX + base64.b64encode(data).decode()
-    if text.startswith(_BASE64_PREFIX):
-        return _BASE64_PREFIX + base64.b64encode(data).decode()
+        return BASE64_PREFIX + base64.b64encode(data).decode()
+    if text.startswith(BASE64_PREFIX):
+        return BASE64_PREFIX + base64.b64encode(data).decode()
     return text
 
 
 def bytes_of(text: str) -> bytes:
     """The bytes that `text_of` was given."""
-    if text.startswith(_BASE64_PREFIX):
-        return base64.b64decode(text[len(_BASE64_PREFIX) :])
+    if text.startswith(BASE64_PREFIX):
+        return base64.b64decode(text[len(BASE64_PREFIX) :])
     return text.encode()
 
 

@@ -1,6 +1,5 @@
 """A recorded run, ready to be asked: the events in order, and the views of them that most checks want."""
 
-import json
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +19,10 @@ from harness.history.events import (
     ScenarioEnded,
     ScenarioStarted,
     Stimulus,
+    header_of,
 )
 from harness.wire.commands import DownloadOffer, download_key, parse_download_offer
+from harness.wire.json_values import read_json
 from harness.wire.topics import ControlTopic, parse_control_topic
 
 F = TypeVar("F", bound=Fact)
@@ -73,12 +74,18 @@ class Exchange:
         """Whether a 200 came with its whole body; a HEAD delivers none."""
         return self.request.method != "HEAD" and self.status == 200 and self.ended is not None and self.ended.fact.complete
 
+    def sent_header(self, name: str) -> str | None:
+        """The request's header of that name, as `header_of` finds it."""
+        return header_of(self.request.headers, name)
+
     def header(self, name: str) -> str | None:
-        """The response header of that name (case-insensitive; several are joined with a comma), or None."""
-        if self.answered is None:
-            return None
-        values = [value for key, value in self.answered.fact.headers if key.lower() == name.lower()]
-        return ", ".join(values) if values else None
+        """The response's header of that name, as `header_of` finds it; None where no response came."""
+        return header_of(self.answered.fact.headers, name) if self.answered else None
+
+    @property
+    def media_type(self) -> str:
+        """The media type of the response, in lower case and without parameters; "" where none is named."""
+        return (self.header("content-type") or "").partition(";")[0].strip().lower()
 
     @property
     def body(self) -> str:
@@ -87,12 +94,12 @@ class Exchange:
     @cached_property
     def sent_json(self) -> Any:
         """The request's body as JSON; None where it is none."""
-        return _json(self.request.body)
+        return read_json(self.request.body)
 
     @cached_property
     def body_json(self) -> Any:
         """The response's body as JSON; None where it is none."""
-        return _json(self.body)
+        return read_json(self.body)
 
     @property
     def command(self) -> str | None:
@@ -101,16 +108,16 @@ class Exchange:
         return name if isinstance(name, str) else None
 
     @property
+    def file_name(self) -> str | None:
+        """The file that a command's data names, where it names one."""
+        data = self.sent_json.get("data") if isinstance(self.sent_json, dict) else None
+        name = data.get("file_name") if isinstance(data, dict) else None
+        return name if isinstance(name, str) else None
+
+    @property
     def key(self) -> str | None:
         """The label of the download key in the URL, if there is just one."""
         return download_key(self.request.url)
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ class Delivery:
 
     @cached_property
     def payload_json(self) -> Any:
-        return _json(self.message.payload)
+        return read_json(self.message.payload)
 
     @property
     def offer(self) -> DownloadOffer | None:
@@ -147,6 +154,11 @@ class History:
         self.events = events
         self._within: dict[str, History] = {}
         self._without: dict[frozenset[str], History] = {}
+
+    @property
+    def end_line(self) -> int:
+        """The line behind the last event."""
+        return self.events[-1].line + 1
 
     @property
     def start(self) -> RunStarted:

@@ -13,9 +13,9 @@ from harness.requirements.devices import DEVICES
 from harness.requirements.downloads import DOWNLOADS
 from harness.requirements.keys import KEYS
 from harness.requirements.lists import LISTS
-from harness.requirements.requirement import SOURCES, Level, Requirement, Side
+from harness.requirements.requirement import SOURCES, Level, Requirement, Side, row_of
 
-__all__ = ["CATALOGUE", "FAMILIES", "SOURCES", "Level", "Requirement", "Side", "find", "rows"]
+__all__ = ["CATALOGUE", "FAMILIES", "SOURCES", "Level", "Requirement", "Side", "find", "row_of", "rows"]
 
 FAMILIES: Mapping[str, str] = MappingProxyType(
     {

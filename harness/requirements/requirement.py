@@ -31,6 +31,11 @@ SOURCES = {
 }
 
 
+def row_of(requirement_id: str) -> str:
+    """The row of the specification that an id belongs to, `CMD-21` for `CMD-21a`: the six characters that outside programs match on."""
+    return requirement_id[:6]
+
+
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """One normative statement with one level.
@@ -52,8 +57,7 @@ class Requirement:
 
     @property
     def row(self) -> str:
-        """The six characters that outside programs match on."""
-        return self.id[:6]
+        return row_of(self.id)
 
     @property
     def family(self) -> str:

@@ -6,6 +6,7 @@ from enum import Enum
 from urllib.parse import parse_qs, urlsplit
 
 from harness.wire.files import FileType
+from harness.wire.json_values import read_json
 
 CONFIGURATION = "configuration"
 SEND_CONFIGURATION = "send_configuration"
@@ -66,10 +67,7 @@ class DownloadOffer:
 
 def parse_download_offer(payload: bytes) -> DownloadOffer | None:
     """The offer in a download command's payload; None where `url` or `expires_at` is missing or no string."""
-    try:
-        body = json.loads(payload)
-    except (ValueError, RecursionError):
-        return None
+    body = read_json(payload)
     if not isinstance(body, dict):
         return None
     url, expires_at = body.get("url"), body.get("expires_at")
@@ -79,6 +77,9 @@ def parse_download_offer(payload: bytes) -> DownloadOffer | None:
 
 
 def download_key(url: str) -> str | None:
-    """The key in a download URL, or None where the URL has no or several `key` parameters."""
-    keys = parse_qs(urlsplit(url).query, keep_blank_values=True).get("key", [])
+    """The key in a download URL, or None where it is no URL, or has no or several `key` parameters."""
+    try:
+        keys = parse_qs(urlsplit(url).query, keep_blank_values=True).get("key", [])
+    except ValueError:
+        return None
     return keys[0] if len(keys) == 1 else None

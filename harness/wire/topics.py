@@ -30,6 +30,11 @@ def control_filter(device_id: str) -> str:
     return f"{device_id}/control/+"
 
 
+def is_of_device(topic: str, device_id: str) -> bool:
+    """Whether a topic, or a filter, is the device's own: its plain `{device_id}`, or below it. Source: CMD-23, DEV-01."""
+    return topic == device_id or topic.startswith(f"{device_id}/")
+
+
 def parse_control_topic(topic: str) -> ControlTopic | None:
     """What kind of control topic this is; None where it is neither `…/control/{command}` nor its result topic."""
     match topic.split("/"):

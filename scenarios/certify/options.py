@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from harness.certification import RunOptions
-from harness.checks.registry import all_checks
+from harness.checks.registry import names_of_checks
 from harness.checks.verdict import Verdict
 from harness.clock import Clock, SystemClock, rfc3339
 from harness.entropy import SystemEntropy
@@ -19,7 +19,6 @@ from harness.report.expectations import read_expectations
 from harness.report.keys import create_key, keys_directory
 from harness.report.official import refuse_options
 from harness.report.package import REPORT_FILE, read_report
-from harness.requirements import CATALOGUE
 from harness.runner import Selection
 
 PROFILES = ("quick", "full")
@@ -180,8 +179,7 @@ def _ids(option: str, text: str | None) -> frozenset[str]:
     names = frozenset(name.strip() for name in text.split(",")) - {""}
     if not names:
         raise ConfigurationError("command line", "", option, f"{text!r} names nothing; leave the option out to ask everything")
-    known = {*all_checks(), *CATALOGUE, *(name[:6] for name in CATALOGUE)}
-    for name in sorted(names - known):
+    for name in sorted(names - names_of_checks()):
         raise ConfigurationError("command line", "", option, f"{name!r} is neither a requirement nor a check of this version")
     return names
 

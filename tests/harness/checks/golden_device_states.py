@@ -116,6 +116,13 @@ def replaced(story, wrong):
     story.reports(A | B if wrong else B)
 
 
+@both("configuration_replaces_the_old_one", "deviation")
+def null_replaced(story, wrong):
+    story.configured({"rate": 1, "low": None})
+    story.configured(B)
+    story.reports({"low": None} | B if wrong else B)
+
+
 @both("reset_restores_the_factory_configuration")
 def reset(story, wrong):
     story.factory = FACTORY

@@ -99,6 +99,10 @@ def commanded(name, status):
     return afterwards(lambda story: story.command("download_firmware", {"file_name": name}, status))
 
 
+def commanded_with_a_list_of_names(status):
+    return afterwards(lambda story: story.command("download_firmware", ["fw.bin"], status))
+
+
 def listed(*names, **more):
     return afterwards(lambda story: story.list(names=names, **more))
 
@@ -304,6 +308,8 @@ GOLDEN = [
     ("stored_file_outlives_its_download", "pass", commanded("fw.bin", 200)),
     ("stored_file_outlives_its_download", "deviation", commanded("fw.bin", 404)),
     ("stored_file_outlives_its_download", "inconclusive", commanded("another.bin", 404)),
+    ("stored_file_outlives_its_download", "inconclusive", commanded_with_a_list_of_names(404)),
+    ("stored_file_outlives_its_download", "inconclusive", listed(files=["fw.bin"])),
     ("stored_file_outlives_its_download", "pass", listed("fw.bin")),
     ("stored_file_outlives_its_download", "deviation", listed("another.bin")),
     ("stored_file_outlives_its_download", "inconclusive", listed(file_type="logo")),

@@ -122,6 +122,11 @@ def offer_without_a_key(story):
     story.comes(f"{story.dev}/control/download_firmware", {"url": "https://h/v2/device/download", "expires_at": "x"})
 
 
+def offer_of_no_url(story):
+    story.command("download_firmware", {"file_name": "fw.bin"})
+    story.comes(f"{story.dev}/control/download_firmware", {"url": "http://[h/v2/device/download?key=<key:1>", "expires_at": "x"})
+
+
 def cut_and_raced_for(story):
     story.offer()
     story.fetch(complete=False, received_bytes=10, closed_by="us")
@@ -234,6 +239,7 @@ GOLDEN = [
     ("key_works_once", "inconclusive", tried(head(), 200)),
     ("key_works_once", "inconclusive", tried(401, 401)),
     ("key_works_once", "inconclusive", offer_without_a_key),
+    ("key_works_once", "inconclusive", offer_of_no_url),
     ("key_is_bound_to_its_device", "inconclusive", tried(nobody(), foreign(401))),
     ("key_is_used_as_declared", "inconclusive", cut_and_raced_for),
     ("key_works_once", "inconclusive", tried(200, unseen())),

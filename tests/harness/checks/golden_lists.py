@@ -49,6 +49,11 @@ def commanded(status, name="fw.bin", **more):
     return happens
 
 
+def commanded_with_a_list_of_names(story):
+    story.list(names=FIRMWARE)
+    story.command("download_firmware", ["fw.bin"], 400)
+
+
 def listed_with_size(size):
     def happens(story):
         story.offer()
@@ -98,6 +103,7 @@ GOLDEN = [
     ("entries_describe_the_file", "fail", entry(size="100")),
     ("entries_describe_the_file", "fail", entry(size=True)),
     ("entries_describe_the_file", "fail", entry(description=5)),
+    ("entries_describe_the_file", "fail", lists(files=["fw.bin"])),
     ("list_without_valid_type_is_refused", "pass", lists(status=400, query="")),
     ("list_without_valid_type_is_refused", "fail", lists(status=200, query="")),
     ("list_without_valid_type_is_refused", "fail", lists("Firmware", status=200)),
@@ -120,6 +126,7 @@ GOLDEN = [
     ("listed_name_can_be_commanded", "fail", commanded(404)),
     ("listed_name_can_be_commanded", "inconclusive", commanded(404, "not-listed.bin")),
     ("listed_name_can_be_commanded", "inconclusive", commanded(404, credential="api-key:other_org")),
+    ("listed_name_can_be_commanded", "inconclusive", commanded_with_a_list_of_names),
     ("entries_are_of_the_type_and_size", "pass", listed_with_size(100)),
     ("entries_are_of_the_type_and_size", "warning", listed_with_size(101)),
     ("entries_are_of_the_type_and_size", "warning", lists(names=["logo.png"])),

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.checks.judgement import judge
-from harness.checks.registry import Check, all_checks, broken, check, kept, not_seen
+from harness.checks.registry import Check, all_checks, broken, check, kept, names_of_checks, not_seen
 from harness.checks.verdict import CheckResult, RunVerdict, Verdict, run_verdict, worst
 from harness.errors import ScenarioError
 from harness.history.events import RunStarted
@@ -278,3 +278,8 @@ def test_a_scenario_that_the_record_cuts_off_accuses_nobody(story):
     checks = {"made_up": Check("made_up", "t", ("CMD-02",), judge_of, "unseen", "")}
     assert judge(whole, checks)[0].verdict is Verdict.FAIL
     assert judge(cut, checks)[0].verdict is Verdict.ERROR
+
+
+def test_checks_may_be_named_by_id_requirement_and_row_and_by_nothing_else():
+    assert names_of_checks() >= {"key_works_once", "KEY-01a", "KEY-01"}
+    assert names_of_checks().isdisjoint({"", "KEY", "KEY-1", "key_works"})

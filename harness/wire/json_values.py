@@ -1,0 +1,35 @@
+"""JSON values as they come from others: read without complaint, compared as JSON means it, and pointed into. Source: RFC 8259, RFC 6901."""
+
+import json
+from typing import Any
+
+
+def read_json(text: str | bytes) -> Any:
+    """The JSON value that a body or payload is; None where it is none, as for the text `null`."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def is_same_json(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal: unlike in Python, true is no 1; 60 and 60.0 are one number."""
+    match one, other:
+        case dict(), dict():
+            return one.keys() == other.keys() and all(is_same_json(one[key], other[key]) for key in one)
+        case list(), list():
+            return len(one) == len(other) and all(map(is_same_json, one, other))
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
+
+
+def pointed_at(document: Any, pointer: str) -> Any:
+    """The value that a JSON pointer names in a document; None where there is none."""
+    for part in pointer.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, dict):
+            document = document.get(name)
+        elif isinstance(document, list) and name.isdecimal() and int(name) < len(document):
+            document = document[int(name)]
+        else:
+            return None
+    return document
