@@ -12,7 +12,10 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from harness.bench.toml_file import Table, first_mistake, read_toml
+from harness.checks.registry import names_of_checks
 from harness.checks.verdict import CheckResult, RunVerdict, Verdict, run_verdict
+from harness.errors import ConfigurationError
+from harness.requirements import row_of
 
 
 class Expectation(Table):
@@ -25,8 +28,7 @@ class Expectation(Table):
 
     def concerns(self, result: CheckResult) -> bool:
         """Whether a check is meant: by its id, or by a requirement or row that it judges."""
-        rows = {name[:6] for name in result.requirements}
-        return self.requirement in {result.id, *result.requirements, *rows}
+        return self.requirement in {result.id, *result.requirements, *map(row_of, result.requirements)}
 
 
 class _File(Table):
@@ -42,11 +44,17 @@ class Weighed:
 
 
 def read_expectations(path: Path) -> tuple[Expectation, ...]:
-    """Reads the file of known failures. Raises ConfigurationError for the first mistake."""
+    """Reads the file of known failures. Raises ConfigurationError for the first mistake, a name that no check can have among them."""
     try:
-        return _File.model_validate(read_toml(path)).expected
+        expected = _File.model_validate(read_toml(path)).expected
     except ValidationError as error:
         raise first_mistake(path, error) from error
+    known = names_of_checks()
+    for index, name in enumerate(expectation.requirement for expectation in expected):
+        if name not in known:
+            problem = f"{name!r} is neither a requirement nor a check of this version"
+            raise ConfigurationError(str(path), f"expected.{index}", "requirement", problem)
+    return expected
 
 
 def weigh(results: Sequence[CheckResult], verdict: RunVerdict, expectations: Iterable[Expectation], today: date) -> Weighed:

@@ -16,6 +16,12 @@ def result(name: str, verdict: Verdict, *requirements: str) -> CheckResult:
     return CheckResult(name, name, requirements or ("KEY-05",), "MUST", verdict, "detail")
 
 
+def known(directory: Path, requirement: str) -> Path:
+    path = directory / "known.toml"
+    path.write_text(f'[[expected]]\nrequirement = "{requirement}"\nreason = "r"\nowner = "o"\nuntil = 2026-12-31\n')
+    return path
+
+
 def expecting(requirement: str, until: date = TODAY) -> Expectation:
     return Expectation(requirement=requirement, reason="ticket 7", owner="Ada", until=until)
 
@@ -70,3 +76,13 @@ def test_the_file_is_read_and_its_mistakes_are_named(tmp_path: Path):
     path.write_text('[[expected]]\nrequirement = "KEY-05"\nreason = "r"\nowner = "o"\n')
     with pytest.raises(ConfigurationError, match=r"known\.toml: \[expected\.0\] until: is missing"):
         read_expectations(path)
+
+
+@pytest.mark.parametrize("name", ["KEY-05", "KEY-01", "key_works_once"])
+def test_a_known_failure_is_named_by_requirement_row_or_check(tmp_path: Path, name):
+    assert read_expectations(known(tmp_path, name))[0].requirement == name
+
+
+def test_a_name_that_no_check_can_have_is_a_mistake_and_excuses_nothing_in_silence(tmp_path: Path):
+    with pytest.raises(ConfigurationError, match=r"known\.toml: \[expected\.0\] requirement: 'KEY-5' is neither a requirement nor a check"):
+        read_expectations(known(tmp_path, "KEY-5"))
