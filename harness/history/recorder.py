@@ -7,12 +7,12 @@ know it.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import fields, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from harness.clock import Clock
-from harness.history.events import Event, Fact, SecretSeen, bytes_of, text_of
+from harness.history.events import BASE64_PREFIX, Event, Fact, SecretSeen, bytes_of, text_of
 from harness.history.redaction import Redactor
+from harness.history.texts import translated
 from harness.history.timeline import History
 
 _SCOPE: ContextVar[str] = ContextVar("scope", default="")
@@ -47,11 +47,11 @@ class Recorder:
         self.redactor = Redactor(self._record_secret)
 
     def record(self, fact: Fact, *, in_scope: str | None = None) -> Event:
-        """Appends a fact. Every text in it, at any depth, is freed of secrets first.
+        """Appends a fact and returns its event. Every text in it, at any depth, is freed of secrets first.
 
         `in_scope` is for ports that are called outside a scenario's task, as a server's connections are, and know whose they are.
         """
-        event = self._append(_redacted(fact, self.redactor), in_scope)
+        event = self._append(translated(fact, self._without_secrets), in_scope)
         while self._early:
             self._append(self._early.pop(0), "")
         return event
@@ -72,6 +72,15 @@ class Recorder:
     def history(self) -> History:
         """All that was recorded so far."""
         return History(tuple(self._events))
+
+    def _without_secrets(self, text: str) -> str:
+        # Bodies that are no UTF-8 travel as base64: the secret is inside, where a search of the text would not find it.
+        if text.startswith(BASE64_PREFIX):
+            try:
+                return text_of(self.redactor.bytes_without_secrets(bytes_of(text)))
+            except ValueError:
+                pass  # Something that only begins like our own form.
+        return self.redactor.text_without_secrets(text)
 
     def _record_secret(self, seen: SecretSeen) -> None:
         # The run's first event stands first, though its own secrets must be known before it is written.
@@ -94,34 +103,3 @@ class Recorder:
         for sink in self._sinks:
             sink.write(event)
         return event
-
-
-def _redacted(fact: Fact, redactor: Redactor) -> Fact:
-    changes: dict[str, Any] = {}
-    for field in fields(fact):
-        value = getattr(fact, field.name)
-        cleaned = _clean(value, redactor)
-        if cleaned is not value:
-            changes[field.name] = cleaned
-    return replace(fact, **changes) if changes else fact
-
-
-def _clean(value: Any, redactor: Redactor) -> Any:
-    if isinstance(value, str):
-        cleaned = _clean_text(value, redactor)
-        return value if cleaned == value else cleaned
-    if isinstance(value, tuple | list) and value:
-        return type(value)(_clean(item, redactor) for item in value)
-    if isinstance(value, dict) and value:
-        return {_clean(key, redactor): _clean(item, redactor) for key, item in value.items()}
-    return value
-
-
-def _clean_text(text: str, redactor: Redactor) -> str:
-    # Bodies that are no UTF-8 travel as base64: the secret is inside, where a search of the text would not find it.
-    if text.startswith("base64:"):
-        try:
-            return text_of(redactor.bytes_without_secrets(bytes_of(text)))
-        except ValueError:
-            pass  # Something that only begins like our own form.
-    return redactor.text_without_secrets(text)

@@ -159,5 +159,5 @@ def facts_of(secret: str, *, label: str, what: SecretKind) -> SecretSeen:
         what=what,
         length=len(secret),
         alphabet="base64url" if is_base64url else "other",
-        bits_max=letters * math.log2(16 if is_hex else 10 if secret.isdigit() else 64),
+        bits_max=letters * math.log2(16 if is_hex else 64),
     )

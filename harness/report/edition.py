@@ -6,12 +6,12 @@ verdicts; but the history cannot be judged again.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from harness.history import events as ev
+from harness.history.texts import translated
 from harness.history.timeline import History
 from harness.report.package import Report
 
@@ -94,28 +94,15 @@ class _Labels:
 
 def _fact(fact: ev.Fact, labels: _Labels) -> ev.Fact:
     if isinstance(fact, ev.RunStarted):
-        return replace(fact, command=_without_directories(labels.text(fact.command)), target={}, declaration={})
-    spoken = _SPOKEN.get(type(fact), ())
-    changes: dict[str, Any] = {}
-    for field in fields(fact):
-        value = getattr(fact, field.name)
-        changes[field.name] = _size(value) if field.name in spoken else _mapped(value, labels.text)
-    return replace(fact, **changes)
+        told: ev.RunStarted = translated(replace(fact, target={}, declaration={}), labels.text)
+        return replace(told, command=_without_directories(told.command))
+    sizes = {name: _size(getattr(fact, name)) for name in _SPOKEN.get(type(fact), ())}
+    told_of: ev.Fact = replace(translated(fact, labels.text), **sizes)
+    return told_of
 
 
 def _size(text: str | None) -> str | None:
     return f"<{len(ev.bytes_of(text))} bytes>" if text else text
-
-
-def _mapped(value: Any, translate: Callable[[str], str]) -> Any:
-    """`value` with every text in it translated, at any depth; keys of objects too."""
-    if isinstance(value, str):
-        return translate(value)
-    if isinstance(value, tuple | list):
-        return type(value)(_mapped(item, translate) for item in value)
-    if isinstance(value, dict):
-        return {_mapped(key, translate): _mapped(item, translate) for key, item in value.items()}
-    return value
 
 
 def _texts(value: Any) -> list[str]:

@@ -181,7 +181,7 @@ class _Writer:
         if request.body or request.method == "POST":
             if "content-type" not in {name.lower() for name, _ in request.headers}:
                 words += ["-H", "'Content-Type:'"]
-            if request.body.startswith("base64:") or "\0" in request.body:
+            if request.body.startswith(ev.BASE64_PREFIX) or "\0" in request.body:
                 before = f"echo {base64.b64encode(ev.bytes_of(request.body)).decode()} | base64 -d | "
                 words += ["--data-binary", "@-"]
             else:

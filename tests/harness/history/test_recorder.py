@@ -6,7 +6,18 @@ import pytest
 
 from harness.clock import ManualClock
 from harness.errors import JournalError
-from harness.history.events import ClockAdvanced, HttpEnded, HttpRequest, HttpResponse, MqttDelivered, MqttPacket, RunEnded, Stimulus
+from harness.history.events import (
+    BrokerChecked,
+    BrokerPromise,
+    ClockAdvanced,
+    HttpEnded,
+    HttpRequest,
+    HttpResponse,
+    MqttDelivered,
+    MqttPacket,
+    RunEnded,
+    Stimulus,
+)
 from harness.history.recorder import Recorder, scope
 from harness.history.timeline import History
 
@@ -28,6 +39,14 @@ def test_events_are_numbered_and_stamped_by_both_clocks():
     clock.advance(2.5)
     event = recorder.record(RunEnded())
     assert (event.line, event.at_s, event.utc_s, event.scope) == (2, 12.5, 1_002.5, "")
+
+
+def test_a_secret_is_replaced_in_facts_within_facts_too():
+    recorder = Recorder(ManualClock())
+    recorder.redactor.register("QB_secret_of_all", label="<api-key:full>", what="api key")
+    promise = BrokerPromise("login", "A login", ("BRK-07",), "MUST", "fail", "refused with QB_secret_of_all")
+    event = recorder.record(BrokerChecked("mosquitto", (promise,)))
+    assert [each.detail for each in event.fact.promises] == ["refused with <api-key:full>"]
 
 
 def test_sinks_get_every_event_from_when_they_were_added():
@@ -83,7 +102,7 @@ def recorded(*facts):
 
 def test_an_exchange_is_put_together_from_its_events():
     history = recorded(
-        HttpRequest(1, "command", "POST", "https://h/c", "api-key:full", (), '{"command": "reboot"}'),
+        HttpRequest(1, "command", "POST", "https://h/c", "api-key:full", (("X-Y", "z"),), '{"command": "reboot"}'),
         HttpRequest(2, "files", "GET", "https://h/f", "none", ()),
         HttpResponse(1, 200, (("Content-Type", "a"), ("content-type", "b"))),
         HttpEnded(1, 2, True, body="{}"),
@@ -106,6 +125,7 @@ def test_an_exchange_is_put_together_from_its_events():
     )
     assert (list(history.commands()), list(history.lists()), list(history.downloads())) == ([first], [second], [])
     assert first.header("x") is None
+    assert (first.sent_header("x-y"), first.sent_header("x"), first.media_type, second.media_type) == ("z", None, "a, b", "")
 
 
 def test_a_head_delivers_nothing():

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from harness.history.events import BrokerChecked, BrokerPromise, PlannedCheck
 from harness.history.journal import read_journal
+from harness.history.timeline import History
 from harness.report.capture import as_capture
 from harness.report.edition import redacted
 from harness.report.html import as_html
@@ -72,6 +74,17 @@ def test_the_edition_is_the_same_twice(report, history):
 
 def test_the_page_says_that_it_is_redacted(edition):
     assert "redacted edition" in as_html(*edition, edition="redacted")
+
+
+def test_what_the_plan_and_the_brokers_check_say_names_nobody(report, history):
+    start = replace(history.events[0].fact, plan=(PlannedCheck("key_dies", "skipped", f"{NAMES[2]} has no clock"),))
+    checked = BrokerChecked("embedded", (BrokerPromise("order", "Order", ("BRK-10",), "MUST", "fail", f"{NAMES[0]} heard it late"),))
+    events = (replace(history.events[0], fact=start), replace(history.events[1], fact=checked), *history.events[2:])
+
+    _, told = redacted(report, History(events))
+
+    assert told.start.plan[0].reason == "<host-1> has no clock"
+    assert told.events[1].fact.promises[0].detail == "<device-1> heard it late"
 
 
 def test_its_history_is_a_journal(tmp_path, edition):
