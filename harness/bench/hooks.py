@@ -1,38 +1,38 @@
-"""The user's own shell commands: hooks of the target file."""
+"""Hooks of the target file: what the API cannot do, done by shell commands of the user's."""
 
-import asyncio
+import re
 import shlex
+from collections.abc import Mapping
 
 from harness.bench.leftovers import HOOK_ANNOUNCED
+from harness.bench.shell import run_shell
 from harness.errors import BenchError
 from harness.history.events import HookRun, Stimulus
 from harness.history.recorder import Recorder
 
 HOOK_TIME_S_MAX = 120.0
-_OUTPUT_RECORDED_CHARACTERS = 2_000
+_RECORDED_CHARACTERS = 2_000
+_SHOWN_CHARACTERS = 200
 
 
-async def run_hook(name: str, template: str, values: dict[str, str], recorder: Recorder) -> str:
+async def run_hook(name: str, template: str, values: Mapping[str, str], recorder: Recorder) -> str:
     """Runs a hook with its placeholders filled in, quoted for the shell; returns its standard output.
 
     Raises BenchError where it ends with another status than 0, or not in time.
     """
     # Before it runs: a run that is killed meanwhile must know what to undo.
-    recorder.record(Stimulus(HOOK_ANNOUNCED, {"name": name, "values": values}))
-    command = template
-    for key, value in values.items():
-        command = command.replace("{" + key + "}", shlex.quote(value))
-    process = await asyncio.create_subprocess_shell(command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
-    try:
-        async with asyncio.timeout(HOOK_TIME_S_MAX):
-            output, errors = await process.communicate()
-    except TimeoutError as error:
-        process.kill()
-        await process.wait()
-        raise BenchError(f"hook {name!r} was not over within {HOOK_TIME_S_MAX:g} s: {command}") from error
-    shown = (output + errors).decode(errors="replace")[:_OUTPUT_RECORDED_CHARACTERS]
-    status = process.returncode if process.returncode is not None else -1
-    recorder.record(HookRun(name, command, status, shown))
-    if status != 0:
-        raise BenchError(f"hook {name!r} ended with status {status}: {shown.strip()[:200]}")
-    return output.decode(errors="replace")
+    recorder.record(Stimulus(HOOK_ANNOUNCED, {"name": name, "values": dict(values)}))
+    command = filled_in(template, values)
+    ended = await run_shell(command, within_s=HOOK_TIME_S_MAX)
+    recorder.record(HookRun(name, command, ended.status, ended.said[:_RECORDED_CHARACTERS]))
+    if ended.status:
+        raise BenchError(f"hook {name!r} ended with status {ended.status}: {ended.said[:_SHOWN_CHARACTERS]}")
+    return ended.output
+
+
+def filled_in(template: str, values: Mapping[str, str]) -> str:
+    """The command with each `{name}` of `values` replaced by its value as one word of the shell; other braces are the command's own.
+
+    In one pass: a value that looks like a placeholder stays what it is.
+    """
+    return re.sub(r"\{(\w+)\}", lambda match: shlex.quote(values[match[1]]) if match[1] in values else match[0], template)

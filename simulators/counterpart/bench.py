@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness.bench.device_file import Device, DeviceFile
+from harness.bench.shell import run_shell
 from harness.device_operations import (
     AlterOffer,
     Boot,
@@ -42,7 +43,6 @@ from simulators.counterpart.images import made_up_image
 from simulators.counterpart.offers import OfferChange
 from simulators.counterpart.places import Place, Stage
 from simulators.counterpart.preparation import FindLine, Preparation
-from simulators.counterpart.shell import run_shell
 from simulators.counterpart.station import MakeDevice, Station
 from simulators.counterpart.watch import Watch
 from simulators.platform.download_faults import DownloadFault, DownloadFaultKind
@@ -327,12 +327,12 @@ class DeviceBench:
         command = getattr(self.device.observe, operation.name)
         if command is None:
             return None
-        status, output = await run_shell(command, place.station.power.environment, within_s=_OBSERVER_S)
-        self._recorder.record(HookRun(operation.name, command, status, output))
-        if status:
-            raise BenchError(f"[device.observe] {operation.name} ended with status {status}: {output[:200]}")
-        self._recorder.record(Observed(place.station.device_id, operation.name, output))
-        return output
+        ended = await run_shell(command, within_s=_OBSERVER_S, environment=place.station.power.environment)
+        self._recorder.record(HookRun(operation.name, command, ended.status, ended.said))
+        if ended.status:
+            raise BenchError(f"[device.observe] {operation.name} ended with status {ended.status}: {ended.said[:200]}")
+        self._recorder.record(Observed(place.station.device_id, operation.name, ended.output))
+        return ended.output
 
     async def _until_connected(self, place: Place, operation: UntilConnected) -> bool:
         return await _comes_true(lambda: place.station.is_connected, operation.within_s)

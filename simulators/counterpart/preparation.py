@@ -6,18 +6,19 @@ for `[device.run] exec`.
 """
 
 import asyncio
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from harness.bench.device_file import Prepare
+from harness.bench.hooks import filled_in
+from harness.bench.shell import run_shell
 from harness.errors import BenchError
 from harness.history.events import HookRun
 from harness.history.recorder import Recorder
-from simulators.counterpart.shell import run_shell
 
 _WITHIN_S = 600.0  # a large image over a slow line
+_RECORDED_CHARACTERS = 64 * 1024
 _SHOWN_CHARACTERS = 200
 
 
@@ -80,15 +81,15 @@ class Preparation:
     async def _run(self, name: str, template: str) -> None:
         command = self._filled_in(template)
         async with self._one_at_a_time:
-            status, output = await run_shell(command, self._environment, within_s=_WITHIN_S)
-        self._recorder.record(HookRun(name, command, status, output))
-        if status:
-            last = next((line for line in reversed(output.splitlines()) if line.strip()), "it printed nothing")
-            raise BenchError(f"[device.prepare] {name} ended with status {status}: {last.strip()[:_SHOWN_CHARACTERS]}")
+            ended = await run_shell(command, within_s=_WITHIN_S, environment=self._environment)
+        self._recorder.record(HookRun(name, command, ended.status, ended.said[:_RECORDED_CHARACTERS]))
+        if ended.status:
+            last = next((line for line in reversed(ended.said.splitlines()) if line.strip()), "it printed nothing")
+            raise BenchError(f"[device.prepare] {name} ended with status {ended.status}: {last.strip()[:_SHOWN_CHARACTERS]}")
 
     def _filled_in(self, template: str) -> str:
         place = self._find_line() if self._find_line is not None else _broker(self._environment)
-        return template.replace("{url}", shlex.quote(place.url)).replace("{port}", shlex.quote(place.port))
+        return filled_in(template, {"url": place.url, "port": place.port})
 
 
 def _broker(environment: Mapping[str, str]) -> Place:

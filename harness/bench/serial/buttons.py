@@ -4,6 +4,7 @@ import asyncio
 
 from harness.bench.serial.inventory import PowerBy, ResetBy
 from harness.bench.serial.ports import SerialLine
+from harness.bench.shell import run_shell
 from harness.errors import BenchError
 
 COMMAND_S_MAX = 30.0
@@ -35,7 +36,7 @@ class ShellReset:
         self._command = by.command
 
     async def reset(self) -> None:
-        await run_shell(self._command)
+        await _press(self._command)
 
 
 class ShellPower:
@@ -45,24 +46,14 @@ class ShellPower:
         self._by = by
 
     async def off(self) -> None:
-        await run_shell(self._by.off)
+        await _press(self._by.off)
 
     async def on(self) -> None:
-        await run_shell(self._by.on)
+        await _press(self._by.on)
 
 
-async def run_shell(command: str) -> None:
+async def _press(command: str) -> None:
     """Runs a command of the inventory. Raises BenchError where it fails or is not over within 30 s."""
-    process = await asyncio.create_subprocess_shell(
-        command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    try:
-        async with asyncio.timeout(COMMAND_S_MAX):
-            output, _ = await process.communicate()
-    except TimeoutError as error:
-        process.kill()
-        await process.wait()
-        raise BenchError(f"`{command}` was not over within {COMMAND_S_MAX:g} s") from error
-    if process.returncode != 0:
-        said = output.decode(errors="replace").strip()[-_SHOWN_CHARACTERS:]
-        raise BenchError(f"`{command}` ended with status {process.returncode}: {said or 'no output'}")
+    ended = await run_shell(command, within_s=COMMAND_S_MAX)
+    if ended.status:
+        raise BenchError(f"`{command}` ended with status {ended.status}: {ended.said[-_SHOWN_CHARACTERS:] or 'no output'}")

@@ -1,0 +1,55 @@
+"""The user's own commands, from their target, device and inventory files: run in a shell, for as long as they may take."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+OVERTIME_STATUS = 124  # what timeout(1) says
+
+
+@dataclass(frozen=True, slots=True)
+class ShellRun:
+    """How a command ended, and what it printed on standard output and on standard error, both without blanks around them."""
+
+    status: int
+    output: str
+    errors: str
+
+    @property
+    def said(self) -> str:
+        """All that it printed, for people."""
+        return "\n".join(filter(None, (self.output, self.errors)))
+
+
+async def run_shell(command: str, *, within_s: float, environment: Mapping[str, str] = MappingProxyType({})) -> ShellRun:
+    """Runs a command with `environment` besides our own.
+
+    One that is not over in time is killed with its children, and has OVERTIME_STATUS; so is one whose caller is cancelled.
+    """
+    process = await asyncio.create_subprocess_shell(
+        command,
+        env=os.environ | dict(environment),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(within_s):
+            output, errors = await process.communicate()
+    except TimeoutError:
+        return ShellRun(OVERTIME_STATUS, "", f"not over within {within_s:g} s")
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    return ShellRun(process.returncode or 0, _text(output), _text(errors))
+
+
+def _text(printed: bytes) -> str:
+    return printed.decode(errors="replace").strip()
