@@ -6,7 +6,7 @@ bench: scenarios that need different devices run side by side, those marked `alo
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from harness.checks.registry import Check
 from harness.errors import BenchError
 from harness.history.events import PlannedCheck, ScenarioEnded, ScenarioStarted
 from harness.history.recorder import Recorder, scope
-from harness.requirements import CATALOGUE, Level
+from harness.requirements import CATALOGUE, Level, row_of
 from harness.scenario import Scenario
 
 SIDE_BY_SIDE_MAX = 6
@@ -59,7 +59,7 @@ class Selection:
 
     def leaves_out(self, check: Check) -> str | None:
         """Why the user's options leave a check out, or None."""
-        names = {check.id, *check.requirements, *(requirement[:6] for requirement in check.requirements)}
+        names = {check.id, *check.requirements, *map(row_of, check.requirements)}
         if self.only and not names & self.only:
             return "not named by --only"
         if names & self.skip:
@@ -84,7 +84,7 @@ class Plan:
 
 def make_plan(
     checks: Mapping[str, Check],
-    scenarios: Iterable[Scenario],
+    scenarios: Sequence[Scenario],
     bench: Bench,
     selection: Selection,
     not_applicable: Mapping[str, str] = MappingProxyType({}),
@@ -144,7 +144,7 @@ def _cost_s(plan: Plan, check_id: str) -> float:
 
 def _outside(check: Check, not_applicable: Mapping[str, str]) -> PlannedCheck | None:
     """The check as not applicable where all its requirements are, or None."""
-    reasons = [not_applicable.get(requirement[:6]) for requirement in check.requirements]
+    reasons = [not_applicable.get(row_of(requirement)) for requirement in check.requirements]
     return None if None in reasons else PlannedCheck(check.id, "not-applicable", str(reasons[0]))
 
 
@@ -161,7 +161,7 @@ def _plan_check(check: Check, servants: list[Scenario], ruled_out: Mapping[str, 
 
 
 async def run_scenarios(
-    scenarios: Iterable[Scenario],
+    scenarios: Sequence[Scenario],
     bench: Bench,
     recorder: Recorder,
     *,
@@ -204,22 +204,31 @@ async def _run_one(scenario: Scenario, cast: Any, bench: Bench, recorder: Record
     with scope(scenario.name):
         recorder.record(ScenarioStarted(scenario.name, scenario.subject, scenario.serves, bench.roles(cast)))
         try:
-            await _drive(scenario, cast, bench)
+            problem = await _driven(scenario, cast, bench)
         except asyncio.CancelledError:
             problem = "the run was aborted"
             raise
-        except BenchError as error:
-            problem = str(error)
-        except Exception as error:
-            # A scenario that trips over what it saw must not take the others with it: its checks become an error, which says so.
-            problem = f"the scenario itself failed: {type(error).__name__}: {error}"
-            _log.exception("scenario %s failed", scenario.name)
         finally:
             try:
                 await bench.dismiss(cast)
+            except BenchError as error:
+                problem = problem or f"its equipment could not be put in order afterwards: {error}"
             finally:
                 recorder.record(ScenarioEnded(scenario.name, problem))
     on_end(scenario, problem)
+
+
+async def _driven(scenario: Scenario, cast: Any, bench: Bench) -> str:
+    """Runs the workload to its end; what ended it early, or nothing. It must not take the other scenarios with it."""
+    try:
+        await _drive(scenario, cast, bench)
+    except BenchError as error:
+        return str(error)
+    except Exception as error:
+        # It tripped over what it saw: its checks become an error, which says so.
+        _log.exception("scenario %s failed", scenario.name)
+        return f"the scenario itself failed: {type(error).__name__}: {error}"
+    return ""
 
 
 async def _drive(scenario: Scenario, cast: Any, bench: Bench) -> None:

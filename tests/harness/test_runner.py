@@ -27,8 +27,9 @@ def scenario_named(name: str, *serves: str, workload=None, alone=False, full_onl
 class FakeBench:
     """A bench with a number of places; an operation that is an exception is raised, a callable is called, all else is echoed."""
 
-    def __init__(self, places: int = 2, ruled_out: dict[str, str] | None = None) -> None:
+    def __init__(self, places: int = 2, ruled_out: dict[str, str] | None = None, stuck: str = "") -> None:
         self.free = places
+        self.stuck = stuck  # the scenario whose equipment cannot be put in order
         self.ruled_out = ruled_out or {}
         self.performed: list[object] = []
         self.at_work: set[str] = set()
@@ -59,6 +60,8 @@ class FakeBench:
     async def dismiss(self, cast):
         self.free += 1
         self.at_work.discard(cast)
+        if cast == self.stuck:
+            raise BenchError("the broker is gone")
 
 
 def run(scenarios, bench) -> Recorder:
@@ -157,6 +160,12 @@ def test_bench_trouble_ends_its_scenario_and_no_other():
     recorder = run((scenario_named("a", "first", workload=unlucky), scenario_named("b", "second")), FakeBench())
 
     assert problems(recorder) == {"a": "the relay does not answer", "b": ""}
+
+
+def test_equipment_that_cannot_be_put_in_order_is_the_problem_of_its_scenario_and_of_no_other():
+    recorder = run((scenario_named("a", "first"), scenario_named("b", "second")), FakeBench(stuck="a"))
+
+    assert problems(recorder) == {"a": "its equipment could not be put in order afterwards: the broker is gone", "b": ""}
 
 
 def test_a_scenario_that_trips_is_a_problem_of_the_harness_and_says_so():
