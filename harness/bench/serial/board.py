@@ -48,7 +48,11 @@ class EmulatedBoard(Power, Reset, Protocol):
 
 @dataclass(slots=True)
 class OpenBoard:
-    """A Board that is open. `link` is there with a world only; `emulator` for emulated boards only."""
+    """One board, opened: what a bench works with.
+
+    `link` is there with a world only, and never for network boards; `reset` and `power` where the inventory names them; `emulator` for
+    emulated boards only.
+    """
 
     entry: BoardEntry
     lease: Lease

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.bench.serial import messages
 from harness.bench.serial.console import Console
-from harness.bench.serial.framing import ConsoleText, CorruptFrame
+from harness.bench.serial.framing import ConsoleText, CorruptFrame, encode_body
 from harness.bench.serial.line import AsyncioSerialLine
 from harness.bench.serial.link import (
     Arrived,
@@ -46,19 +46,11 @@ class _Served:
     last: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class LinkCounts:
-    """What the line did to the link: evidence for the report. `retries` are messages that needed more than one try."""
-
-    frames_corrupt: int = 0
-    retries: int = 0
-    connections: int = 0
-    boots: int = 0
-    bytes_received: int = 0
-
-
 class FramedBridge:
-    """A BoardLink over `line`; opened and closed as an asynchronous context manager. `on_event` sees everything that the link tells."""
+    """A BoardLink over `line`; opened and closed as an asynchronous context manager. `on_event` sees everything that the link tells.
+
+    `retries` counts the messages to the board that needed more than one try.
+    """
 
     def __init__(
         self,
@@ -84,7 +76,8 @@ class FramedBridge:
         self._tasks: list[asyncio.Task[None]] = []
         self._stop_listening: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self.counts = LinkCounts()
+        self._bytes_received = 0
+        self.retries = 0
 
     async def __aenter__(self) -> "FramedBridge":
         self._stop_listening = [self._line.on_bytes(self._received), self._line.on_gone(self._gone)]
@@ -112,14 +105,14 @@ class FramedBridge:
         return number
 
     async def wait_connected(self, *, deadline_s: float) -> Mapping[str, Any]:
-        seen_before = self.counts.bytes_received
+        seen_before = self._bytes_received
         try:
             async with asyncio.timeout_at(deadline_s):
                 await self._connected.wait()
         except TimeoutError as error:
             if self._end.state is HostState.REFUSED:
                 raise BenchError("the board speaks another version of the link") from error
-            if self.counts.bytes_received == seen_before:
+            if self._bytes_received == seen_before:
                 raise BoardSilent(f"{self._line.port.url}: the port opens, and the board says nothing") from error
             raise BoardUnreadable(f"{self._line.port.url}: the board talks, and nothing of it is a link frame") from error
         return self._about
@@ -138,7 +131,7 @@ class FramedBridge:
 
     def _received(self, data: bytes, at_s: float) -> None:
         self._console.log_raw(data)
-        self.counts.bytes_received += len(data)
+        self._bytes_received += len(data)
         for event in self._end.receive(data, at_s):
             self._handle(event, at_s)
         self._turn()
@@ -174,12 +167,9 @@ class FramedBridge:
         match event:
             case ConsoleText():
                 self._console.feed_text(event, at_s)
-            case CorruptFrame():
-                self.counts.frames_corrupt += 1
             case Opened():
                 self._opened(event)
             case Booted():
-                self.counts.boots += 1
                 self._world.booted(event.about)
             case ConnectionLost() | Refused():
                 self._connected.clear()
@@ -192,7 +182,6 @@ class FramedBridge:
                 self._arrived.put_nowait(event.message)
 
     def _opened(self, event: Opened) -> None:
-        self.counts.connections += 1
         self._last_number = max(self._last_number, event.done)
         self._about = event.about
         self._connected.set()
@@ -200,7 +189,7 @@ class FramedBridge:
         self._say(messages.time_message(self._clock.utc_s()))
 
     def _settle(self, ticket: int, tries: int, problem: BenchError | None) -> None:
-        self.counts.retries += tries > 1
+        self.retries += tries > 1
         future = self._waiting.get(ticket)
         if future is not None and not future.done():
             future.set_exception(problem) if problem else future.set_result(None)
@@ -250,8 +239,14 @@ class FramedBridge:
         if wish.at == served.last_at:
             self._say(served.last)
             return
-        served.last_at, served.last = wish.at, await self._next_part(served, min(wish.size_bytes, PART_BYTES_MAX))
+        size_bytes = min(wish.size_bytes, PART_BYTES_MAX, self._part_bytes_max(served))
+        served.last_at, served.last = wish.at, await self._next_part(served, size_bytes)
         self._say(served.last)
+
+    def _part_bytes_max(self, served: _Served) -> int:
+        """How many bytes of a download fit into one message that this board takes: three for each four characters of base64."""
+        empty = messages.part(served.number, at=served.at, data=b"")
+        return (self._end.message_bytes_max - len(encode_body(empty))) // 4 * 3
 
     async def _next_part(self, served: _Served, size_bytes: int) -> dict[str, Any]:
         is_broken = False

@@ -5,9 +5,9 @@ import contextlib
 import json
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal
 
 import typer
 from rich.console import Console as Terminal
@@ -23,7 +23,6 @@ from harness.clock import SystemClock, rfc3339
 from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError
 
-T = TypeVar("T")
 app = typer.Typer(help="Boards over a serial line.", no_args_is_help=True)
 
 InventoryOption = Annotated[Path | None, typer.Option("--inventory", help="The boards.toml that describes the bench.")]
@@ -65,8 +64,8 @@ def probe_board(
     as_json: Annotated[bool, typer.Option("--json", help="Machine output.")] = False,
 ) -> None:
     """Open one board, reset it where that is possible, and say what it is. Exit status 3 where it cannot be used."""
-    entry = chosen(url, inventory, board, baud=baud, link=link)
-    finding = run(_probe(entry))
+    entry = _chosen(url, inventory, board, baud=baud, link=link)
+    finding = asyncio.run(_probe(entry))
     if as_json:
         typer.echo(json.dumps({"look": finding.look.value, "baud": finding.baud, "about": finding.about, "lines": finding.lines}))
         return
@@ -88,8 +87,8 @@ def console(
     raw: Annotated[Path | None, typer.Option("--raw", help="Keep the raw bytes in this file.")] = None,
 ) -> None:
     """Print what a board says, each line with its time."""
-    entry = chosen(url, inventory, board, baud=baud, link=LinkKind.NETWORK)
-    run(_until_signal(_listen(entry, seconds, send or [], raw)))
+    entry = _chosen(url, inventory, board, baud=baud, link=LinkKind.NETWORK)
+    asyncio.run(_until_signal(_listen(entry, seconds, send or [], raw)))
 
 
 @app.command("init")
@@ -106,12 +105,12 @@ def init(
     if not BOARD_NAME.fullmatch(name):
         raise ConfigurationError("command line", "", "--name", f"{name!r}: letters, digits and . _ - are allowed")
     text = inventory_text(name, url, link, plugged_ports(), file=str(out))
-    with opened(out, "wb", "--out") as file:
+    with _opened(out, "wb", "--out") as file:
         file.write(text.encode())
     typer.echo(f"written: {out}")
 
 
-def chosen(url: str, inventory: Path | None, board: str, *, baud: int, link: LinkKind) -> BoardEntry:
+def _chosen(url: str, inventory: Path | None, board: str, *, baud: int, link: LinkKind) -> BoardEntry:
     """The board that the options mean. Raises ConfigurationError where that is none or several."""
     if url and inventory is not None:
         raise ConfigurationError("command line", "", "--inventory", "a URL or an inventory, not both")
@@ -129,17 +128,12 @@ def chosen(url: str, inventory: Path | None, board: str, *, baud: int, link: Lin
     return found
 
 
-def opened(path: Path, mode: Literal["wb", "ab"], option: str) -> BinaryIO:
+def _opened(path: Path, mode: Literal["wb", "ab"], option: str) -> BinaryIO:
     """The file that an option names, for writing. Raises ConfigurationError where it cannot be."""
     try:
         return path.open(mode)
     except OSError as error:
         raise ConfigurationError("command line", "", option, f"{str(path)!r} cannot be written: {error.strerror or error}") from error
-
-
-def run(job: Coroutine[Any, Any, T]) -> T:
-    """Runs one command's work on an event loop of its own."""
-    return asyncio.run(job)
 
 
 def _row(port: PluggedPort, boards: tuple[BoardEntry, ...]) -> dict[str, str]:
@@ -158,7 +152,7 @@ def _row(port: PluggedPort, boards: tuple[BoardEntry, ...]) -> dict[str, str]:
 async def _probe(entry: BoardEntry) -> Finding:
     if not entry.emulator:
         return await probe(entry, url_of(entry))
-    with tempfile.TemporaryDirectory(prefix="hil-board-") as state:
+    with _state() as state:
         emulator = make_emulator(entry, Path(state))
         await emulator.start()
         try:
@@ -174,15 +168,13 @@ async def _listen(entry: BoardEntry, seconds: float, send: list[str], raw: Path 
     def show(line: ConsoleLine) -> None:
         typer.echo(f"{rfc3339(clock.utc_s(), fraction_digits=3)} {line.at_s - start_s:9.3f} | {line.text}")
 
-    async with _state() as state:
-        with opened(raw, "ab", "--raw") if raw is not None else contextlib.nullcontext() as log:
-            async with open_board(
-                entry, clock=clock, entropy=SystemEntropy(), state=state, holder="hil board console", raw_log=log
-            ) as board:
-                board.console.on_line(show)
-                for text in send:
-                    await board.console.write(text.encode() + b"\n")
-                await asyncio.sleep(seconds or float("inf"))
+    with _state() as state, _opened(raw, "ab", "--raw") if raw is not None else contextlib.nullcontext() as log:
+        opening = open_board(entry, clock=clock, entropy=SystemEntropy(), state=Path(state), holder="hil board console", raw_log=log)
+        async with opening as board:
+            board.console.on_line(show)
+            for text in send:
+                await board.console.write(text.encode() + b"\n")
+            await asyncio.sleep(seconds or float("inf"))
 
 
 async def _until_signal(job: Coroutine[Any, Any, None]) -> None:
@@ -194,7 +186,6 @@ async def _until_signal(job: Coroutine[Any, Any, None]) -> None:
         await task
 
 
-@contextlib.asynccontextmanager
-async def _state() -> AsyncIterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="hil-board-") as state:
-        yield Path(state)
+def _state() -> tempfile.TemporaryDirectory[str]:
+    """Where an emulated board keeps its flash while a command runs."""
+    return tempfile.TemporaryDirectory(prefix="hil-board-")

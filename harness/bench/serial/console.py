@@ -38,7 +38,10 @@ class LineSplitter:
 
 
 class Console:
-    """A SerialConsole. `patterns` maps an event's name to a regular expression, searched in the text of each line."""
+    """The board's log: lines with their time, and events.
+
+    `patterns` maps an event's name to a regular expression, searched in the text of each line. `raw_log` gets every byte.
+    """
 
     def __init__(self, line: SerialLine, *, patterns: Mapping[str, str] | None = None, raw_log: BinaryIO | None = None) -> None:
         self._line = line
@@ -85,10 +88,12 @@ class Console:
             self._raw_log.flush()
 
     def on_line(self, listener: Callable[[ConsoleLine], None]) -> Callable[[], None]:
+        """Hands each new line to `listener`; returns what ends that."""
         self._line_listeners.append(listener)
         return lambda: self._line_listeners.remove(listener)
 
     def on_event(self, listener: Callable[[ConsoleEvent], None]) -> Callable[[], None]:
+        """Hands each line that matches a pattern to `listener`, as an event; returns what ends that."""
         self._event_listeners.append(listener)
         return lambda: self._event_listeners.remove(listener)
 
@@ -96,6 +101,7 @@ class Console:
         await self._line.write(data)
 
     async def wait_for(self, pattern: str | re.Pattern[str], *, deadline_s: float, after_line: int = 0) -> ConsoleLine:
+        """The first line with a number above `after_line` that matches. Raises DriverTimeout, which shows the last lines."""
         wanted = re.compile(pattern)
         found: asyncio.Future[ConsoleLine] = asyncio.get_running_loop().create_future()
 

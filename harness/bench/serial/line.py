@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -172,14 +173,27 @@ def _has_descriptor(port: serial.SerialBase) -> bool:
         return False
 
 
-class _Pump:
-    """Moves the bytes of one open port."""
+class _Pump(ABC):
+    """Moves the bytes of one open port: tells `received` what comes, and `lost` why no more will come. Starts at once."""
 
-    def write(self, data: bytes) -> None:
-        raise NotImplementedError
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        port: serial.SerialBase,
+        received: Callable[[bytes], None],
+        lost: Callable[[BaseException | None], None],
+    ) -> None:
+        self._loop, self._port, self._received, self._lost = loop, port, received, lost
+        self._start()
 
-    async def close(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _start(self) -> None: ...
+
+    @abstractmethod
+    def write(self, data: bytes) -> None: ...
+
+    @abstractmethod
+    async def close(self) -> None: ...
 
 
 class _Transport(serial_asyncio_fast.SerialTransport):
@@ -192,19 +206,12 @@ class _Transport(serial_asyncio_fast.SerialTransport):
             self._remove_writer()
 
 
-class _TransportPump(asyncio.Protocol, _Pump):
+class _TransportPump(_Pump, asyncio.Protocol):
     """Through pyserial-asyncio-fast."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        port: serial.SerialBase,
-        received: Callable[[bytes], None],
-        lost: Callable[[BaseException | None], None],
-    ) -> None:
-        self._received, self._lost = received, lost
-        self._closed = loop.create_future()
-        self._transport = _Transport(loop, self, cast(serial.Serial, port))
+    def _start(self) -> None:
+        self._closed = self._loop.create_future()
+        self._transport = _Transport(self._loop, self, cast(serial.Serial, self._port))
 
     def data_received(self, data: bytes) -> None:
         self._received(data)
@@ -227,17 +234,10 @@ class _TransportPump(asyncio.Protocol, _Pump):
 class _ThreadPump(_Pump):
     """A thread that reads, for ports that a loop cannot wait for."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        port: serial.SerialBase,
-        received: Callable[[bytes], None],
-        lost: Callable[[BaseException | None], None],
-    ) -> None:
-        self._loop, self._port, self._received, self._lost = loop, port, received, lost
+    def _start(self) -> None:
         self._is_closing = False
-        port.timeout, port.write_timeout = THREAD_READ_S, None
-        self._thread = threading.Thread(target=self._read, name=f"reader of {port.name}", daemon=True)
+        self._port.timeout, self._port.write_timeout = THREAD_READ_S, None
+        self._thread = threading.Thread(target=self._read, name=f"reader of {self._port.name}", daemon=True)
         self._thread.start()
 
     def write(self, data: bytes) -> None:

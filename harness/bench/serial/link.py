@@ -178,8 +178,9 @@ class Traffic:
 
 def counter(value: object) -> int | None:
     """A connection or sequence number; None for whatever else JSON may hold there (1.0 and true are equal to 1 in Python)."""
-    is_counter = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < SEQUENCE_MODULUS
-    return value if is_counter and isinstance(value, int) else None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < SEQUENCE_MODULUS:
+        return value
+    return None
 
 
 def number(value: object) -> int:

@@ -8,7 +8,7 @@ from harness.bench.serial.link import VERSION, LinkEvent, LinkSettings, Message,
 
 
 class BoardEnd:
-    """The end that is opened: the model of the C implementation, and the link of boards without hardware.
+    """The end that is opened.
 
     `accept` is asked with each new message before it is acknowledged: a board writes a command's number down there, and returns False
     while it has no room. `done` tells the last number written down.

@@ -59,14 +59,20 @@ class HostEnd:
         self._next_open_s: float | None = None  # None: at once
         self._peer_body_bytes_max = self.settings.body_bytes_max
 
+    @property
+    def message_bytes_max(self) -> int:
+        """The longest message that the board takes, in bytes of its JSON text."""
+        return self._peer_body_bytes_max - ENVELOPE_BYTES_MAX
+
     def send(self, message: Message, *, now_s: float, deadline_s: float) -> int:
         """Queues a message and returns its ticket; `Delivered` or `GaveUp` will name it. Deadlines are monotonic seconds.
 
         Raises LocalWireError where the message is longer than the board takes.
         """
-        size_bytes = len(encode_body(message)) + ENVELOPE_BYTES_MAX
-        if size_bytes > self._peer_body_bytes_max:
-            raise LocalWireError(f"a message of {size_bytes} bytes; this board takes {self._peer_body_bytes_max}")
+        size_bytes = len(encode_body(message))
+        if size_bytes > self.message_bytes_max:
+            frame_bytes = size_bytes + ENVELOPE_BYTES_MAX
+            raise LocalWireError(f"a message that takes a frame body of {frame_bytes} bytes; this board takes {self._peer_body_bytes_max}")
         self._tickets += 1
         self._traffic.queue.append(Outgoing(self._tickets, message, deadline_s))
         self.tick(now_s)
@@ -93,7 +99,7 @@ class HostEnd:
         return events
 
     def take_output(self) -> bytes:
-        """The bytes to write now, in order; they are forgotten here. A line end in front ends what noise left on the board's side."""
+        """The bytes to write now, in order; they are forgotten here."""
         output = bytes(self._traffic.output)
         self._traffic.output.clear()
         return output

@@ -4,7 +4,6 @@ Scenarios and tests see these only. A *line* carries bytes, a *console* turns th
 board that has no network, *reset* and *power* do what their names say. Times are monotonic seconds of the running event loop.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -109,30 +108,17 @@ class SerialLine(Protocol):
         ...
 
 
-class SerialConsole(Protocol):
-    """The board's log: lines with their time, and events."""
-
-    @property
-    def lines(self) -> tuple[ConsoleLine, ...]: ...
-
-    def on_line(self, listener: Callable[[ConsoleLine], None]) -> Callable[[], None]: ...
-
-    def on_event(self, listener: Callable[[ConsoleEvent], None]) -> Callable[[], None]: ...
-
-    async def wait_for(self, pattern: str | re.Pattern[str], *, deadline_s: float, after_line: int = 0) -> ConsoleLine:
-        """The first line with a number above `after_line` that matches. Raises DriverTimeout, which shows the last lines."""
-        ...
-
-    async def write(self, data: bytes) -> None: ...
-
-
 class Reset(Protocol):
+    """The reset button."""
+
     async def reset(self) -> None:
         """Presses the reset button. Raises BenchError if the equipment does not answer."""
         ...
 
 
 class Power(Protocol):
+    """The supply."""
+
     async def off(self) -> None:
         """Cuts the supply. Raises BenchError if the equipment does not answer."""
         ...
@@ -183,14 +169,3 @@ class BoardLink(Protocol):
     async def wait_connected(self, *, deadline_s: float) -> Mapping[str, object]:
         """What the board says of itself, once the link stands. Raises BoardSilent or BoardUnreadable with what was seen instead."""
         ...
-
-
-class Board(Protocol):
-    """One board, opened: what a bench works with. `link` is None for network boards, reset and power where the inventory names none."""
-
-    name: str
-    kind: LinkKind
-    console: SerialConsole
-    link: BoardLink | None
-    reset: Reset | None
-    power: Power | None

@@ -78,7 +78,7 @@ async def probe(entry: BoardEntry, url: str, *, ready: Callable[[], Any] | None 
         port = entry.port(url)
         heard = await _listen(entry, port, LISTEN_S, ready)
         if is_wanted(looks_like(heard), entry.link):
-            return _found(entry, port.baud, heard)
+            return _found(port.baud, heard)
         return await _look_at_other_rates(entry, port, heard)
 
 
@@ -129,7 +129,7 @@ async def _press_reset(entry: BoardEntry, line: AsyncioSerialLine) -> None:
         await ShellReset(entry.reset).reset()
 
 
-def _found(entry: BoardEntry, baud: int, heard: bytes) -> Finding:
+def _found(baud: int, heard: bytes) -> Finding:
     deframer = Deframer()
     items = [*deframer.feed(heard), *deframer.flush()]
     about: dict[str, Any] = {}

@@ -19,6 +19,7 @@ from harness.bench.serial.console import Console
 from harness.bench.serial.line import AsyncioSerialLine
 from harness.bench.serial.ports import BoardSilent, BoardUnreadable, BoardWorld
 from harness.errors import BenchError, DriverTimeout, LocalWireError
+from harness.wire.commands import REBOOT
 
 ENTER = b"\r\x03\x03\x01"  # stop what runs, twice, and enter raw mode
 EXECUTE = b"\x04"
@@ -96,7 +97,7 @@ class RawReplLink:
         self._last_number = 0
         self._task: asyncio.Task[None] | None = None
         self._problem: BenchError | None = None
-        self.bytes_received = 0
+        self._bytes_received = 0
 
     async def __aenter__(self) -> "RawReplLink":
         self._stop = self._line.on_bytes(self._received)
@@ -110,12 +111,12 @@ class RawReplLink:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def wait_connected(self, *, deadline_s: float) -> Mapping[str, Any]:
-        seen_before = self.bytes_received
+        seen_before = self._bytes_received
         try:
             async with asyncio.timeout_at(deadline_s):
                 await self._is_ready.wait()
         except TimeoutError as error:
-            if self.bytes_received == seen_before:
+            if self._bytes_received == seen_before:
                 raise BoardSilent(f"{self._line.port.url}: the port opens, and the board says nothing") from error
             raise self._problem or BoardUnreadable(f"{self._line.port.url}: the board talks, and offers no raw REPL") from error
         return {"model": "MicroPython", "done": self._last_number}
@@ -128,7 +129,7 @@ class RawReplLink:
         number = self._last_number
         result = await self._ask(call(number, name, payload), deadline_s)
         self._world.result(number, name, result)
-        if name == "reboot" and json.loads(result).get("success"):
+        if name == REBOOT and json.loads(result).get("success"):
             await self._restart()
         return number
 
@@ -159,8 +160,8 @@ class RawReplLink:
             async with self._turn:
                 with contextlib.suppress(BenchError, ValueError):
                     answer = (await self._checked(code)).strip()
-                    json.loads(answer)
-                    return answer
+                    if isinstance(json.loads(answer), dict):
+                        return answer
                 with contextlib.suppress(BenchError):
                     await self._enter()
         raise DriverTimeout(f"the board did not execute {code[:60]!r} until the deadline")
@@ -195,7 +196,7 @@ class RawReplLink:
             raise DriverTimeout(f"the board {problem}; it said {self._repl.unread[-80:]!r}") from error
 
     def _received(self, data: bytes, at_s: float) -> None:
-        self.bytes_received += len(data)
+        self._bytes_received += len(data)
         self._console.feed(data, at_s)
         self._repl.feed(data)
         self._heard.set()

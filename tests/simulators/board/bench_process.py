@@ -45,7 +45,7 @@ async def serve(entry: BoardEntry, state: Path, mark: str) -> dict[str, Any]:
                 answered, result = await asyncio.wait_for(world.results.get(), 30)
                 assert sent == answered
             seen.append(result["configuration"])
-        return {"board": entry.name, "mark": mark, "seen": seen, "retries": board.link.counts.retries}
+        return {"board": entry.name, "mark": mark, "seen": seen, "retries": board.link.retries}
 
 
 async def main(inventory: Path, state: Path, mark: str, count: int) -> None:
