@@ -6,12 +6,8 @@ request is repeated (a second GET would spend a one-time key). Judging is not do
 """
 
 import asyncio
-import hashlib
-import json
 import socket
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
-from io import BytesIO
 from types import TracebackType
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
@@ -19,20 +15,22 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from harness.bench.pace import Pace
 from harness.bench.raw_connection import RawConnection, open_raw
+from harness.bench.received_response import ReceivedResponse
 from harness.bench.target import Platform
 from harness.bench.tls import ssl_context
 from harness.bench.traces import Traces
 from harness.entropy import SystemEntropy
 from harness.errors import TargetUnavailable
-from harness.history.events import Headers, HttpEnded, HttpProgress, HttpRequest, HttpResponse, text_of
+from harness.history.events import Headers, HttpEnded, HttpRequest, HttpResponse, text_of
 from harness.history.recorder import Recorder
 from harness.operations import Answer, Call
+from harness.wire.json_values import read_json
 from harness.wire.responses import ORGANISATION_FILES_PATH
 
 BODY_RECORDED_BYTES_MAX = 256 * 1024
 _CHUNK_BYTES = 16 * 1024
-_PROGRESS_EVERY_S = 1.0
 # The time a new connection may take; after it the target counts as unreachable.
 _CONNECT_WITHIN_S = 10.0
 # A ban that ends soon is waited for, a longer one makes the rest of the run an error.
@@ -52,7 +50,7 @@ class HttpDriver:
     def __init__(self, platform: Platform, recorder: Recorder) -> None:
         self._platform = platform
         self._recorder = recorder
-        self.pace = Pace(platform.limits.requests_per_s)
+        self._pace = Pace(platform.limits.requests_per_s)
         self._traces = Traces(SystemEntropy())
         self._banned_until_s = 0.0
         self._unanswered = 0  # calls in a row
@@ -90,7 +88,7 @@ class HttpDriver:
         """
         await self._may_ask(1)
         request = self._record_request(call)
-        received = _Body(self._recorder, request.exchange)
+        received = ReceivedResponse(self._recorder, request.exchange)
         try:
             async with asyncio.timeout(call.within_s):
                 return await self._exchange(request, received)
@@ -114,9 +112,9 @@ class HttpDriver:
             raise TargetUnavailable(f"{self._platform.api_url} bans us for another {remaining_s:.0f} s; see [platform.limits]")
         await asyncio.sleep(max(0.0, remaining_s))
         for _ in range(requests):
-            await self.pace.turn()
+            await self._pace.turn()
 
-    async def _exchange(self, request: "_Request", received: "_Body") -> Answer:
+    async def _exchange(self, request: "_Request", received: ReceivedResponse) -> Answer:
         call = request.call
         session = self._session if call.read_bytes_per_s is None else self._slow_session
         async with session.request(
@@ -140,7 +138,7 @@ class HttpDriver:
                 return self._ended(request, received, problem=f"aborted by us after {received.size_bytes} bytes", closed_by="us")
             return self._ended(request, received, complete=True)
 
-    def _raise_for_ban(self, request: "_Request", received: "_Body") -> None:
+    def _raise_for_ban(self, request: "_Request", received: ReceivedResponse) -> None:
         after = received.header("retry-after")
         if received.status == 429 or (received.status == 503 and after is not None):
             seconds = float(after) if after is not None and after.isdigit() else 0.0
@@ -149,9 +147,9 @@ class HttpDriver:
             said = f"Retry-After: {after or 'not said'}"
             raise TargetUnavailable(f"{self._platform.api_url} answers {received.status} ({said}); see [platform.limits]")
 
-    async def _raise_for_lonely_gateway(self, request: "_Request", received: "_Body") -> None:
+    async def _raise_for_lonely_gateway(self, request: "_Request", received: ReceivedResponse) -> None:
         """A gateway's own error page says nothing of the target, unless that answers another request: then it broke on this one."""
-        if received.status not in _GATEWAY_ERRORS or isinstance(_json_of(bytes(received.kept)), dict):
+        if received.status not in _GATEWAY_ERRORS or isinstance(read_json(bytes(received.kept)), dict):
             return
         status = await self._status_of_a_bare_list()
         if status not in _GATEWAY_ERRORS:
@@ -185,7 +183,7 @@ class HttpDriver:
         ) as probe:
             return probe.status
 
-    async def _read(self, call: Call, response: aiohttp.ClientResponse, received: "_Body") -> None:
+    async def _read(self, call: Call, response: aiohttp.ClientResponse, received: ReceivedResponse) -> None:
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         pause_at_bytes = call.pause_after_bytes
@@ -225,7 +223,7 @@ class HttpDriver:
         return "\r\n".join([*head, "", ""]).encode() + (call.body or b"")
 
     async def _read_raw(self, line: RawConnection, request: "_Request") -> Answer:
-        received = _Body(self._recorder, request.exchange)
+        received = ReceivedResponse(self._recorder, request.exchange)
         try:
             async with asyncio.timeout(request.call.within_s):
                 raw = await line.reader.read(-1)
@@ -259,7 +257,9 @@ class HttpDriver:
         )
         return _Request(call, exchange, headers)
 
-    def _ended(self, request: "_Request", received: "_Body", *, complete: bool = False, problem: str = "", closed_by: str = "") -> Answer:
+    def _ended(
+        self, request: "_Request", received: ReceivedResponse, *, complete: bool = False, problem: str = "", closed_by: str = ""
+    ) -> Answer:
         body = bytes(received.kept)
         is_small = received.size_bytes <= BODY_RECORDED_BYTES_MAX
         is_file = received.status in (200, 206) and request.call.endpoint == "download"
@@ -274,7 +274,7 @@ class HttpDriver:
                 closed_by=cast(Any, closed_by),
             )
         )
-        return Answer(received.status, received.headers, body, complete, problem, _json_of(body))
+        return Answer(received.status, received.headers, body, complete, problem, read_json(body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,69 +296,6 @@ def _slow_socket(address: Any) -> socket.socket:
     return made
 
 
-class _Body:
-    """What has come of one response."""
-
-    def __init__(self, recorder: Recorder, exchange: int) -> None:
-        self._recorder = recorder
-        self._exchange = exchange
-        self._told_at_s: float | None = None
-        self.status: int | None = None
-        self.headers: Headers = ()
-        self.size_bytes = 0
-        self.hash = hashlib.sha256()
-        self.kept = bytearray()
-
-    def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key.lower() == name), None)
-
-    def add(self, chunk: bytes, at_s: float) -> None:
-        self.size_bytes += len(chunk)
-        self.hash.update(chunk)
-        self.kept += chunk
-        if self._told_at_s is None or at_s - self._told_at_s >= _PROGRESS_EVERY_S:
-            self._told_at_s = at_s
-            self._recorder.record(HttpProgress(self._exchange, self.size_bytes))
-
-    def parse(self, raw: bytes, method: str) -> str:
-        """Takes a whole response apart; returns what is wrong with it, or nothing."""
-        response = HTTPResponse(cast(Any, _Readable(raw)), method=method)
-        try:
-            response.begin()
-            self.status = response.status
-            self.headers = tuple((name, value) for name, value in response.getheaders())
-            self.add(response.read(), 0.0)
-        except (HTTPException, ValueError, OSError) as error:
-            return f"{type(error).__name__}: {error}"
-        return ""
-
-
-class _Readable:
-    """What the standard library's response parser wants of a socket."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-
-    def makefile(self, mode: str) -> BytesIO:
-        return BytesIO(self._raw)
-
-
-class Pace:
-    """Lets one thing pass at a time, so that no more than the target's limit happen in a second."""
-
-    def __init__(self, per_s: float | None) -> None:
-        self._interval_s = 1.0 / per_s if per_s else 0.0
-        self._next_s = 0.0
-
-    async def turn(self) -> None:
-        if not self._interval_s:
-            return
-        now_s = asyncio.get_running_loop().time()
-        at_s = max(now_s, self._next_s)
-        self._next_s = at_s + self._interval_s
-        await asyncio.sleep(at_s - now_s)
-
-
 def _chunk_bytes(call: Call, received_bytes: int) -> int:
     """How much to read at once: exact up to an abort, small when slow, so that the byte timeline is even."""
     size = _CHUNK_BYTES
@@ -371,10 +308,3 @@ def _chunk_bytes(call: Call, received_bytes: int) -> int:
 
 def _texts(raw_headers: Any) -> Headers:
     return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw_headers)
-
-
-def _json_of(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self, TypeVar
 
-from harness.bench.http_driver import Pace
+from harness.bench.pace import Pace
 from harness.bench.packet_record import packet_fact
 from harness.bench.streams import ByteStream, Gateway, open_stream
 from harness.bench.target import Platform, TargetDevice
@@ -20,11 +20,10 @@ from harness.history.recorder import Recorder
 from harness.mqtt.client_session import ClientSession, Phase
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
-from harness.mqtt.packets import Connack, Disconnect, Packet, Publish, Suback
+from harness.mqtt.packets import Connack, ConnectReturnCode, Disconnect, Packet, Publish, Suback
 from harness.operations import Connect, Connected
 from harness.operations import Publish as PublishOperation
 
-_SERVER_UNAVAILABLE = 3  # return code of a CONNACK
 _CONNECT_WITHIN_S = 10.0
 _ANSWER_WITHIN_S = 10.0
 _VAIN_WAITS_MAX = 6  # in a row; a platform that delivers nothing must not keep a run waiting for each of its hundred messages
@@ -59,16 +58,18 @@ class MqttDriver:
         player = self._players.setdefault(device.id, _Player(device, self._platform, self._recorder))
         connected = await player.connect(operation)
         is_proper = operation.token is None and operation.client_id is None and not operation.anonymously
-        if is_proper and connected.return_code in (None, _SERVER_UNAVAILABLE):
+        if is_proper and connected.return_code in (None, ConnectReturnCode.SERVER_UNAVAILABLE):
             shown = connected.problem if connected.return_code is None else f"return code {connected.return_code}"
             raise TargetUnavailable(f"{self._platform.mqtt_url} takes no login of device {device.id}: {shown}")
         return connected
 
     async def disconnect(self, device_id: str, *, abruptly: bool) -> None:
+        """Ends the device's connection, if it has one: with DISCONNECT, or (`abruptly`) by closing the socket."""
         if device_id in self._players:
             await self._players[device_id].hang_up(abruptly=abruptly)
 
     async def publish(self, operation: PublishOperation) -> bool:
+        """Publishes as a device that was connected; whether the server acknowledged it in time. QoS 0 counts as sent."""
         return await self._player(operation.device_id).publish(operation)
 
     async def receive(self, device_id: str, count: int, within_s: float) -> list[MqttDelivered]:
@@ -113,8 +114,8 @@ class _Player:
     async def connect(self, operation: Connect) -> Connected:
         await self.hang_up(abruptly=True)
         session = self._session_for(operation)
-        line = await _Line.open(self._device.id, self._platform, self._recorder, session, self._inbox, operation)
-        self._line = line
+        stream = await self._open_stream()
+        self._line = line = _Line(self._device.id, self._recorder, session, self._inbox, operation, stream)
         line.send([session.connect_packet()])
         connack = await line.answer(Connack)
         if connack is None or connack.return_code != 0:
@@ -123,6 +124,11 @@ class _Player:
         self.has_left_a_session = not operation.clean_session
         granted = await self._subscribe(line, session, operation.filters) if operation.filters else ()
         return Connected(0, connack.session_present, granted)
+
+    async def _open_stream(self) -> ByteStream:
+        tls = ssl_context(self._platform.tls) if self._platform.mqtt_url.startswith(("mqtts:", "wss:")) else None
+        gateway = Gateway(self._platform.http.proxy, self._platform.http.headers)
+        return await open_stream(self._platform.mqtt_url, deadline_s=_CONNECT_WITHIN_S, tls=tls, gateway=gateway)
 
     def _session_for(self, operation: Connect) -> ClientSession:
         """The session of before, where it is one that goes on; a new one otherwise."""
@@ -199,21 +205,6 @@ class _Line:
         self._reading = asyncio.create_task(self._read())
         self._pinging = asyncio.create_task(self._ping(operation.keep_alive_s))
 
-    @classmethod
-    async def open(
-        cls,
-        device_id: str,
-        platform: Platform,
-        recorder: Recorder,
-        session: ClientSession,
-        inbox: asyncio.Queue[MqttDelivered],
-        operation: Connect,
-    ) -> Self:
-        tls = ssl_context(platform.tls) if platform.mqtt_url.startswith(("mqtts:", "wss:")) else None
-        gateway = Gateway(platform.http.proxy, platform.http.headers)
-        stream = await open_stream(platform.mqtt_url, deadline_s=_CONNECT_WITHIN_S, tls=tls, gateway=gateway)
-        return cls(device_id, recorder, session, inbox, operation, stream)
-
     def send(self, packets: Iterable[Packet]) -> None:
         """Sends what is due, except what this connection withholds; ends early where the connection is to be cut."""
         for packet in packets:
@@ -237,6 +228,7 @@ class _Line:
         return None
 
     async def completed(self, packet_id: int, within_s: float) -> bool:
+        """Whether the server takes responsibility for a message of ours within that time, and while the connection stands."""
         event = self._waiting.setdefault(packet_id, asyncio.Event())
         try:
             async with asyncio.timeout(within_s):
@@ -253,7 +245,7 @@ class _Line:
                     self._over("us" if self._is_leaving else "peer", "the connection was closed")
                     return
                 for packet in self._decoder.feed(data):
-                    self._take(packet, data)
+                    self._take(packet)
                 if self._decoder.error is not None:
                     raise self._decoder.error
         except RemoteWireError as error:
@@ -262,7 +254,7 @@ class _Line:
         except OSError as error:
             self._over("us" if self._is_leaving else "peer", str(error) or type(error).__name__)
 
-    def _take(self, packet: Packet, data: bytes) -> None:
+    def _take(self, packet: Packet) -> None:
         """Records a packet, lets the session decide, and does what is due."""
         if self.end is not None:
             return
@@ -281,16 +273,9 @@ class _Line:
             self._waiting.setdefault(packet_id, asyncio.Event()).set()
 
     def _deliver(self, message: Publish) -> None:
-        fact = MqttDelivered(
-            self._number,
-            self._device_id,
-            message.topic,
-            text_of(message.payload),
-            int(message.qos),
-            message.retain,
-            message.dup,
-            message.packet_id,
-        )
+        payload = text_of(message.payload)
+        flags = (message.qos, message.retain, message.dup)
+        fact = MqttDelivered(self._number, self._device_id, message.topic, payload, *flags, message.packet_id)
         self._recorder.record(fact)
         self._inbox.put_nowait(fact)
 

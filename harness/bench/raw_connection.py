@@ -43,7 +43,8 @@ async def open_raw(api_url: str, proxy: str | None, tls: ssl.SSLContext | None, 
 
 
 async def _tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, url: SplitResult, via: SplitResult) -> None:
-    host = f"{url.hostname}:{_port(url)}"
+    name = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname  # an IPv6 address
+    host = f"{name}:{_port(url)}"
     writer.write("\r\n".join([f"CONNECT {host} HTTP/1.1", f"Host: {host}", *_login(via), "", ""]).encode())
     head = await reader.readuntil(b"\r\n\r\n")
     status = head.split(b"\r\n")[0].decode("latin-1")

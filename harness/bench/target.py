@@ -166,10 +166,6 @@ class Target(Table):
 
     platform: Platform
 
-    def facts(self) -> dict[str, Any]:
-        """The target as the timeline's first event keeps it. Secrets are still inside: the recorder replaces them."""
-        return self.platform.model_dump(mode="json", exclude_none=True)
-
 
 def _checked_url(url: str, schemes: tuple[str, ...]) -> str:
     allowed = ", ".join(f"{scheme}://host[:port]" for scheme in schemes)

@@ -59,6 +59,6 @@ def resolve_secret(path: Path, table: str, key: str, value: Any) -> Any:
     if value.startswith("file:"):
         try:
             return (path.parent / value.removeprefix("file:")).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigurationError(str(path), table, key, f"{value!r} cannot be read: {error.strerror or error}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(str(path), table, key, f"{value!r} cannot be read: {error}") from error
     return value

@@ -134,6 +134,12 @@ def with_http(line: str) -> str:
     return GOOD.replace("[[platform.projects]]", f"[platform.http]\n{line}\n\n[[platform.projects]]")
 
 
+def test_a_secrets_file_that_is_no_text_is_one_line(tmp_path):
+    (tmp_path / "token").write_bytes(b"\xff\xfe\x00")
+
+    assert "cannot be read" in mistake(tmp_path, GOOD.replace('"t-1"', '"file:token"')).problem
+
+
 def test_what_a_gateway_wants_may_come_from_the_environment_and_is_a_secret_by_its_name(tmp_path, monkeypatch):
     monkeypatch.setenv("GATE", "open sesame")
     monkeypatch.setenv("PROXY", "http://us:hush@proxy:3128")
