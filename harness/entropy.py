@@ -19,59 +19,58 @@ class Entropy(Protocol):
 
     def random_bytes(self, size_bytes: int) -> bytes: ...
 
-    def uniform(self, low: float, high: float) -> float: ...
+    def uniform(self, low: float, high: float) -> float:
+        """A number from `low` to `high`, all of them equally likely."""
+        ...
 
     def integer(self, low: int, high: int) -> int:
         """A whole number from `low` to `high`, both included."""
         ...
 
-    def choice(self, options: Sequence[T]) -> T: ...
+    def choice(self, options: Sequence[T]) -> T:
+        """One of `options`. Raises IndexError where there is none."""
+        ...
 
     def stream(self, name: str) -> "Entropy":
         """An independent source; for a seeded one the same name gives the same stream."""
         ...
 
 
-class SeededEntropy:
+class _RandomDraws:
+    """What the generators of the standard library draw alike, whatever their source."""
+
+    def __init__(self, source: random.Random) -> None:
+        self._source = source
+
+    def random_bytes(self, size_bytes: int) -> bytes:
+        return self._source.randbytes(size_bytes)
+
+    def uniform(self, low: float, high: float) -> float:
+        return self._source.uniform(low, high)
+
+    def integer(self, low: int, high: int) -> int:
+        return self._source.randint(low, high)
+
+    def choice(self, options: Sequence[T]) -> T:
+        return self._source.choice(options)
+
+
+class SeededEntropy(_RandomDraws):
     """Reproducible chance: the same seed and name give the same draws, in every process."""
 
     def __init__(self, seed: int | str) -> None:
         self._seed = str(seed)
-        self._random = random.Random(hashlib.sha256(self._seed.encode()).digest())
-
-    def random_bytes(self, size_bytes: int) -> bytes:
-        return self._random.randbytes(size_bytes)
-
-    def uniform(self, low: float, high: float) -> float:
-        return self._random.uniform(low, high)
-
-    def integer(self, low: int, high: int) -> int:
-        return self._random.randint(low, high)
-
-    def choice(self, options: Sequence[T]) -> T:
-        return self._random.choice(options)
+        super().__init__(random.Random(hashlib.sha256(self._seed.encode()).digest()))
 
     def stream(self, name: str) -> "SeededEntropy":
         return SeededEntropy(f"{self._seed}/{name}")
 
 
-class SystemEntropy:
+class SystemEntropy(_RandomDraws):
     """The operating system's randomness: for keys and tokens that nobody may guess."""
 
     def __init__(self) -> None:
-        self._random = secrets.SystemRandom()
-
-    def random_bytes(self, size_bytes: int) -> bytes:
-        return secrets.token_bytes(size_bytes)
-
-    def uniform(self, low: float, high: float) -> float:
-        return self._random.uniform(low, high)
-
-    def integer(self, low: int, high: int) -> int:
-        return self._random.randint(low, high)
-
-    def choice(self, options: Sequence[T]) -> T:
-        return self._random.choice(options)
+        super().__init__(secrets.SystemRandom())
 
     def stream(self, name: str) -> "SystemEntropy":
         return self

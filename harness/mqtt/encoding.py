@@ -62,11 +62,11 @@ def _packet_id(packet_id: int | None) -> bytes:
     return packet_id.to_bytes(2, "big")
 
 
-def _acknowledgement(first_byte: int) -> "Callable[[Puback | Pubrec | Pubrel | Pubcomp | Unsuback], bytes]":
+def _acknowledgement(first_byte: int) -> Callable[[Puback | Pubrec | Pubrel | Pubcomp | Unsuback], bytes]:
     """A writer of packets that hold a packet id and nothing else."""
     header = bytes((first_byte, 2))
 
-    def write(packet: "Puback | Pubrec | Pubrel | Pubcomp | Unsuback") -> bytes:
+    def write(packet: Puback | Pubrec | Pubrel | Pubcomp | Unsuback) -> bytes:
         return header + _packet_id(packet.packet_id)
 
     return write

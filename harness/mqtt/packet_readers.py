@@ -76,9 +76,10 @@ def _publish_topic(name: bytes) -> str:
 
 
 _Identified: TypeAlias = Puback | Pubrec | Pubrel | Pubcomp | Unsuback
+_Reader: TypeAlias = Callable[[bytes, int, int, int], Packet]  # the bytes, the begin of the packet, that of its body, its end
 
 
-def _acknowledgement(packet: type[_Identified], statement: str) -> "Callable[[bytes, int, int, int], Packet]":
+def _acknowledgement(packet: type[_Identified], statement: str) -> _Reader:
     """A reader of packets that hold a packet id and nothing else."""
 
     def read(data: bytes, at: int, body: int, stop: int) -> Packet:
@@ -92,7 +93,7 @@ def _acknowledgement(packet: type[_Identified], statement: str) -> "Callable[[by
     return read
 
 
-def _bare(packet: Pingreq | Pingresp | Disconnect) -> "Callable[[bytes, int, int, int], Packet]":
+def _bare(packet: Pingreq | Pingresp | Disconnect) -> _Reader:
     """A reader of packets that are a header and nothing else."""
 
     def read(data: bytes, at: int, body: int, stop: int) -> Packet:
@@ -270,8 +271,8 @@ def _unsubscribe(data: bytes, at: int, body: int, stop: int) -> Unsubscribe:
 
 _CONNECT_RETURN_CODES = frozenset(ConnectReturnCode)
 
-# First byte -> reader(data, begin of the packet, begin of its body, end). What is missing here is refused by `decoding`.
-READERS: dict[int, Callable[[bytes, int, int, int], Packet]] = {
+# By first byte. What is missing here is refused by `decoding`.
+READERS: dict[int, _Reader] = {
     0x10: _connect,
     0x20: _connack,
     **{0x30 | flags: _publish for flags in (0, 1, 2, 3, 4, 5, 10, 11, 12, 13)},
