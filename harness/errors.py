@@ -57,6 +57,13 @@ class ConfigurationError(Exception):
         return f"{self.file}{table}{key}: {self.problem}"
 
 
+class OptionError(ConfigurationError):
+    """An option of the command line, or an argument, is wrong. `option` is its name as `--help` shows it."""
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__("command line", "", option, problem)
+
+
 class RemoteWireError(Exception):
     """The peer sent what the protocol forbids. Recorded as an event with the raw bytes, then judged; never a crash of ours.
 

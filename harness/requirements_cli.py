@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.checks.registry import all_checks
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, OptionError
 from harness.requirements import CATALOGUE, FAMILIES, Requirement, find
 
 BEGIN = "<!-- requirements and checks: made by `make trace` -->"
@@ -119,7 +119,7 @@ def _wanted(names: list[str]) -> list[Requirement]:
     for name in names:
         matching = find(name) or tuple(requirement for requirement in CATALOGUE.values() if requirement.family == name)
         if not matching:
-            raise ConfigurationError("requirements", "", name, f"is no id, row or family; families are {', '.join(FAMILIES)}")
+            raise OptionError("ID", f"{name!r} is no id, row or family; families are {', '.join(FAMILIES)}")
         found |= {requirement.id: requirement for requirement in matching}
     return list(found.values())
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, OptionError
 from harness.report.signature import fingerprint_of
 
 THIS_BENCH = "this bench"
@@ -113,7 +113,7 @@ def wanted_fingerprint(text: str) -> str:
     try:
         key = load_pem_public_key(Path(text).read_bytes())
     except OSError as error:
-        raise ConfigurationError("--key", "", text, "is neither a fingerprint (32 hexadecimal digits) nor a readable file") from error
+        raise OptionError("--key", f"{text!r} is neither a fingerprint (32 hexadecimal digits) nor a readable file") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(text, "", "", f"holds no public key: {error}") from error
     if not isinstance(key, Ed25519PublicKey):

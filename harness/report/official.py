@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.checks.verdict import CheckResult, RunVerdict, Verdict
-from harness.errors import ConfigurationError
+from harness.errors import OptionError
 from harness.history.journal import read_journal
 from harness.history.timeline import History
 from harness.report.signature import verify
@@ -40,7 +40,7 @@ def refuse_options(given: Mapping[str, bool]) -> None:
     """Raises ConfigurationError where an option was given that makes another plan."""
     for option, is_given in given.items():
         if is_given:
-            raise ConfigurationError("command line", "", "--official", f"{option} does not go with it: {_EXCLUDED_OPTIONS}")
+            raise OptionError("--official", f"{option} does not go with it: {_EXCLUDED_OPTIONS}")
 
 
 def official(report: "Report", declaration: Mapping[str, Any]) -> Official:

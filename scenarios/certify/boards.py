@@ -16,7 +16,7 @@ import typer
 
 from harness.bench.serial.inventory import BoardEntry, read_inventory
 from harness.certification import RunOptions
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, OptionError
 from harness.report.matrix import MATRIX_FILE, MATRIX_PAGE, Column, Matrix, as_matrix_json, as_matrix_page
 from harness.report.package import REPORT_FILE, read_report
 from scenarios.certify.options import CommonOptions
@@ -64,14 +64,12 @@ def certify_all(inventory: Path, board: str, jobs: int, wait_for_board: str, run
     `wait_for_board` is the option's text, for each board's process. Raises ConfigurationError before any board is touched.
     """
     if board or options.rerun is not None:
-        raise ConfigurationError("command line", "", "--all", "neither --board nor --rerun goes with it")
+        raise OptionError("--all", "neither --board nor --rerun goes with it")
     entries = read_inventory(inventory).boards
     for entry in entries:
         _claims_of(inventory, entry)
         if (run.out / entry.name / REPORT_FILE).exists():  # It would be taken for this run's.
-            raise ConfigurationError(
-                "command line", "", "--out", f"{str(run.out / entry.name)!r} holds a report already; name another directory"
-            )
+            raise OptionError("--out", f"{str(run.out / entry.name)!r} holds a report already; name another directory")
     run.out.mkdir(parents=True, exist_ok=True)
     arguments = tuple(_passed_on(wait_for_board, run, options))
     queue = [_Job(inventory, entry.name, run.out / entry.name, arguments) for entry in entries]

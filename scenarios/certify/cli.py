@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import Verbose
-from harness.errors import ConfigurationError
+from harness.errors import OptionError
 from scenarios.certify.conduct import conduct
 from scenarios.certify.options import (
     Annotate,
@@ -89,9 +89,9 @@ def device(
 
     options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect, official, annotate)
     if (device is None) is (inventory is None):
-        raise ConfigurationError("command line", "", "--device", "either a device file or an inventory is wanted")
+        raise OptionError("--device", "either a device file or an inventory is wanted")
     if inventory is None and (board or all_boards):
-        raise ConfigurationError("command line", "", "--inventory", "--board and --all choose from an inventory: none is given")
+        raise OptionError("--inventory", "--board and --all choose from an inventory: none is given")
     wait_s = seconds("--wait-for-board", wait_for_board) or 0.0
     run = options.run_options()
     if device is not None:

@@ -14,7 +14,7 @@ from harness.checks.registry import names_of_checks
 from harness.checks.verdict import Verdict
 from harness.clock import Clock, SystemClock, rfc3339
 from harness.entropy import SystemEntropy
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, OptionError
 from harness.report.expectations import read_expectations
 from harness.report.keys import create_key, keys_directory
 from harness.report.official import refuse_options
@@ -124,13 +124,13 @@ class CommonOptions:
     def run_options(self, clock: Clock | None = None) -> RunOptions:
         """What the run needs of them. Raises ConfigurationError for a profile or an id that does not exist."""
         if self.profile not in PROFILES:
-            raise ConfigurationError("command line", "", "--profile", f"{self.profile!r} is none of {', '.join(PROFILES)}")
+            raise OptionError("--profile", f"{self.profile!r} is none of {', '.join(PROFILES)}")
         if self.annotate not in ANNOTATIONS:
-            raise ConfigurationError("command line", "", "--annotate", f"{self.annotate!r} is none of {', '.join(ANNOTATIONS)}")
+            raise OptionError("--annotate", f"{self.annotate!r} is none of {', '.join(ANNOTATIONS)}")
         if self.expect is not None:
             read_expectations(self.expect)  # A mistake in it is told before anything is sent.
         if self.out is not None and (self.out / REPORT_FILE).exists():
-            raise ConfigurationError("command line", "", "--out", f"{str(self.out)!r} holds a report already; name another directory")
+            raise OptionError("--out", f"{str(self.out)!r} holds a report already; name another directory")
         if self.official:
             self._require_official_plan()
         seed = SystemEntropy().integer(0, _SEED_MAX) if self.seed is None else self.seed
@@ -150,7 +150,7 @@ class CommonOptions:
         refuse_options({option: bool(value) for option, value in narrowing.items()})
         create_key(keys_directory())
         if self.out is not None and self.out.is_dir() and any(self.out.iterdir()):
-            raise ConfigurationError("command line", "", "--out", f"{str(self.out)!r} is not empty: an official package holds nothing else")
+            raise OptionError("--out", f"{str(self.out)!r} is not empty: an official package holds nothing else")
 
     def _asked_for(self) -> frozenset[str]:
         """What `--only` names; with `--rerun`, what of it was not green there."""
@@ -169,7 +169,7 @@ def seconds(option: str, text: str) -> float | None:
         return None
     number, unit = text[:-1], text[-1]
     if unit not in _UNITS_S or not number.isascii() or not number.isdigit():
-        raise ConfigurationError("command line", "", option, f"{text!r} is no time; allowed: a whole number with s, m or h, as 20m")
+        raise OptionError(option, f"{text!r} is no time; allowed: a whole number with s, m or h, as 20m")
     return float(number) * _UNITS_S[unit]
 
 
@@ -178,9 +178,9 @@ def _ids(option: str, text: str | None) -> frozenset[str]:
         return frozenset()
     names = frozenset(name.strip() for name in text.split(",")) - {""}
     if not names:
-        raise ConfigurationError("command line", "", option, f"{text!r} names nothing; leave the option out to ask everything")
+        raise OptionError(option, f"{text!r} names nothing; leave the option out to ask everything")
     for name in sorted(names - names_of_checks()):
-        raise ConfigurationError("command line", "", option, f"{name!r} is neither a requirement nor a check of this version")
+        raise OptionError(option, f"{name!r} is neither a requirement nor a check of this version")
     return names
 
 

@@ -16,7 +16,7 @@ from rich.table import Column, Table
 
 from harness.bench.target import read_target
 from harness.clock import SystemClock
-from harness.errors import BenchError, ConfigurationError
+from harness.errors import BenchError, OptionError
 from scenarios.load.launcher import Launch, Role, ensure_locust, log_tail, run
 from scenarios.load.outcome import EXIT_VOID
 from scenarios.load.plan import SCENARIOS, LoadPlan, check
@@ -94,15 +94,15 @@ def load(
     """Load a platform with devices and operators, and account for every command."""
     ensure_locust()
     if scenario not in SCENARIOS:
-        raise ConfigurationError("hil load", "", "", f"there is no scenario {scenario!r}; there is {', '.join(SCENARIOS)}")
+        raise OptionError("SCENARIO", f"there is no scenario {scenario!r}; there is {', '.join(SCENARIOS)}")
     if master and worker:
-        raise ConfigurationError("--master", "", "", "cannot be had together with --worker")
+        raise OptionError("--master", "cannot be had together with --worker")
     if shape not in SHAPES:
-        raise ConfigurationError("--shape", "", "", f"{shape!r} is no shape: {', '.join(SHAPES)}")
+        raise OptionError("--shape", f"{shape!r} is no shape: {', '.join(SHAPES)}")
     console = Console(stderr=True)
     run_time_s = parse_run_time(run_time) if run_time else SHAPES[shape].run_time_s
     if shape != STEADY and not run_time_s:
-        raise ConfigurationError("--run-time", "", "", f"must be above 0 for the shape {shape!r}")
+        raise OptionError("--run-time", f"must be above 0 for the shape {shape!r}")
     directory = run_directory(out, "load")
     with _target(target, users, console) as target_path:
         plan = LoadPlan(
@@ -210,6 +210,6 @@ def parse_run_time(text: str) -> float:
     """Seconds of `90`, `90s`, `15m`, `1h30m`. Raises ConfigurationError."""
     found = RUN_TIME.fullmatch(text)
     if not text or found is None:
-        raise ConfigurationError("--run-time", "", "", f"{text!r} is no time; write it like 90s, 15m or 1h30m")
+        raise OptionError("--run-time", f"{text!r} is no time; write it like 90s, 15m or 1h30m")
     hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return float(hours * 3600 + minutes * 60 + seconds)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench.target import Platform, TargetDevice
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, OptionError
 from harness.wire.commands import CONFIGURATION, DOWNLOAD_FIRMWARE, DOWNLOADS, permits
 from harness.wire.files import FileType
 from scenarios.load.shapes import SHAPES, STEADY
@@ -119,9 +119,9 @@ def check(plan: LoadPlan, platform: Platform) -> None:
     try:
         mix = plan.devices_mix()
     except ValueError as error:
-        raise ConfigurationError("--mix, --personality", "", "", str(error)) from error
+        raise OptionError("--mix, --personality", str(error)) from error
     if plan.shape not in SHAPES:
-        raise ConfigurationError("--shape", "", "", f"{plan.shape!r} is no shape: {', '.join(SHAPES)}")
+        raise OptionError("--shape", f"{plan.shape!r} is no shape: {', '.join(SHAPES)}")
     if SHAPES[plan.shape].restarts_at is not None and platform.hooks.restart is None:
         raise ConfigurationError(str(plan.target), "platform.hooks", "restart", f"is missing; the shape {plan.shape!r} needs it")
     found = len(able_devices(platform.devices))

@@ -21,7 +21,7 @@ import typer
 from harness.bench.target import TargetDevice, read_target
 from harness.bench.tls import ssl_context
 from harness.entropy import SystemEntropy
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, OptionError
 from simulators.device.asyncio_device import AsyncioDevice, Ending, broker_address
 from simulators.device.flash import DirectoryStorage, MemoryStorage, Storage
 from simulators.device.personalities import PERSONALITIES
@@ -107,7 +107,7 @@ async def run(settings: DeviceSettings, storage: Storage, personality: Personali
 def find_personality(name: str) -> Personality:
     """The personality of that name. Raises ConfigurationError for an unknown one."""
     if name not in PERSONALITIES:
-        raise ConfigurationError("--personality", "", "", f"{name!r} is unknown; `hil device --list-personalities` lists them")
+        raise OptionError("--personality", f"{name!r} is unknown; `hil device --list-personalities` lists them")
     return PERSONALITIES[name]
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from harness.bench.target import read_target
 from harness.entropy import SystemEntropy
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, OptionError
 from simulators.broker.operator_login import operator_beside
 from simulators.broker.port import Login
 from simulators.fleet.behaviour import LINKS_BYTES_PER_S, ensure_link, parse_mix
@@ -92,9 +92,9 @@ def fleet(
         typer.echo(json.dumps(totals.to_json(), indent=2))
         raise typer.Exit(0 if totals.is_green else EXIT_RED)
     if target is None:
-        raise ConfigurationError("--target", "", "", "is missing; `hil platform` prints the path of a target file")
+        raise OptionError("--target", "is missing; `hil platform` prints the path of a target file")
     if via not in ("rest", "mqtt"):
-        raise ConfigurationError("--via", "", "", f"{via!r} is neither rest nor mqtt")
+        raise OptionError("--via", f"{via!r} is neither rest nor mqtt")
     ensure_open_files(2 * devices if mix else devices)  # a download is a connection too
     part = usage("--shard", lambda: parse_shard(shard))
     usage("--link", lambda: ensure_link(link))
@@ -198,7 +198,7 @@ def usage(option: str, read: Callable[[], T]) -> T:
     try:
         return read()
     except ValueError as error:
-        raise ConfigurationError(option, "", "", str(error)) from error
+        raise OptionError(option, str(error)) from error
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -12,7 +12,7 @@ from typing import Any
 from harness.bench.target import Platform, TargetDevice
 from harness.bench.tls import ssl_context
 from harness.entropy import SeededEntropy
-from harness.errors import ConfigurationError, ScenarioError
+from harness.errors import ConfigurationError, OptionError, ScenarioError
 from harness.wire.commands import CONFIGURATION, DOWNLOADS, permits
 from harness.wire.files import FileType
 from simulators.broker.port import Login
@@ -204,7 +204,7 @@ class FleetRun:
         if not names:
             raise ScenarioError(f"the target file names no firmware of project {device.project_id}, which the mix wants to download")
         if self.plan.file_name and self.plan.file_name not in names:
-            raise ConfigurationError("--file", "", "", f"{self.plan.file_name!r} is no firmware of project {device.project_id}")
+            raise OptionError("--file", f"{self.plan.file_name!r} is no firmware of project {device.project_id}")
         return self.plan.file_name or names[0]
 
     async def _operator(self) -> Operator:

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from harness.clock import SystemClock, rfc3339
-from harness.errors import ConfigurationError
+from harness.errors import OptionError
 from simulators.fleet.capacity import resident_bytes
 from simulators.fleet.run import FleetRun, Outcome, quantile_ms
 
@@ -85,7 +85,7 @@ def make_directory(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError("--out", "", "", f"{directory} cannot be made: {error.strerror}") from error
+        raise OptionError("--out", f"{directory} cannot be made: {error.strerror}") from error
 
 
 async def serve_metrics(run: FleetRun, port: int) -> web.AppRunner:
@@ -102,7 +102,7 @@ async def serve_metrics(run: FleetRun, port: int) -> web.AppRunner:
         await web.TCPSite(runner, "127.0.0.1", port).start()
     except OSError as error:
         await runner.cleanup()
-        raise ConfigurationError("--metrics-port", "", "", f"{port} cannot be had: {error.strerror}") from error
+        raise OptionError("--metrics-port", f"{port} cannot be had: {error.strerror}") from error
     return runner
 
 

@@ -6,7 +6,6 @@ import signal
 import socket
 import tempfile
 import tomllib
-from importlib.metadata import EntryPoint, entry_points
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -15,11 +14,10 @@ import typer
 from rich.console import Console
 
 from harness.clock import AdvanceableClock, SystemClock
-from harness.errors import ConfigurationError
+from harness.errors import OptionError
+from simulators.broker.backends import broker_named, is_url
 from simulators.broker.cli import fast_loop
-from simulators.broker.embedded import EmbeddedBroker
-from simulators.broker.external import ExternalBroker
-from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, PacketObserver, TlsFiles
+from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, TlsFiles
 from simulators.platform.hooks import RESTART, START_BROKER, STOP_BROKER
 from simulators.platform.logs import JsonLines
 from simulators.platform.personalities import PERSONALITIES
@@ -37,11 +35,6 @@ app = typer.Typer()
 console = Console(stderr=True)
 
 FAILED_LOGINS_PER_MIN = 20
-BROKERS = {
-    "embedded": "simulators.broker.embedded:EmbeddedBroker",
-    "mosquitto": "simulators.broker.mosquitto:MosquittoBroker",
-    "amqtt": "simulators.broker.amqtt:AmqttBroker",
-}
 
 
 @app.command()
@@ -112,7 +105,7 @@ def platform(
             mqtts_port=_free_port(bind) if tls_self_signed else 0,
             failed_logins_per_min=login_limit or (None if _is_loopback(bind) else FAILED_LOGINS_PER_MIN),
             with_hooks=True,
-            has_own_broker="://" not in broker,
+            has_own_broker=not is_url(broker),
             rules=_rules(read or []),
         )
         # uvloop, where it is installed, takes a third off a command's processor time.
@@ -124,13 +117,13 @@ def _rate(shape: str) -> float | None:
     try:
         return parse_rate(shape) if shape else None
     except ValueError as error:
-        raise ConfigurationError("hil platform", "", "--shape", str(error)) from error
+        raise OptionError("--shape", str(error)) from error
 
 
 def _personality(name: str) -> Personality:
     if name and name not in PERSONALITIES:
         problem = f"there is no personality {name!r}; `hil platform --list-personalities` lists them"
-        raise ConfigurationError("hil platform", "", "--personality", problem)
+        raise OptionError("--personality", problem)
     return PERSONALITIES[name or "reference"]
 
 
@@ -147,7 +140,7 @@ def _rules(readings: list[str]) -> Rules:
         try:
             rules = with_reading(rules, requirement, reading)
         except ValueError as error:
-            raise ConfigurationError("hil platform", "", "--read", str(error)) from error
+            raise OptionError("--read", str(error)) from error
     return rules
 
 
@@ -186,7 +179,7 @@ async def _serve(settings: PlatformSettings, personality: Personality, broker: s
                 public_host=settings.public_host,
             ),
             directory,
-            running.timeline,
+            observer=running.timeline,
         )
 
     running = personality.make(settings, make_broker, clock=AdvanceableClock(SystemClock()))
@@ -221,22 +214,3 @@ def _last_port(settings: PlatformSettings) -> int:
     except (OSError, ValueError, KeyError):
         return 0
     return port
-
-
-def broker_named(name: str, settings: BrokerSettings, directory: DeviceDirectory, observer: PacketObserver) -> BrokerPort:
-    """A broker backend by its name (ours, or an entry point's), or one that runs already by its URL. Raises ConfigurationError."""
-    if "://" in name:
-        if not name.startswith(("mqtt://", "mqtts://", "ws://", "wss://")):
-            raise ConfigurationError("hil platform", "", "--broker", f"{name!r} is no URL of a broker: mqtt, mqtts, ws or wss")
-        return ExternalBroker(settings, directory, url=name)
-    if name == "embedded":
-        return EmbeddedBroker(settings, directory, observer=observer)
-    backends = {point.name: point.value for point in entry_points(group="hil.brokers")} | BROKERS
-    if name not in backends:
-        known = ", ".join(sorted(backends))
-        raise ConfigurationError("hil platform", "", "--broker", f"there is no broker {name!r}; there is {known}, or a URL")
-    try:
-        made: BrokerPort = EntryPoint(name, backends[name], "hil.brokers").load()(settings, directory)
-    except ImportError as error:
-        raise ConfigurationError("hil platform", "", "--broker", f"{name!r} is not installed: {error}") from error
-    return made

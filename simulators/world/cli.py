@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from harness.clock import SystemClock
-from harness.errors import ConfigurationError
+from harness.errors import OptionError
 from simulators.world.campaign import (
     Campaign,
     SeedResult,
@@ -76,7 +76,7 @@ def simulate_command(
 def _campaign(devices: int, minutes: float, faults: str, personality: str) -> Campaign:
     if personality != REFERENCE.name and personality not in PLANTED:
         known = ", ".join((REFERENCE.name, *PLANTED))
-        raise ConfigurationError("--personality", "", "", f"{personality!r} is unknown; there is {known}")
+        raise OptionError("--personality", f"{personality!r} is unknown; there is {known}")
     campaign = Campaign(devices=devices, minutes=minutes, personality=personality)
     if Path(faults).suffix == ".json":
         return replace(campaign, plan=read_plan(Path(faults)))

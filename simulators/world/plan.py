@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.entropy import SeededEntropy
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, OptionError
 
 EVERY_DEVICE = 0
 
@@ -132,4 +132,4 @@ def kinds_of(words: str) -> tuple[FaultKind, ...]:
         return tuple(FaultKind(word.strip()) for word in words.split(","))
     except ValueError as error:
         known = ", ".join(kind.value for kind in FaultKind)
-        raise ConfigurationError("--faults", "", "", f"{error}; there is all, none, a file, or some of: {known}") from error
+        raise OptionError("--faults", f"{error}; there is all, none, a file, or some of: {known}") from error

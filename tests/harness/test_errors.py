@@ -35,6 +35,12 @@ def test_a_configuration_error_names_file_table_and_key(table, key, line):
     assert str(errors.ConfigurationError("t.toml", table, key, "is missing")) == line
 
 
+def test_an_option_error_names_the_option_as_it_is_typed():
+    error = errors.OptionError("--out", "'x' is not empty")
+    assert isinstance(error, errors.ConfigurationError)
+    assert str(error) == "command line --out: 'x' is not empty"
+
+
 def test_a_wire_error_keeps_the_raw_bytes_and_names_the_statement():
     error = errors.RemoteWireError("reserved bits are set", raw=b"\x63\x00", statement="MQTT-3.6.1-1")
     assert str(error) == "reserved bits are set [MQTT-3.6.1-1]"

@@ -45,7 +45,7 @@ def test_json_holds_every_member(capsys):
 def test_an_unknown_id_is_one_line_and_status_2(capsys):
     status, out, err = hil(capsys, "CMD-99")
     assert (status, out) == (2, "")
-    assert "CMD-99: is no id, row or family" in err
+    assert "'CMD-99' is no id, row or family" in err
 
 
 def test_the_table_has_a_line_for_every_requirement():

@@ -21,7 +21,7 @@ from harness.bench.serial.probe import Finding, probe
 from harness.bench.serial.usb import PluggedPort, plugged_ports
 from harness.clock import SystemClock, rfc3339
 from harness.entropy import SystemEntropy
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, OptionError
 
 app = typer.Typer(help="Boards over a serial line.", no_args_is_help=True)
 
@@ -103,7 +103,7 @@ def init(
     if out.exists() and not force:
         raise ConfigurationError(str(out), "", "", "exists already; --force replaces it")
     if not BOARD_NAME.fullmatch(name):
-        raise ConfigurationError("command line", "", "--name", f"{name!r}: letters, digits and . _ - are allowed")
+        raise OptionError("--name", f"{name!r}: letters, digits and . _ - are allowed")
     text = inventory_text(name, url, link, plugged_ports(), file=str(out))
     with _opened(out, "wb", "--out") as file:
         file.write(text.encode())
@@ -113,11 +113,11 @@ def init(
 def _chosen(url: str, inventory: Path | None, board: str, *, baud: int, link: LinkKind) -> BoardEntry:
     """The board that the options mean. Raises ConfigurationError where that is none or several."""
     if url and inventory is not None:
-        raise ConfigurationError("command line", "", "--inventory", "a URL or an inventory, not both")
+        raise OptionError("--inventory", "a URL or an inventory, not both")
     if url:
         return BoardEntry(name="board", url=url, baud=baud, link=link)
     if inventory is None:
-        raise ConfigurationError("command line", "", "URL", "which board? A URL or --inventory is wanted (`hil board list` shows ports)")
+        raise OptionError("URL", "which board? A URL or --inventory is wanted (`hil board list` shows ports)")
     read = read_inventory(inventory)
     if not board and len(read.boards) == 1:
         return read.boards[0]
@@ -133,7 +133,7 @@ def _opened(path: Path, mode: Literal["wb", "ab"], option: str) -> BinaryIO:
     try:
         return path.open(mode)
     except OSError as error:
-        raise ConfigurationError("command line", "", option, f"{str(path)!r} cannot be written: {error.strerror or error}") from error
+        raise OptionError(option, f"{str(path)!r} cannot be written: {error.strerror or error}") from error
 
 
 def _row(port: PluggedPort, boards: tuple[BoardEntry, ...]) -> dict[str, str]:

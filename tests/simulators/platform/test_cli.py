@@ -21,3 +21,11 @@ def test_an_unknown_personality_is_one_line_that_says_where_they_are_listed(caps
     assert len(told) == 1
     assert repr(name) in told[0]
     assert "--list-personalities" in told[0]
+
+
+@pytest.mark.parametrize("url", ["mqtt://", "mqtt://127.0.0.1:99999", "http://127.0.0.1"])
+def test_a_url_that_no_broker_can_have_is_one_line(capsys, tmp_path, url):
+    assert run(["platform", "--state", str(tmp_path), "--broker", url]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert f"command line --broker: {url!r} is no URL of a broker" in told[0]
