@@ -78,8 +78,7 @@ class Certification:
     def __init__(self, options: RunOptions, subject: Subject, clock: Clock) -> None:
         self._options = options
         self._subject = subject
-        self._journal = _journal_in(options.out)
-        self.recorder = Recorder(clock, sinks=(self._journal,))
+        self.recorder = Recorder(clock)
 
     def plan(self, parts: Iterable[Part]) -> Plan:
         """What will be asked on these benches and what will not, with the reasons. Nothing is sent."""
@@ -96,7 +95,12 @@ class Certification:
         *,
         on_end: Callable[[Scenario, str], None] = lambda scenario, problem: None,
     ) -> Outcome:
-        """Runs the planned scenarios and judges what was seen. A Ctrl-C ends the run early; what was seen by then is judged."""
+        """Runs the planned scenarios and judges what was seen. A Ctrl-C ends the run early; what was seen by then is judged.
+
+        Raises ConfigurationError where the journal cannot be written.
+        """
+        journal = _journal_in(self._options.out)
+        self.recorder.add_sink(journal)
         self._record_start(plan)
         aborted = False
         try:
@@ -110,7 +114,7 @@ class Certification:
         finally:
             self.recorder.record(RunEnded(aborted))
             self.recorder.close()
-            self._journal.close()
+            journal.close()
         return judged(self.recorder.history())
 
     async def _run_part(self, part: Part, planned: list[Scenario], on_end: Callable[[Scenario, str], None]) -> None:

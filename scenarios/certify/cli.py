@@ -1,30 +1,15 @@
 """`hil certify`: without argument the built-in platform and device certify each other; `platform` and `device` take the outside world."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.cli import Verbose
 from harness.errors import OptionError
 from scenarios.certify.conduct import conduct
-from scenarios.certify.options import (
-    Annotate,
-    Budget,
-    CommonOptions,
-    Expect,
-    Json,
-    OfficialRun,
-    Only,
-    Out,
-    PlanOnly,
-    Profile,
-    Rerun,
-    Seed,
-    Skip,
-    seconds,
-)
+from scenarios.certify.options import CommonOptions, OfficialRun, seconds, with_common_options
 
 _HELP = "Certify a platform or a device; without argument the built-in ones certify each other."
 
@@ -32,33 +17,22 @@ app = typer.Typer(help=_HELP, invoke_without_command=True)
 
 
 @app.callback()
-def certify(
-    context: typer.Context,
-    profile: Profile = "quick",
-    verbose: Verbose = 0,
-    out: Out = None,
-    only: Only = None,
-    skip: Skip = None,
-    plan: PlanOnly = False,
-    seed: Seed = None,
-    json: Json = False,
-    budget: Budget = "",
-    rerun: Rerun = None,
-    expect: Expect = None,
-    annotate: Annotate = "auto",
-) -> None:
+@with_common_options
+def certify(context: typer.Context, options: CommonOptions) -> None:
     """Certify: without a subcommand, the built-in platform and the built-in virtual device certify each other."""
     if context.invoked_subcommand is not None:
+        options.require_none_before(context.invoked_subcommand)
         return
     from scenarios.certify.pair import certify_pair
 
-    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect, annotate=annotate)
     run = options.run_options()
     conduct(partial(certify_pair, run, options), run, options)
 
 
 @app.command()
+@with_common_options
 def device(
+    options: CommonOptions,
     device: Annotated[Path | None, typer.Option("--device", help="The device file.", show_default=False)] = None,
     inventory: Annotated[
         Path | None, typer.Option("--inventory", help="A boards.toml; each board in it names its device file.", show_default=False)
@@ -69,30 +43,18 @@ def device(
     wait_for_board: Annotated[
         str, typer.Option("--wait-for-board", help="How long to wait for a board that another job has leased, as 90s, 20m or 1h.")
     ] = "",
-    profile: Profile = "quick",
-    verbose: Verbose = 0,
-    out: Out = None,
-    only: Only = None,
-    skip: Skip = None,
-    plan: PlanOnly = False,
-    seed: Seed = None,
-    json: Json = False,
-    budget: Budget = "",
-    rerun: Rerun = None,
-    expect: Expect = None,
     official: OfficialRun = False,
-    annotate: Annotate = "auto",
 ) -> None:
     """Certify a device: a process, one that connects by itself, or a board; or all boards of an inventory."""
     from scenarios.certify.boards import certify_all, chosen_board
     from scenarios.certify.device import certify_board, certify_device
 
-    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect, official, annotate)
     if (device is None) is (inventory is None):
         raise OptionError("--device", "either a device file or an inventory is wanted")
     if inventory is None and (board or all_boards):
         raise OptionError("--inventory", "--board and --all choose from an inventory: none is given")
     wait_s = seconds("--wait-for-board", wait_for_board) or 0.0
+    options = replace(options, official=official)
     run = options.run_options()
     if device is not None:
         conduct(partial(certify_device, device, wait_s, run, options), run, options)
@@ -104,24 +66,10 @@ def device(
 
 
 @app.command()
-def platform(
-    target: Annotated[Path, typer.Option("--target", help="The target file of the platform.")],
-    profile: Profile = "quick",
-    verbose: Verbose = 0,
-    out: Out = None,
-    only: Only = None,
-    skip: Skip = None,
-    plan: PlanOnly = False,
-    seed: Seed = None,
-    json: Json = False,
-    budget: Budget = "",
-    rerun: Rerun = None,
-    expect: Expect = None,
-    annotate: Annotate = "auto",
-) -> None:
+@with_common_options
+def platform(options: CommonOptions, target: Annotated[Path, typer.Option("--target", help="The target file of the platform.")]) -> None:
     """Certify a platform that runs somewhere else, as a black box."""
     from scenarios.certify.platform import certify_platform
 
-    options = CommonOptions(profile, out, only, skip, plan, seed, json, budget, rerun, expect, annotate=annotate)
     run = options.run_options()
     conduct(partial(certify_platform, target, run, options), run, options)

@@ -33,12 +33,23 @@ def conduct(certify: Callable[[], Awaitable[Outcome | None]], run: RunOptions, o
 
 
 async def _until_signal(certify: Callable[[], Awaitable[Outcome | None]]) -> Outcome | None:
-    """A first Ctrl-C or SIGTERM ends the run early, with a valid partial report."""
+    """A first Ctrl-C or SIGTERM ends the run early, with a valid partial report; a second one must not spoil it.
+
+    Raises typer.Abort where nothing had been asked yet: then there is nothing to report.
+    """
     task = asyncio.ensure_future(certify())
+
+    def end_early() -> None:
+        if not task.cancelling():
+            task.cancel()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
-    return await task
+        loop.add_signal_handler(number, end_early)
+    try:
+        return await task
+    except asyncio.CancelledError as error:
+        raise typer.Abort from error
 
 
 def finish(outcome: Outcome, out: Path, options: CommonOptions) -> None:

@@ -1,17 +1,21 @@
 """The options that all forms of `hil certify` share, and what they come to."""
 
+import inspect
 import os
 import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_origin
 
 import typer
 
 from harness.certification import RunOptions
 from harness.checks.registry import names_of_checks
 from harness.checks.verdict import Verdict
+from harness.cli import Verbose
 from harness.clock import Clock, SystemClock, rfc3339
 from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError, OptionError
@@ -101,20 +105,21 @@ Json = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class CommonOptions:
-    """The options as the user gave them."""
+    """The options as the user gave them: each annotated field is one of the command line. Only a device's certificate is `official`."""
 
-    profile: str = "quick"
-    out: Path | None = None
-    only: str | None = None
-    skip: str | None = None
-    plan: bool = False
-    seed: int | None = None
-    json: bool = False
-    budget: str = ""
-    rerun: Path | None = None
-    expect: Path | None = None
+    profile: Profile = "quick"
+    out: Out = None
+    only: Only = None
+    skip: Skip = None
+    plan: PlanOnly = False
+    seed: Seed = None
+    json: Json = False
+    budget: Budget = ""
+    rerun: Rerun = None
+    expect: Expect = None
+    annotate: Annotate = "auto"
+    verbose: Verbose = 0  # It has acted while it was read.
     official: bool = False
-    annotate: str = "auto"
 
     @property
     def annotates_github(self) -> bool:
@@ -144,6 +149,12 @@ class CommonOptions:
             selection=Selection(self.profile, self._asked_for(), _ids("--skip", self.skip), seconds("--budget", self.budget)),
         )
 
+    def require_none_before(self, subcommand: str) -> None:
+        """Raises OptionError where one was given before the subcommand, which reads its own."""
+        for field in fields(self):
+            if field.name != "verbose" and getattr(self, field.name) != field.default:
+                raise OptionError(f"--{field.name}", f"stands before `{subcommand}`, which would not see it: options go behind it")
+
     def _require_official_plan(self) -> None:
         """Raises ConfigurationError where another plan is asked for, the package could not be signed, or would hold other files."""
         narrowing = {"--only": self.only, "--skip": self.skip, "--budget": self.budget, "--expect": self.expect}
@@ -161,6 +172,22 @@ class CommonOptions:
         if not red:
             raise ConfigurationError(str(self.rerun), "", "", "everything that was asked there is green: nothing to run again")
         return frozenset(red & only if only else red)
+
+
+def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of CommonOptions behind its own, for typer to read; it gets them as its argument `options`."""
+    common = [field for field in inspect.signature(CommonOptions).parameters.values() if get_origin(field.annotation) is Annotated]
+    own = [parameter for parameter in inspect.signature(command).parameters.values() if parameter.name != "options"]
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *common)]
+
+    @wraps(command)
+    def typed(**given: Any) -> None:
+        options = CommonOptions(**{field.name: given.pop(field.name) for field in common})
+        command(**given, options=options)
+
+    typed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    typed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return typed
 
 
 def seconds(option: str, text: str) -> float | None:
@@ -187,6 +214,6 @@ def _ids(option: str, text: str | None) -> frozenset[str]:
 def _command_line(seed: int) -> str:
     """The command that does the same again: as typed, with the seed that was drawn."""
     words = ["hil", *sys.argv[1:]]
-    if "--seed" not in words:
+    if not any(word == "--seed" or word.startswith("--seed=") for word in words):
         words += ["--seed", str(seed)]
     return shlex.join(words)

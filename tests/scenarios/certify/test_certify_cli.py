@@ -68,7 +68,7 @@ def test_a_plan_sends_nothing_and_writes_no_report(tmp_path):
 
     assert finished.returncode == 0, finished.stderr
     assert "planned         key_lives_thirty_minutes" in finished.stdout
-    assert not (tmp_path / "report" / "report.json").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,7 @@ def test_a_plan_sends_nothing_and_writes_no_report(tmp_path):
         (("certify", "--only", "KEY-99"), ("--only", "'KEY-99'")),
         (("certify", "--no-such-option"), ("--no-such-option",)),
         (("certify", "toaster"), ("toaster",)),
+        (("certify", "--only", "DEV-03", "device", "--device", "device.toml"), ("--only", "stands before `device`")),
         (("certify", "platform", "--target", "nowhere.toml"), ("nowhere.toml", "cannot be read")),
         (("certify", "device", "--device", "nowhere.toml"), ("nowhere.toml", "cannot be read")),
         (("check", "nowhere"), ("nowhere", "cannot be read")),
