@@ -20,7 +20,7 @@ from harness.history.events import Fact, MqttPacket
 from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, DOWNLOAD_FIRMWARE, DOWNLOADS, REBOOT
 from harness.wire.files import FileType
-from scenarios.device.steps import download, listening, requests_of, settle_s, tell
+from scenarios.device.steps import download, listening, one_fault, requests_of, settle_s, tell
 
 _ANY = DeviceNeeds(commands=(CONFIGURATION,))
 _REFUSALS = 3
@@ -153,7 +153,7 @@ def qos_1_download_repeated(cast: DeviceCast) -> Workload:
     """A download command is repeated with DUP before its PUBACK."""
     yield Boot()
     stored: StoredFile = yield Store(FileType.FIRMWARE)
-    yield Interfere(FaultPlan(packets=(PacketFault(name="PUBLISH repeated", at=_QOS_1, action=Duplicate(copies=1, dup=True)),)))
+    yield Interfere(one_fault("PUBLISH repeated", _QOS_1, Duplicate(copies=1, dup=True)))
     yield Tell(DOWNLOAD_FIRMWARE, {"file_name": stored.name})
     yield Settle(cast.declares.result_s)
 
@@ -168,7 +168,7 @@ def qos_1_reboot_delivered_again(cast: DeviceCast) -> Workload:
     """The connection is lost before a reboot's PUBACK arrives: the resumed session delivers the command again."""
     yield Boot()
     receipt = PacketEvent(packet="PUBACK", sent_by="client")
-    yield Interfere(FaultPlan(packets=(PacketFault(name="cut before PUBACK", at=receipt, action=Cut(when="before")),)))
+    yield Interfere(one_fault("cut before PUBACK", receipt, Cut(when="before")))
     yield Tell(REBOOT)
     yield Until(listening, cast.declares.reboot_s)
     yield Settle(cast.declares.reboot_s)

@@ -18,6 +18,7 @@ ODD_QUERY = "&hil=%7Ea%2fb%2Fc+d%2B"
 _FILLER_BYTES = 320  # more than a URL buffer of 256 bytes holds; less than one of 512 does (esp_http_client's)
 _OFFER_BYTES = 200  # about what a download command takes without our additions
 _CLOCK_BEHIND_S = 30 * 86_400.0
+_UNDER_WAY_S = 3.0
 
 
 @scenario("download_uses_the_url_and_the_raw_token", "results_come_once_and_in_time", subject="device", needs=ANSWERED, duration_s=3.0)
@@ -140,6 +141,3 @@ def download_during_a_download(cast: DeviceCast) -> Workload:
     yield Until(result_of(cast, command), within_s, count=2)
     # A third one, of a device that refuses first and executes all the same, comes when the second file is there.
     yield Settle(min(cast.declares.result_s, 5.0))
-
-
-_UNDER_WAY_S = 3.0

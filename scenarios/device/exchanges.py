@@ -3,13 +3,25 @@
 from harness.device_operations import Boot, CutConnection, Inject, Interfere, SendPacket, Settle, Tell, Until
 from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.faults import Coalesce, Cut, Drop, Duplicate, FaultPlan, PacketAction, PacketEvent, PacketFault, Split
-from harness.history.events import Fact, MqttPacket
 from harness.mqtt.packets import Publish
 from harness.operations import Announce
 from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION
 from harness.wire.topics import control_topic
-from scenarios.device.steps import GRACE_S, Matches, acknowledged, listening, outcome_of, result_of, second_effect_s, settle_s, tell
+from scenarios.device.steps import (
+    GRACE_S,
+    Matches,
+    acknowledged,
+    listening,
+    one_fault,
+    outcome_of,
+    published,
+    repeat,
+    result_of,
+    second_effect_s,
+    settle_s,
+    tell,
+)
 
 _CONFIGURED = DeviceNeeds(commands=(CONFIGURATION,), qos=2)
 _SEEN = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), results=True, qos=2)
@@ -22,16 +34,12 @@ _LONG_BYTES = 128
 _SHOWN = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), configuration_seen=True, qos=2)
 
 
-def _plan(name: str, at: PacketEvent, action: PacketAction) -> FaultPlan:
-    return FaultPlan(packets=(PacketFault(name=name, at=at, action=action),))
-
-
 @scenario("repeated_publish_has_one_effect", subject="device", needs=_SEEN, duration_s=8.0)
 def publish_repeated_before_release(cast: DeviceCast) -> Workload:
     """A command is repeated with DUP before its PUBREL, once and three times."""
     yield Boot()
     for copies, configuration in zip((1, 3), cast.configurations, strict=False):
-        yield Interfere(_plan("PUBLISH repeated", _COMMAND, Duplicate(copies=copies, dup=True)))
+        yield Interfere(one_fault("PUBLISH repeated", _COMMAND, Duplicate(copies=copies, dup=True)))
         yield Tell(CONFIGURATION, dict(configuration))
         yield from outcome_of(cast, CONFIGURATION)
         yield Settle(second_effect_s(cast))
@@ -43,24 +51,15 @@ def publish_repeated_behind_another_command(cast: DeviceCast) -> Workload:
     yield Boot()
     newer, older = (dict(configuration) for configuration in cast.configurations[:2])
     yield from tell(cast, CONFIGURATION, newer)
-    yield Interfere(_plan("PUBREL held back", _RELEASE, Drop()))
+    yield Interfere(one_fault("PUBREL held back", _RELEASE, Drop()))
     yield Tell(CONFIGURATION, older)
-    seen = yield Until(_configuration_published, cast.declares.result_s)
+    seen = yield Until(published(CONFIGURATION), cast.declares.result_s)
     # Whether it is in force now tells when the device acts: at PUBLISH or at PUBREL.
     yield Settle(settle_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
     yield from tell(cast, CONFIGURATION, newer)
-    for event in seen:
-        if (packet_id := event.fact.packet_id) is None:
-            return  # It came with QoS 0: there is nothing to repeat.
-        yield SendPacket(Publish(control_topic(cast.device_id, CONFIGURATION), cast.payload(older), qos=2, dup=True, packet_id=packet_id))
-    yield Until(acknowledged, cast.declares.result_s)
-    yield Settle(second_effect_s(cast))
-    yield from tell(cast, SEND_CONFIGURATION)
-
-
-def _configuration_published(fact: Fact) -> bool:
-    return isinstance(fact, MqttPacket) and fact.type == "PUBLISH" and (fact.topic or "").endswith("/control/" + CONFIGURATION)
+    if (yield from repeat(cast, CONFIGURATION, cast.payload(older), seen)):
+        yield from tell(cast, SEND_CONFIGURATION)
 
 
 @scenario("release_after_resumption_has_one_effect", "device_completes_every_exchange", subject="device", needs=_RESUMED, duration_s=10.0)
@@ -69,7 +68,7 @@ def release_first_after_resumption(cast: DeviceCast) -> Workload:
     yield Boot()
     # What is in force from an earlier scenario must not look like an effect of this one.
     yield from tell(cast, CONFIGURATION, dict(cast.configurations[1]))
-    cut = _plan("cut before PUBREL", _RELEASE, Cut(when="before"))
+    cut = one_fault("cut before PUBREL", _RELEASE, Cut(when="before"))
     yield from _cut_and_resume(cast, cut, dict(cast.configurations[0]))
 
 
@@ -80,9 +79,9 @@ def publish_again_after_resumption(cast: DeviceCast) -> Workload:
     # As above.
     yield from tell(cast, CONFIGURATION, dict(cast.configurations[-1]))
     cuts = (
-        _plan("cut after PUBLISH", _COMMAND, Cut(when="after")),
-        _plan("cut before PUBREC", PacketEvent(packet="PUBREC", sent_by="client"), Cut(when="before")),
-        _plan("cut before PUBCOMP", PacketEvent(packet="PUBCOMP", sent_by="client"), Cut(when="before")),
+        one_fault("cut after PUBLISH", _COMMAND, Cut(when="after")),
+        one_fault("cut before PUBREC", PacketEvent(packet="PUBREC", sent_by="client"), Cut(when="before")),
+        one_fault("cut before PUBCOMP", PacketEvent(packet="PUBCOMP", sent_by="client"), Cut(when="before")),
     )
     for cut, configuration in zip(cuts, cast.configurations, strict=False):
         yield from _cut_and_resume(cast, cut, dict(configuration))
@@ -121,7 +120,7 @@ def _acknowledged_or_answered(cast: DeviceCast) -> Matches:
 def several_commands_at_once(cast: DeviceCast) -> Workload:
     """Five commands arrive in one segment."""
     yield Boot()
-    yield Interfere(_plan("PUBLISH coalesced", _COMMAND, Coalesce(packets=5, seconds_max=1.0)))
+    yield Interfere(one_fault("PUBLISH coalesced", _COMMAND, Coalesce(packets=5, seconds_max=1.0)))
     for number in range(5):
         yield Tell(CONFIGURATION, dict(cast.configurations[number % len(cast.configurations)]))
     # Who takes one command after the other needs its time five times.
@@ -146,7 +145,7 @@ def packets_in_pieces(cast: DeviceCast) -> Workload:
 def _segmented(cast: DeviceCast, how: str, at: PacketEvent, action: PacketAction, *, filled: int = 0) -> Workload:
     """A configuration whose payload is filled up to so many bytes arrives cut in a way."""
     yield Announce("segmented", {"device_id": cast.device_id, "how": how})
-    yield Interfere(_plan(how, at, action))
+    yield Interfere(one_fault(how, at, action))
     yield Inject(control_topic(cast.device_id, CONFIGURATION), cast.padded(cast.configurations[0], filled))
     yield from outcome_of(cast, CONFIGURATION)
     yield Settle(settle_s(cast))
@@ -160,7 +159,7 @@ def packets_in_one_segment(cast: DeviceCast) -> Workload:
     for packets in (2, 3):
         how = f"with {packets} in one segment"
         yield Announce("segmented", {"device_id": cast.device_id, "how": how})
-        yield Interfere(_plan(how, _COMMAND, Coalesce(packets=packets, seconds_max=1.0)))
+        yield Interfere(one_fault(how, _COMMAND, Coalesce(packets=packets, seconds_max=1.0)))
         for configuration in cast.configurations[: packets - 1]:
             yield Tell(CONFIGURATION, dict(configuration))
         yield Tell(SEND_CONFIGURATION)

@@ -4,15 +4,37 @@ from dataclasses import replace
 
 from harness.device_operations import Boot, Inject, Interfere, Settle, Tell, Until, UntilConnected
 from harness.device_scenario import DeviceCast, DeviceNeeds
-from harness.faults import FaultPlan, PacketEvent, PacketFault, Rewrite
+from harness.faults import PacketEvent, Rewrite
 from harness.operations import Announce
 from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATION
 from harness.wire.topics import control_topic, result_topic
-from scenarios.device.steps import BOOT_GRACE_S, acknowledged, outcome_of, settle_s, tell
+from scenarios.device.steps import BOOT_GRACE_S, acknowledged, one_fault, outcome_of, settle_s, tell
 
 _CONFIGURED = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), configuration_seen=True)
 _REBOOT = DeviceNeeds(commands=(REBOOT,))
+
+_RETAINED = one_fault("RETAIN set", PacketEvent(packet="PUBLISH", sent_by="server", topic="+/control/+"), Rewrite(retain=True))
+
+_DEPTH_MAX = 500
+_ODD_PAYLOADS = {
+    "malformed JSON": b'{"sampling_rate": ',
+    "JSON with something behind it": b'{"sampling_rate": 60}}',
+    "JSON that is no object": b"[1, 2]",
+    "a JSON string": b'"on"',
+    "JSON null": b"null",
+    "an empty payload": b"",
+    "bytes that are no UTF-8": b"\xff\xfe\x00",
+    "a string that is no UTF-8": b'{"unit": "\xb0C"}',
+}
+_ODD_VALUES = {
+    "characters beyond ASCII": '{"name":"Küche ☃ 𝄞"}'.encode(),
+    "a number beyond 64 bits": b'{"sampling_rate":123456789012345678901234567890}',
+    "a number beyond all floats": b'{"sampling_rate":1e999}',
+    "a negative number": b'{"sampling_rate":-1}',
+    "null for a value": b'{"sampling_rate":null}',
+    "an empty configuration": b"{}",
+}
 
 
 @scenario(
@@ -47,27 +69,6 @@ def odd_values(cast: DeviceCast) -> Workload:
     for name, payload in _ODD_VALUES.items():
         if len(payload) <= cast.declares.max_payload_bytes:
             yield from _odd(cast, name, CONFIGURATION, payload)
-
-
-_DEPTH_MAX = 500
-_ODD_PAYLOADS = {
-    "malformed JSON": b'{"sampling_rate": ',
-    "JSON with something behind it": b'{"sampling_rate": 60}}',
-    "JSON that is no object": b"[1, 2]",
-    "a JSON string": b'"on"',
-    "JSON null": b"null",
-    "an empty payload": b"",
-    "bytes that are no UTF-8": b"\xff\xfe\x00",
-    "a string that is no UTF-8": b'{"unit": "\xb0C"}',
-}
-_ODD_VALUES = {
-    "characters beyond ASCII": '{"name":"Küche ☃ 𝄞"}'.encode(),
-    "a number beyond 64 bits": b'{"sampling_rate":123456789012345678901234567890}',
-    "a number beyond all floats": b'{"sampling_rate":1e999}',
-    "a negative number": b'{"sampling_rate":-1}',
-    "null for a value": b'{"sampling_rate":null}',
-    "an empty configuration": b"{}",
-}
 
 
 def _odd(cast: DeviceCast, what: str, command: str, payload: bytes) -> Workload:
@@ -121,8 +122,7 @@ def command_with_retain(cast: DeviceCast) -> Workload:
     """A configuration comes with RETAIN=1, as an old one would that a broker has stored."""
     yield Boot()
     yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
-    at = PacketEvent(packet="PUBLISH", sent_by="server", topic="+/control/+")
-    yield Interfere(FaultPlan(packets=(PacketFault(name="RETAIN set", at=at, action=Rewrite(retain=True)),)))
+    yield Interfere(_RETAINED)
     yield Announce("retained", {"device_id": cast.device_id})
     yield Tell(CONFIGURATION, dict(cast.configurations[1]))
     yield Until(acknowledged, cast.declares.result_s)
@@ -134,8 +134,7 @@ def command_with_retain(cast: DeviceCast) -> Workload:
 def reboot_with_retain(cast: DeviceCast) -> Workload:
     """A reboot comes with RETAIN=1: a device that obeys reboots with every connection."""
     yield Boot()
-    at = PacketEvent(packet="PUBLISH", sent_by="server", topic="+/control/+")
-    yield Interfere(FaultPlan(packets=(PacketFault(name="RETAIN set", at=at, action=Rewrite(retain=True)),)))
+    yield Interfere(_RETAINED)
     yield Tell(REBOOT)
     yield Until(acknowledged, cast.declares.result_s)
     yield Settle(cast.declares.reboot_s)

@@ -2,15 +2,12 @@
 
 from dataclasses import replace
 
-from harness.device_operations import Boot, Interfere, SendPacket, Settle, Tell, Until
+from harness.device_operations import Boot, Interfere, Settle, Tell, Until
 from harness.device_scenario import OFFER_BYTES_MIN, DeviceCast, DeviceNeeds
-from harness.faults import Cut, Drop, FaultPlan, PacketEvent, PacketFault
-from harness.history.events import Fact, MqttPacket
-from harness.mqtt.packets import Publish
+from harness.faults import Cut, Drop, PacketEvent
 from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, DOWNLOAD_LOGO, REBOOT, RESET, SEND_CONFIGURATION
-from harness.wire.topics import control_topic
-from scenarios.device.steps import BOOT_GRACE_S, acknowledged, download, listening, outcome_of, second_effect_s, settle_s, tell
+from scenarios.device.steps import BOOT_GRACE_S, download, listening, one_fault, outcome_of, published, repeat, settle_s, tell
 
 _CONFIGURED = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), configuration_seen=True)
 _RESET = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION, RESET), configuration_seen=True)
@@ -77,23 +74,13 @@ def reset_repeated_around_a_configuration(cast: DeviceCast) -> Workload:
     """A reset is repeated with DUP before its PUBREL; between the copies the device is configured."""
     yield Boot()
     release = PacketEvent(packet="PUBREL", sent_by="server")
-    yield Interfere(FaultPlan(packets=(PacketFault(name="PUBREL held back", at=release, action=Drop()),)))
+    yield Interfere(one_fault("PUBREL held back", release, Drop()))
     yield Tell(RESET)
-    seen = yield Until(_reset_published, cast.declares.result_s)
+    seen = yield Until(published(RESET), cast.declares.result_s)
     yield from outcome_of(cast, RESET)
     yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
-    for event in seen:
-        packet_id = event.fact.packet_id
-        if packet_id is None:
-            return  # It came with QoS 0: there is nothing to repeat.
-        yield SendPacket(Publish(control_topic(cast.device_id, RESET), b"{}", qos=2, dup=True, packet_id=packet_id))
-    yield Until(acknowledged, cast.declares.result_s)
-    yield Settle(second_effect_s(cast))
-    yield from tell(cast, SEND_CONFIGURATION)
-
-
-def _reset_published(fact: Fact) -> bool:
-    return isinstance(fact, MqttPacket) and fact.type == "PUBLISH" and (fact.topic or "").endswith("/control/" + RESET)
+    if (yield from repeat(cast, RESET, b"{}", seen)):
+        yield from tell(cast, SEND_CONFIGURATION)
 
 
 @scenario("reboot_happens_once", subject="device", needs=_REBOOT, duration_s=15.0)
@@ -115,7 +102,7 @@ def reboot_delivered_again(cast: DeviceCast) -> Workload:
     """The connection is lost before the reboot's PUBREC arrives: the resumed session delivers the command again."""
     yield Boot()
     receipt = PacketEvent(packet="PUBREC", sent_by="client")
-    yield Interfere(FaultPlan(packets=(PacketFault(name="cut before PUBREC", at=receipt, action=Cut(when="before")),)))
+    yield Interfere(one_fault("cut before PUBREC", receipt, Cut(when="before")))
     yield Tell(REBOOT)
     yield Until(listening, cast.declares.reboot_s + BOOT_GRACE_S)
     yield Settle(_loop_s(cast))

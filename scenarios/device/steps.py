@@ -1,15 +1,17 @@
 """The sentences of which the device scenarios are made. Each is a sub-generator, used with `yield from`; none of them judges."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from harness.checks.device_view import Result
-from harness.device_operations import Observe, Settle, Store, StoredFile, Tell, Until
+from harness.device_operations import Observe, SendPacket, Settle, Store, StoredFile, Tell, Until
 from harness.device_scenario import DeviceCast
+from harness.faults import FaultPlan, PacketAction, PacketEvent, PacketFault
 from harness.history.events import Event, Fact, HttpEnded, MqttClosed, MqttPacket
 from harness.history.timeline import Seen
+from harness.mqtt.packets import Publish
 from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOADS, SEND_CONFIGURATION
-from harness.wire.topics import result_topic
+from harness.wire.topics import control_topic, result_topic
 
 T = TypeVar("T")
 Step: TypeAlias = Generator[Any, Any, T]
@@ -48,6 +50,30 @@ def second_effect_s(cast: DeviceCast) -> float:
 def acknowledged(fact: Fact) -> bool:
     """The device has acknowledged a message to the end."""
     return isinstance(fact, MqttPacket) and fact.sent_by == "client" and fact.type in ("PUBCOMP", "PUBACK")
+
+
+def published(command: str) -> Matches:
+    """The broker has sent a command of this name."""
+    return lambda fact: isinstance(fact, MqttPacket) and fact.type == "PUBLISH" and (fact.topic or "").endswith(f"/control/{command}")
+
+
+def one_fault(name: str, at: PacketEvent, action: PacketAction) -> FaultPlan:
+    """A plan of a single fault."""
+    return FaultPlan(packets=(PacketFault(name=name, at=at, action=action),))
+
+
+def repeat(cast: DeviceCast, command: str, payload: bytes, seen: Sequence[Event]) -> Step[bool]:
+    """Sends copies with DUP of a command that was seen published and has not had its PUBREL, and waits for what they do.
+
+    False where it came with QoS 0: then there is nothing to repeat.
+    """
+    for packet in (event.fact for event in seen if isinstance(event.fact, MqttPacket)):
+        if packet.packet_id is None:
+            return False
+        yield SendPacket(Publish(control_topic(cast.device_id, command), payload, qos=2, dup=True, packet_id=packet.packet_id))
+    yield Until(acknowledged, cast.declares.result_s)
+    yield Settle(second_effect_s(cast))
+    return True
 
 
 def result_of(cast: DeviceCast, command: str) -> Matches:

@@ -13,19 +13,26 @@ _STALL_S = 10.0
 _LONG_STALL_S = 120.0
 _SLOW_S_MAX = 90.0
 _REAL_SLOW_S = 14.5 * 60.0
-# A platform that cuts off a slow board must be given time to be noticed: boards look at their sockets every now and then.
 _FAILURE = DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), results=True)
 
 _JSON = b'{"success":false,"message":"No","action":"download file"}'
 _BINARY = bytes(range(256)) * 8
 
 
-def _spoilt(cast: DeviceCast, kind: str, *, command: str = DOWNLOAD_FIRMWARE, transfer_s: float = 0.0, **options: object) -> Workload:
-    """One download that is spoilt in a way; an image of the vendor's has the size that it has."""
+def _spoilt(
+    cast: DeviceCast,
+    kind: str,
+    *,
+    command: str = DOWNLOAD_FIRMWARE,
+    transfer_s: float = 0.0,
+    fraction: float | None = None,
+    **options: object,
+) -> Workload:
+    """One download that is spoilt in a way, at a fraction of its body: an image of the vendor's has the size that it has."""
     stored: StoredFile = yield Store(DOWNLOADS[command], size_bytes=_SIZE_BYTES)
-    if "fraction" in options:
-        options["at_byte"] = int(stored.size_bytes * float(str(options.pop("fraction"))))
-    yield SpoilDownload(kind, dict(options), times=3)
+    if fraction is not None:
+        options["at_byte"] = int(stored.size_bytes * fraction)
+    yield SpoilDownload(kind, options, times=3)
     yield Tell(command, {"file_name": stored.name})
     yield from download_result(cast, command, transfer_s=transfer_s)
     yield SpoilDownload(kind, times=0)

@@ -20,6 +20,7 @@ from harness.wire.commands import (
 from harness.wire.files import FileType
 from scenarios.platform.steps import (
     CUSTOM,
+    DOWNLOAD_OF,
     JSON_TYPE,
     UNKNOWN_ID,
     UNLISTED,
@@ -115,8 +116,6 @@ def unusual_data(cast: Cast) -> Workload:
 
 
 _TAKES_COMMANDS = ("every_commandable_kind_takes_commands", *ARRIVES)
-
-
 ELSEWHERE = Needs(
     devices={"usual": DeviceNeed(kinds=tuple(DeviceKind), commands="any"), "device": DeviceNeed(kinds=COMMANDABLE, apart_from="usual")}
 )
@@ -220,7 +219,7 @@ def files_that_are_not_stored(cast: Cast) -> Workload:
     yield from watch(device)
     elsewhere = [file for file in platform.files if file.project_id != device.project_id]
     own_names = {file.name for file in platform.files if file.project_id == device.project_id}
-    foreign = [(DOWNLOAD_FIRMWARE if file.type is FileType.FIRMWARE else DOWNLOAD_LOGO, file.name) for file in elsewhere]
+    foreign = [(DOWNLOAD_OF[file.type], file.name) for file in elsewhere]
     stem, dot, extension = firmware.rpartition(".")
     alike = (f"hil-{firmware}", f"{stem}-hil{dot}{extension}", f"{stem[: len(stem) // 2 + 1]}{dot}{extension}")
     for command, name in (

@@ -127,10 +127,8 @@ def everything_below_two_devices(cast: Cast) -> Workload:
             yield from watch(listener)
         elif connected.is_accepted:
             yield Announce("watching", {"device_id": listener.id})
-    accepted = 0
-    for number, command in enumerate((CONFIGURATION, CUSTOM, CONFIGURATION)):
-        answer = yield from send(platform, device, command, {"addressee": number})
-        accepted += answer.status == 200
+    commands = [(command, {"addressee": number}) for number, command in enumerate((CONFIGURATION, CUSTOM, CONFIGURATION))]
+    accepted = yield from send_all(platform, device, commands)
     yield from watch_end(platform, device, accepted)
     yield from watch_end(platform, other)
 
@@ -139,15 +137,12 @@ def everything_below_two_devices(cast: Cast) -> Workload:
 def exact_subscriptions(cast: Cast) -> Workload:
     """A device subscribes to its exact control topics, and gets its commands there."""
     platform, device = cast.platform, cast.device
-    names = [name for name in (*STANDARD_COMMANDS, CUSTOM)]
-    connected = yield Connect(device.id, filters=tuple((control_topic(device.id, name), 2) for name in names))
+    filters = tuple((control_topic(device.id, name), 2) for name in (*STANDARD_COMMANDS, CUSTOM))
+    connected = yield Connect(device.id, filters=filters)
     if not connected.is_accepted or 0x80 in connected.granted:
         return
     yield Announce("watching", {"device_id": device.id})
-    accepted = 0
-    for command in (CONFIGURATION, CUSTOM):
-        answer = yield from send(platform, device, command, {"exact": command})
-        accepted += answer.status == 200
+    accepted = yield from send_all(platform, device, [(command, {"exact": command}) for command in (CONFIGURATION, CUSTOM)])
     yield from watch_end(platform, device, accepted)
 
 

@@ -7,7 +7,7 @@ from harness.operations import AdvanceClock, Announce, RunHook, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import KEY_LIFETIME_S
 from harness.wire.files import FileType, has_extension_of, is_plain_name
-from scenarios.platform.steps import Step, fetch_call, list_call, offered, watch
+from scenarios.platform.steps import DOWNLOAD_OF, Step, fetch_call, list_call, offered, watch
 
 _EACH_TYPE = Needs(files={"firmware": FileType.FIRMWARE, "logo": FileType.LOGO})
 _FILES_MAX = 12
@@ -74,10 +74,10 @@ def listed_files(cast: Cast) -> Workload:
         entries = answer.json.get("files") if isinstance(answer.json, dict) else None
         names = [entry.get("name") for entry in entries or () if isinstance(entry, dict)]
         for name in [name for name in names if isinstance(name, str) and has_extension_of(file_type, name)][:_FILES_MAX]:
-            url = yield from offered(platform, device, None, name=name, command=f"download_{file_type.value}")
+            url = yield from offered(platform, device, None, name=name, command=DOWNLOAD_OF[file_type])
             if url is not None:
                 yield fetch_call(url, device)
-                yield from offered(platform, device, None, name=name, command=f"download_{file_type.value}")
+                yield from offered(platform, device, None, name=name, command=DOWNLOAD_OF[file_type])
         yield list_call(platform, device.project_id, file_type)
 
 

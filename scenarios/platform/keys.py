@@ -18,6 +18,7 @@ from scenarios.platform.steps import (
     fetch_call,
     largest_file,
     offered,
+    several_offered,
     watch,
     whole_offer,
 )
@@ -42,12 +43,10 @@ def key_around_thirty_minutes(cast: Cast) -> Workload:
     """Keys are used at once, just before their thirty minutes are over, and after."""
     platform, device = cast.platform, cast.devices["device"]
     yield from watch(device)
-    urls = []
-    for _ in range(5):
-        urls.append((yield from offered(platform, device, cast.files["firmware"])))
-    fresh, late, foreign, earlier, early = urls
-    if fresh is None or late is None or foreign is None or earlier is None or early is None:
+    urls = yield from several_offered(platform, device, cast.files["firmware"], 5)
+    if len(urls) < 5:
         return
+    fresh, late, foreign, earlier, early = urls
     yield fetch_call(fresh, device)
     yield AdvanceClock(KEY_LIFETIME_S / 2)
     younger = yield from offered(platform, device, cast.files["firmware"])  # must not lengthen the lives of the others
@@ -105,10 +104,10 @@ def key_used_across_a_restart(cast: Cast) -> Workload:
     """A used key is tried again after a restart of the platform, and an unused one for the first time."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
-    used = yield from offered(platform, device, cast.files["firmware"])
-    unused = yield from offered(platform, device, cast.files["firmware"])
-    if used is None or unused is None:
+    urls = yield from several_offered(platform, device, cast.files["firmware"], 2)
+    if len(urls) < 2:
         return
+    used, unused = urls
     yield fetch_call(used, device)
     yield RunHook("restart")
     yield fetch_call(used, device)

@@ -1,18 +1,12 @@
 """Questions about the lists of stored files."""
 
 from harness.history.events import Headers
-from harness.operations import Call
 from harness.scenario import Cast, Needs, Workload, scenario
 from harness.wire.files import FileType
-from harness.wire.responses import ORGANISATION_FILES_PATH, project_files_path
-from scenarios.platform.steps import UNKNOWN_ID, bearer, list_call
+from scenarios.platform.steps import ORGANISATION, UNKNOWN_ID, bearer, list_call, raw_list_call
 
 _NOBODY = Needs(devices={})
 _REFUSED = ("error_bodies_follow_the_contract", "answers_are_json", "secrets_do_not_leak")
-
-
-def _list_call(path: str, query: str, credential: str, headers: Headers, project_id: str = "") -> Call:
-    return Call("GET", path + query, "files", credential, headers, project_id=project_id)
 
 
 @scenario(
@@ -28,10 +22,9 @@ def _list_call(path: str, query: str, credential: str, headers: Headers, project
 def lists_of_each_project(cast: Cast) -> Workload:
     """The lists of each project and of the organisation, for both types."""
     platform = cast.platform
-    for file_type in ("firmware", "logo"):
-        yield _list_call(ORGANISATION_FILES_PATH, f"?type={file_type}", "api-key:full", bearer(platform))
-        for project in platform.projects:
-            yield _list_call(project_files_path(project.id), f"?type={file_type}", "api-key:full", bearer(platform), project.id)
+    for file_type in FileType:
+        for project_id in (ORGANISATION, *(project.id for project in platform.projects)):
+            yield list_call(platform, project_id, file_type)
 
 
 @scenario("list_without_valid_type_is_refused", *_REFUSED, needs=_NOBODY)
@@ -40,9 +33,8 @@ def lists_of_no_type(cast: Cast) -> Workload:
     platform = cast.platform
     types = ("", "image", "Firmware", "LOGO", "firmware,logo", "firm", "firmwares")
     for query in ("", "?type", "?kind=firmware", *(f"?type={file_type}" for file_type in types)):
-        yield _list_call(ORGANISATION_FILES_PATH, query, "api-key:full", bearer(platform))
-        for project in platform.projects[:1]:
-            yield _list_call(project_files_path(project.id), query, "api-key:full", bearer(platform), project.id)
+        for project_id in (ORGANISATION, *(project.id for project in platform.projects[:1])):
+            yield raw_list_call(project_id, query, "api-key:full", bearer(platform))
 
 
 @scenario("list_without_valid_key_is_unauthorized", *_REFUSED, needs=Needs())
@@ -54,8 +46,8 @@ def lists_without_valid_key(cast: Cast) -> Workload:
     attempts: list[tuple[str, Headers]] = [("none", ()), *(("unknown", (("Authorization", value),)) for value in values)]
     attempts += [(f"token:{device.id}", (("Authorization", f"{scheme} {device.token}"),)) for scheme in ("Bearer", "Basic")]
     for credential, headers in attempts:
-        yield _list_call(ORGANISATION_FILES_PATH, "?type=firmware", credential, headers)
-        yield _list_call(project_files_path(device.project_id), "?type=logo", credential, headers, device.project_id)
+        yield raw_list_call(ORGANISATION, "?type=firmware", credential, headers)
+        yield raw_list_call(device.project_id, "?type=logo", credential, headers)
 
 
 @scenario("foreign_files_are_not_listed", "list_body_is_an_object_with_files", needs=_NOBODY)
@@ -72,11 +64,11 @@ def lists_of_another_organisation(cast: Cast) -> Workload:
     for file_type in FileType:
         for project in platform.projects:
             yield list_call(platform, project.id, file_type, key="other_org")
-        yield list_call(platform, "", file_type, key="other_org")
-        yield list_call(platform, "", file_type)
+        yield list_call(platform, ORGANISATION, file_type, key="other_org")
+        yield list_call(platform, ORGANISATION, file_type)
 
 
 @scenario("read_only_key_may_list", needs=Needs(devices={}, api_keys=("read_only",)))
 def lists_with_a_read_only_key(cast: Cast) -> Workload:
     """A list with a key that lacks the scope send-commands."""
-    yield _list_call(ORGANISATION_FILES_PATH, "?type=firmware", "api-key:read_only", bearer(cast.platform, "read_only"))
+    yield list_call(cast.platform, ORGANISATION, FileType.FIRMWARE, key="read_only")

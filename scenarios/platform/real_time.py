@@ -1,13 +1,11 @@
 """Questions that take half an hour, for targets without a test clock and for what no test clock moves. All side by side, on two devices."""
 
-from typing import Any
-
-from harness.bench.target import Platform, TargetDevice, TargetFile
-from harness.operations import Announce, InOrder, Together, Wait
+from harness.bench.target import TargetDevice, TargetFile
+from harness.operations import Announce, Call, InOrder, Together, Wait
 from harness.scenario import COMMANDABLE, Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
 from harness.wire.files import FileType
-from scenarios.platform.steps import LARGE_BYTES, Step, fetch_call, largest_file, offered, watch
+from scenarios.platform.steps import LARGE_BYTES, fetch_call, largest_file, several_offered, watch
 
 _DEVICE = {"device": DeviceNeed(kinds=COMMANDABLE)}
 _EARLY_S = KEY_LIFETIME_S / 180  # How long before the thirty minutes are over the key is tried: all that happens meanwhile must fit in.
@@ -28,7 +26,7 @@ def keys_through_thirty_real_minutes(cast: Cast) -> Workload:
     """Keys are used just before their thirty minutes are over and after, and a used one is tried again meanwhile."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
-    urls = yield from _offers(platform, device, cast.files["firmware"], 3)
+    urls = yield from several_offered(platform, device, cast.files["firmware"], 3)
     if len(urls) < 3:
         return
     early, late, used = urls
@@ -56,7 +54,7 @@ def transfers_of_fifteen_real_minutes(cast: Cast) -> Workload:
     platform, device = cast.platform, cast.device
     file = largest_file(platform, device)
     yield from watch(device)
-    urls = (yield from _offers(platform, device, file, 3)) if file is not None else []
+    urls = (yield from several_offered(platform, device, file, 3)) if file is not None else []
     if file is None or len(urls) < 3:
         return
     almost, beyond, outliving = urls
@@ -71,14 +69,5 @@ def transfers_of_fifteen_real_minutes(cast: Cast) -> Workload:
     )
 
 
-def _offers(platform: Platform, device: TargetDevice, file: TargetFile, count: int) -> Step[list[str]]:
-    urls = []
-    for _ in range(count):
-        url = yield from offered(platform, device, file)
-        if url is not None:
-            urls.append(url)
-    return urls
-
-
-def _slow(url: str, device: TargetDevice, file: TargetFile, *, takes_s: float) -> Any:
+def _slow(url: str, device: TargetDevice, file: TargetFile, *, takes_s: float) -> Call:
     return fetch_call(url, device, read_bytes_per_s=file.size_bytes / takes_s, within_s=takes_s + _ENDS_WITHIN_S)

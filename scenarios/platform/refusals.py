@@ -20,6 +20,7 @@ from scenarios.platform.steps import (
     CUSTOM,
     DISTURBING,
     JSON_TYPE,
+    ORGANISATION,
     UNKNOWN_ID,
     UNLISTED,
     command_call,
@@ -141,7 +142,7 @@ def organisation_without_feature(cast: Cast) -> Workload:
     for command, data in one_of_each(cast):
         yield command_call(platform, device, command, data, key="disabled")
     for file_type in FileType:
-        for project_id in ("", device.project_id):
+        for project_id in (ORGANISATION, device.project_id):
             yield list_call(platform, project_id, file_type, key="disabled")
 
 
@@ -155,7 +156,7 @@ def unlisted_commands(cast: Cast) -> Workload:
     others = [device for device in cast.platform.devices if device.kind.takes_commands and command_names(device.allowed_commands)]
     for other in [device for device in others if device != cast.device][:_OTHERS_MAX]:
         yield from send(cast.platform, other, UNLISTED, {"unlisted": True})
-    yield from _try_unlisted(cast, cast.device.allowed_commands)
+    yield from _try_unlisted(cast)
 
 
 _LOOSE = Needs(devices={"device": DeviceNeed(kinds=COMMANDABLE, commands="loose")})
@@ -164,11 +165,11 @@ _LOOSE = Needs(devices={"device": DeviceNeed(kinds=COMMANDABLE, commands="loose"
 @scenario("unlisted_command_is_forbidden", "permitted_command_is_accepted", needs=_LOOSE)
 def list_with_blanks(cast: Cast) -> Workload:
     """A device whose list holds blanks or empty entries: the names on it, and others."""
-    yield from _try_unlisted(cast, cast.device.allowed_commands)
+    yield from _try_unlisted(cast)
 
 
-def _try_unlisted(cast: Cast, allowed_commands: str) -> Workload:
-    listed = sorted(command_names(allowed_commands))
+def _try_unlisted(cast: Cast) -> Workload:
+    listed = sorted(command_names(cast.device.allowed_commands))
     yield from watch(cast.device)
     names = [UNLISTED, CONFIGURATION, SEND_CONFIGURATION, ";"]
     # A platform that reads a list liberally takes a name like `rebootx` for a reboot.

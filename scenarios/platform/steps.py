@@ -28,7 +28,7 @@ from harness.wire.commands import (
     parse_download_offer,
 )
 from harness.wire.files import FileType
-from harness.wire.responses import command_path
+from harness.wire.responses import ORGANISATION_FILES_PATH, command_path, project_files_path
 from harness.wire.topics import control_filter, control_topic
 
 T = TypeVar("T")
@@ -38,6 +38,7 @@ JSON_TYPE = ("Content-Type", "application/json")
 CUSTOM = "blink_led"  # a command of the device's own
 UNLISTED = "hil_unlisted"
 DISTURBING = (REBOOT, RESET)  # never sent to a device that is not disposable
+ORGANISATION = ""  # in the place of a project: the lists of all its projects
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 # A file of which the target cannot have sent the end when we stop reading.
 LARGE_BYTES = 400_000
@@ -48,10 +49,10 @@ WITH_A_STRANGER = Needs(
 )
 # The checks that any refused download gives evidence for.
 REFUSED_DOWNLOAD_CHECKS = ("download_errors_follow_the_contract", "unauthorized_names_its_scheme", "secrets_do_not_leak")
+DOWNLOAD_OF = {file_type: command for command, file_type in DOWNLOADS.items()}
 _ARRIVES_WITHIN_S = 5.0
 _PASSED_OVER_MAX = 50
 _SETTLES_WITHIN_S = 0.2
-_COMMAND_OF = {file_type: command for command, file_type in DOWNLOADS.items()}
 
 
 def bearer(platform: Platform, name: str = "full") -> Headers:
@@ -175,11 +176,20 @@ def offered(platform: Platform, device: TargetDevice, file: TargetFile | None, *
     return offer.url if offer is not None else None
 
 
+def several_offered(platform: Platform, device: TargetDevice, file: TargetFile, count: int) -> Step[list[str]]:
+    """Sends so many download commands one after the other; returns the URLs that arrive."""
+    urls = []
+    for _ in range(count):
+        url = yield from offered(platform, device, file)
+        urls += [url] if url is not None else []
+    return urls
+
+
 def whole_offer(
     platform: Platform, device: TargetDevice, file: TargetFile | None, *, name: str = "", command: str = ""
 ) -> Step[DownloadOffer | None]:
     """Sends a download command to a watched device and returns what arrives; None where nothing does."""
-    command = command or (_COMMAND_OF[file.type] if file else DOWNLOAD_FIRMWARE)
+    command = command or (DOWNLOAD_OF[file.type] if file else DOWNLOAD_FIRMWARE)
     yield Receive(device.id, count=_PASSED_OVER_MAX, within_s=0.0)  # What came too often before must not be taken for the answer.
     answer = yield from send(platform, device, command, {"file_name": file.name if file else name})
     if answer.status != 200:
@@ -218,10 +228,14 @@ def fetch_call(
 
 
 def list_call(platform: Platform, project_id: str, file_type: FileType, *, key: str = "full") -> Call:
-    """A call of a project's file list."""
-    path = f"/v2/projects/{project_id}/files" if project_id else "/v2/files"
-    query = f"?type={file_type.value}"
-    return Call("GET", path + query, "files", f"api-key:{key}", bearer(platform, key), project_id=project_id)
+    """A call of a file list; `project_id` may be ORGANISATION."""
+    return raw_list_call(project_id, f"?type={file_type.value}", f"api-key:{key}", bearer(platform, key))
+
+
+def raw_list_call(project_id: str, query: str, credential: str, headers: Headers) -> Call:
+    """A call of a file list with the query and the headers as they are given."""
+    path = project_files_path(project_id) if project_id else ORGANISATION_FILES_PATH
+    return Call("GET", path + query, "files", credential, headers, project_id=project_id)
 
 
 def largest_file(platform: Platform, device: TargetDevice) -> TargetFile | None:

@@ -1,30 +1,20 @@
 """Questions about slow transfers: the fifteen minutes, the end of a key meanwhile, and slow devices beside fast ones."""
 
-from harness.bench.target import Platform, TargetDevice, TargetFile
-from harness.operations import AdvanceClock, Announce, InOrder, RunHook, Together, Wait
+from harness.bench.target import TargetDevice, TargetFile
+from harness.operations import AdvanceClock, Announce, Call, InOrder, RunHook, Together, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import CONFIGURATION, KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
-from scenarios.platform.steps import LARGE_BYTES, Step, command_call, fetch_call, largest_file, offered, watch
+from scenarios.platform.steps import LARGE_BYTES, command_call, fetch_call, largest_file, offered, several_offered, watch
 
 # A transfer of some seconds, of which the target cannot have sent the end when the clock is moved.
 _TRANSFER_S = 2.5
 _MOVED_AFTER_S = 0.8
 _EDGE_S = 15.0
+_ENDS_WITHIN_S = 60.0
 
 
-def _slow_rate(file: TargetFile) -> float:
-    return file.size_bytes / _TRANSFER_S
-
-
-def _stretched(platform: Platform, device: TargetDevice, url: str, file: TargetFile, *, by_s: float) -> Step[None]:
-    """A slow transfer during which the target's clock is moved."""
-    yield Announce("stretching a transfer", {"device_id": device.id, "by_s": by_s})
-    yield Together(
-        (
-            fetch_call(url, device, read_bytes_per_s=_slow_rate(file), within_s=60.0),
-            InOrder((Wait(_MOVED_AFTER_S), Announce("moving the clock", {"seconds": by_s}), AdvanceClock(by_s))),
-        )
-    )
+def _slow(url: str, device: TargetDevice, file: TargetFile) -> Call:
+    return fetch_call(url, device, read_bytes_per_s=file.size_bytes / _TRANSFER_S, within_s=_ENDS_WITHIN_S)
 
 
 _LARGE = Needs(firmware_bytes_min=LARGE_BYTES)
@@ -50,6 +40,7 @@ def transfer_that_outlives_its_key(cast: Cast) -> Workload:
 
 
 def _one_stretched(cast: Cast, *, by_s: float, after_s: float = 0.0) -> Workload:
+    """A slow transfer during which the target's clock is moved by `by_s`; it starts when the key is `after_s` old."""
     platform, device = cast.platform, cast.device
     file = largest_file(platform, device)
     yield from watch(device)
@@ -60,7 +51,13 @@ def _one_stretched(cast: Cast, *, by_s: float, after_s: float = 0.0) -> Workload
         return
     if after_s:
         yield AdvanceClock(after_s)
-    yield from _stretched(platform, device, url, file, by_s=by_s)
+    yield Announce("stretching a transfer", {"device_id": device.id, "by_s": by_s})
+    yield Together(
+        (
+            _slow(url, device, file),
+            InOrder((Wait(_MOVED_AFTER_S), Announce("moving the clock", {"seconds": by_s}), AdvanceClock(by_s))),
+        )
+    )
 
 
 _PAUSE_S = 11.0  # longer than the usual idle time-outs of ten seconds
@@ -95,7 +92,7 @@ def _paused(cast: Cast, pause_s: float) -> Workload:
         read_bytes_per_s=_FLUENT_BYTES_PER_S,
         pause_after_bytes=_PAUSE_AFTER_BYTES,
         pause_s=pause_s,
-        within_s=pause_s + 60.0,
+        within_s=pause_s + _ENDS_WITHIN_S,
     )
 
 
@@ -112,7 +109,7 @@ def slow_downloads_beside_a_fast_one(cast: Cast) -> Workload:
         yield from watch(each)
     if file is None:
         return
-    urls = yield from _urls(platform, device, file, _SLOW_ONES)
+    urls = yield from several_offered(platform, device, file, _SLOW_ONES)
     alone, beside = (yield from offered(platform, fast, file)), (yield from offered(platform, fast, file))
     if len(urls) < _SLOW_ONES or alone is None or beside is None:
         return
@@ -120,19 +117,10 @@ def slow_downloads_beside_a_fast_one(cast: Cast) -> Workload:
     yield Announce("fast alone")
     yield command
     yield fetch_call(alone, fast)
-    slow = [fetch_call(url, device, read_bytes_per_s=_slow_rate(file), within_s=60.0) for url in urls]
+    slow = [_slow(url, device, file) for url in urls]
     quick = InOrder((Wait(0.5), Announce("fast beside"), command, fetch_call(beside, fast)))
     yield Together((*slow, quick))
     yield Announce("beside slow downloads", {"slow": _SLOW_ONES})
-
-
-def _urls(platform: Platform, device: TargetDevice, file: TargetFile, count: int) -> Step[list[str]]:
-    urls = []
-    for _ in range(count):
-        url = yield from offered(platform, device, file)
-        if url is not None:
-            urls.append(url)
-    return urls
 
 
 @scenario(
@@ -145,9 +133,9 @@ def memory_beside_slow_downloads(cast: Cast) -> Workload:
     yield from watch(device)
     if file is None:
         return
-    urls = yield from _urls(platform, device, file, 3 * _SLOW_ONES)
+    urls = yield from several_offered(platform, device, file, 3 * _SLOW_ONES)
     before = yield RunHook("memory_bytes")
-    slow = tuple(fetch_call(url, device, read_bytes_per_s=_slow_rate(file), within_s=60.0) for url in urls)
+    slow = tuple(_slow(url, device, file) for url in urls)
     outcomes = yield Together((*slow, InOrder((Wait(1.0), RunHook("memory_bytes")))))
     after = outcomes[-1][-1]
     facts = {"before_bytes": int(before), "after_bytes": int(after), "downloads": len(urls)}
