@@ -12,22 +12,20 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Column, Table
+from rich.text import Text
 
 from harness.bench.target import read_target
+from harness.cli import EXIT_OK, EXIT_VOID
 from harness.clock import SystemClock
 from harness.errors import BenchError, OptionError
 from scenarios.load.launcher import Launch, Role, ensure_locust, log_tail, run
-from scenarios.load.outcome import EXIT_VOID
 from scenarios.load.plan import SCENARIOS, LoadPlan, check
 from scenarios.load.shapes import SHAPES, STEADY
 from scenarios.load.thresholds import read_thresholds
 from simulators.fleet.capacity import ensure_open_files
-from simulators.fleet.view import make_directory, run_directory
+from simulators.fleet.view import ledger_lines, make_directory, print_lines, run_directory
 from simulators.platform.process import PlatformProcess
 
-RED_COLUMNS = ("duplicated", "lost", "unexpected")
-NAMED_MAX = 20
 RUN_TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 RAMP_S = 8.0
 STARTS_PER_S_MIN = 20.0
@@ -146,7 +144,7 @@ def _conducted(launch: Launch, directory: Path, console: Console, *, as_json: bo
     with _progress(console, launch.run_time_s) as say:
         status = run(launch, directory, say)
     if launch.role is Role.WORKERS:
-        return EXIT_VOID if status else 0
+        return EXIT_VOID if status else EXIT_OK
     if not result.exists():
         raise BenchError(f"the run has no outcome; Locust ended with status {status}: {log_tail(directory)}")
     outcome: dict[str, Any] = json.loads(result.read_text())
@@ -172,24 +170,12 @@ def _progress(console: Console, run_time_s: float) -> Iterator[Callable[[str], N
 
 
 def _show(outcome: dict[str, Any], directory: Path, console: Console) -> None:
-    """The ledger on one screen."""
-    requests = Table(Column("request", no_wrap=True), "count", "failed", "per s", "p50", "p95", "p99", title="requests (times in ms)")
+    """The requests and the ledger on one screen."""
     for name, entry in outcome["requests"].items():
-        names = ("count", "failures", "requests_per_s", "p50_ms", "p95_ms", "p99_ms")
-        requests.add_row(name, *(f"{entry[figure]:g}" for figure in names))
-    console.print(requests)
-    ledger = Table(title="ledger", show_header=False)
-    for name, value in outcome["ledger"].items():
-        if isinstance(value, int) and not isinstance(value, bool):
-            style = ("red" if value else "green") if name in RED_COLUMNS else ""
-            ledger.add_row(name, f"[{style}]{value}[/]" if style else str(value))
-    console.print(ledger)
-    for name, correlations in outcome["ledger"]["named"].items():
-        for correlation in correlations[:NAMED_MAX]:
-            console.print(f"{name}: {correlation}", highlight=False, markup=False, soft_wrap=True)
-    for reason in (*outcome["breaks"], *outcome["voids"]):
-        console.print(reason, style="red", highlight=False, markup=False)
-    console.print(f"ledger: {directory / 'ledger.json'}", highlight=False)
+        print_lines(console, [f"{name}: {', '.join(f'{figure} {value:g}' for figure, value in entry.items())}"])
+    print_lines(console, ledger_lines(outcome["ledger"]))
+    print_lines(console, (Text(reason, style="red") for reason in (*outcome["breaks"], *outcome["voids"])))
+    print_lines(console, [f"ledger: {directory / 'ledger.json'}"])
 
 
 @contextlib.contextmanager

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from harness.cli import EXIT_FAIL, EXIT_OK, EXIT_VOID
 from scenarios.load.thresholds import Figures, Thresholds, broken
-from simulators.fleet.totals import Totals
+from simulators.fleet.totals import RED_COLUMNS, Totals
 
 SCHEMA = "hil-load/1"
-EXIT_OK, EXIT_RED, EXIT_VOID = 0, 1, 3
-RED_COLUMNS = ("duplicated", "lost", "unexpected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Outcome:
     @property
     def exit_status(self) -> int:
         if self.breaks:
-            return EXIT_RED
+            return EXIT_FAIL
         return EXIT_VOID if self.voids else EXIT_OK
 
     def to_json(self) -> dict[str, Any]:

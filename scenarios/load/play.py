@@ -20,12 +20,13 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.bench.target import Platform, read_target
+from harness.cli import EXIT_USAGE, EXIT_VOID
 from harness.clock import SystemClock, rfc3339
 from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError
 from scenarios.load.accounts import Accounts
 from scenarios.load.crew import DRAIN_S_MAX, LOOK_S, Crew, Deal
-from scenarios.load.outcome import EXIT_VOID, Outcome, judge
+from scenarios.load.outcome import Outcome, judge
 from scenarios.load.plan import LoadPlan, check, paced, plan_from
 from scenarios.load.shapes import SHAPES, STEADY, users_at
 from scenarios.load.statistics import figures_of
@@ -34,7 +35,6 @@ from simulators.fleet.capacity import ensure_open_files
 
 DEAL, CLOSE, SENT, LEDGER = "hil-deal", "hil-close", "hil-sent", "hil-ledger"
 ALONE = "this process"
-EXIT_USAGE = 2
 HAND_IN_S_MAX = 15.0
 """How long a worker's ledger may take on its way, once it has settled."""
 

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from harness.bench.target import read_target
+from harness.cli import EXIT_FAIL, EXIT_OK, EXIT_VOID
 from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError, OptionError
 from simulators.broker.operator_login import operator_beside
@@ -21,10 +22,7 @@ from simulators.fleet.capacity import ensure_open_files, resident_bytes
 from simulators.fleet.ledger import Ledger, merge
 from simulators.fleet.run import FleetRun, Outcome, Plan
 from simulators.fleet.totals import Totals
-from simulators.fleet.view import make_directory, run_directory, serve_metrics, summary, watch
-
-EXIT_RED = 1
-EXIT_VOID = 3
+from simulators.fleet.view import figure_lines, ledger_lines, make_directory, print_lines, run_directory, serve_metrics, watch
 
 T = TypeVar("T")
 
@@ -88,9 +86,7 @@ def fleet(
 ) -> None:
     """Connect virtual devices by the thousand, command them, and account for every command."""
     if merge_files:
-        totals = merged_totals(merge_files)
-        typer.echo(json.dumps(totals.to_json(), indent=2))
-        raise typer.Exit(0 if totals.is_green else EXIT_RED)
+        raise typer.Exit(show_merged(merge_files, as_json=as_json))
     if target is None:
         raise OptionError("--target", "is missing; `hil platform` prints the path of a target file")
     if via not in ("rest", "mqtt"):
@@ -129,7 +125,7 @@ def fleet(
         outcome = runner.run(run_watched(run, console, metrics_port))
     report(outcome, directory, console, as_json=as_json)
     if not outcome.totals.is_green:
-        raise typer.Exit(EXIT_RED)
+        raise typer.Exit(EXIT_FAIL)
     if not outcome.is_complete:
         raise typer.Exit(EXIT_VOID)
 
@@ -157,13 +153,20 @@ def report(outcome: Outcome, directory: Path, console: Console, *, as_json: bool
     """Writes the ledger and shows what came out."""
     path = directory / "ledger.json"
     path.write_text(json.dumps(outcome.ledger.to_json() | {"run": outcome.figures}))
-    console.print(summary(outcome))
-    console.print(f"ledger: {path}", highlight=False)
-    figures = outcome.to_json()
+    print_lines(console, figure_lines(outcome.figures))
+    print_lines(console, ledger_lines(outcome.totals.to_json()))
+    print_lines(console, [f"ledger: {path}"])
     if as_json:
-        typer.echo(json.dumps(figures))
-    else:
-        console.print(", ".join(f"{name} {value}" for name, value in outcome.figures.items()), highlight=False)
+        typer.echo(json.dumps(outcome.to_json()))
+
+
+def show_merged(paths: list[Path], *, as_json: bool) -> int:
+    """Shows the totals of several ledgers; returns the exit status."""
+    totals = merged_totals(paths)
+    print_lines(Console(stderr=True), ledger_lines(totals.to_json()))
+    if as_json:
+        typer.echo(json.dumps(totals.to_json()))
+    return EXIT_OK if totals.is_green else EXIT_FAIL
 
 
 def merged_totals(paths: list[Path]) -> Totals:

@@ -16,6 +16,9 @@ from simulators.fleet.entries import RUN_OVER, Answer, Column, Entry, KeyRecord
 NAMED_MAX = 50
 """How many commands of one column a summary names."""
 
+RED_COLUMNS = ("duplicated", "lost", "unexpected")
+"""The columns of which a single command makes a run red."""
+
 DOWNLOAD = "download:"
 FOREIGN = "foreign:"
 LEFT_OVER = "an older download to "
@@ -49,7 +52,7 @@ class Totals:
     @property
     def is_green(self) -> bool:
         """Whether nothing was lost, doubled or unexplained."""
-        return not (self.duplicated or self.lost or self.unexpected)
+        return not any(getattr(self, column) for column in RED_COLUMNS)
 
     def adds_up(self) -> bool:
         """Whether both partitions hold."""

@@ -1,21 +1,27 @@
 """What is seen of a run: a live table where there is a terminal, plain lines elsewhere; metrics for Prometheus; one screen at the end."""
 
 import asyncio
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from harness.clock import SystemClock, rfc3339
 from harness.errors import OptionError
 from simulators.fleet.capacity import resident_bytes
-from simulators.fleet.run import FleetRun, Outcome, quantile_ms
+from simulators.fleet.run import FleetRun, quantile_ms
+from simulators.fleet.totals import RED_COLUMNS
 
 LOOK_S = 0.5
 PLAIN_LOOK_S = 5.0
+NAMED_MAX = 20
+"""How many commands of one column are shown; the ledger's file names them all."""
 
 
 async def watch(run: FleetRun, console: Console) -> None:
@@ -59,20 +65,32 @@ def table(run: FleetRun) -> Table:
     return view
 
 
-def summary(outcome: Outcome) -> Table:
-    """The ledger on one screen."""
-    view = Table(title="ledger", show_header=False)
-    totals = outcome.totals
-    red = {"duplicated", "lost", "unexpected"}
-    for name, value in totals.to_json().items():
+def ledger_lines(ledger: Mapping[str, Any]) -> Iterator[Text]:
+    """A ledger's totals as `Totals.to_json` gives them, a line each; which commands went wrong stands last."""
+    for name, value in ledger.items():
         if isinstance(value, int) and not isinstance(value, bool):
-            style = ("red" if value else "green") if name in red else ""
-            view.add_row(name, f"[{style}]{value}[/{style}]" if style else str(value))
-    if totals.keys["issued"]:
-        view.add_row("keys", ", ".join(f"{name} {count}" for name, count in totals.keys.items()))
-    for name, correlations in totals.named.items():
-        view.add_row(f"{name}: which", "\n".join(correlations[:10]))
-    return view
+            style = ("red" if value else "green") if name in RED_COLUMNS else ""
+            yield Text.assemble(f"{name}: ", (str(value), style))
+    if ledger["keys"].get("issued"):
+        yield from map(Text, figure_lines({"keys": ledger["keys"]}))
+    for name, commands in ledger["named"].items():
+        for command in commands[:NAMED_MAX]:
+            yield Text(f"{name}: {command}")
+
+
+def figure_lines(figures: Mapping[str, Any], *, of: str = "") -> Iterator[str]:
+    """Figures as `name: value`, a line each; those of a group stand behind its name."""
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            yield from figure_lines(value, of=f"{of}{name} ")
+        else:
+            yield f"{of}{name}: {'none' if value is None else value}"
+
+
+def print_lines(console: Console, lines: Iterable[str | Text]) -> None:
+    """Prints lines as they are, however long: somebody may search them."""
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def run_directory(out: Path | None, prefix: str) -> Path:
