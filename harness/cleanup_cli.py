@@ -55,12 +55,11 @@ async def _undo(left: Leftovers, platform: Platform) -> list[str]:
     recorder = Recorder(SystemClock())
     troubles: list[str] = []
     for name, values in left.hooks():
-        template = getattr(platform.hooks, name)
-        if template is None:
+        if getattr(platform.hooks, name) is None:
             troubles.append(f"{name} {values}: the target file has no [platform.hooks] {name}")
             continue
         try:
-            await run_hook(name, template, values, recorder)
+            await run_hook(platform.hooks, name, values, recorder)
             typer.echo(f"{name} {values}")
         except BenchError as error:
             troubles.append(f"{name} {values}: {error}")

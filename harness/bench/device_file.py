@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from harness.bench.toml_file import Table, first_mistake, read_toml, resolve_secret
+from harness.bench.toml_file import CommandTable, Table, first_mistake, from_file, read_toml, resolve_secret
 from harness.errors import ConfigurationError
 from harness.wire.commands import STANDARD_COMMANDS
 from harness.wire.files import FileType
@@ -79,7 +79,7 @@ class Factory(Table):
     configuration: dict[str, Any]
 
 
-class Observe(Table):
+class Observe(CommandTable):
     """Other ways to see effects: shell commands that print a value, and the console's boot banner."""
 
     image_sha256: str | None = None
@@ -87,14 +87,14 @@ class Observe(Table):
     boot_pattern: str | None = None
 
 
-class Prepare(Table):
+class Prepare(CommandTable):
     """Shell commands that the harness runs around the device."""
 
     flash: str | None = None
     after_reset: str | None = None
 
 
-class Run(Table):
+class Run(CommandTable):
     """How the device is run: exactly one of `exec`, `serial` and `attach`."""
 
     exec: str | None = Field(default=None, min_length=1)
@@ -163,7 +163,7 @@ def read_device_file(path: Path) -> DeviceFile:
     document = document | {"device": _with_secret(path, _with_hardening(document, device))}
     document.pop("hardening", None)
     try:
-        read = DeviceFile.model_validate(document)
+        read = DeviceFile.model_validate(document, context=from_file(path))
     except ValidationError as error:
         raise first_mistake(path, error) from error
     return _with_absolute_paths(path, read)

@@ -123,17 +123,16 @@ class PlatformBench:
 
     async def _undo(self, name: str, values: dict[str, str]) -> None:
         try:
-            await run_hook(name, str(getattr(self._platform.hooks, name)), values, self._recorder)
+            await run_hook(self._platform.hooks, name, values, self._recorder)
         except BenchError as error:
             # The journal still says what is left; `hil cleanup` can try again.
             _log.warning("%s %s could not be undone: %s", name, values, error)
 
     async def _run_hook(self, cast: Cast, operation: RunHook) -> str | None:
-        template = str(getattr(self._platform.hooks, operation.name))
         left = self._leftovers.setdefault(id(cast), Leftovers({device.id: device.allowed_commands for device in self._platform.devices}))
         left.hook_runs(operation.name, operation.values)
         try:
-            return await run_hook(operation.name, template, operation.values, self._recorder)
+            return await run_hook(self._platform.hooks, operation.name, operation.values, self._recorder)
         except BenchError:
             if operation.may_refuse:
                 left.hook_runs("delete_file", operation.values)  # What was refused is not there.

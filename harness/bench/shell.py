@@ -1,11 +1,16 @@
-"""The user's own commands, from their target, device and inventory files: run in a shell, for as long as they may take."""
+"""The user's own commands, from their target, device and inventory files: run in a shell, for as long as they may take.
+
+A command that names something beside its file is started there; any other where `hil` was started.
+"""
 
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 OVERTIME_STATUS = 124  # what timeout(1) says
@@ -25,14 +30,27 @@ class ShellRun:
         return "\n".join(filter(None, (self.output, self.errors)))
 
 
-async def run_shell(command: str, *, within_s: float, environment: Mapping[str, str] = MappingProxyType({})) -> ShellRun:
-    """Runs a command with `environment` besides our own.
+def working_directory(command: str, file: Path) -> Path:
+    """Where a command of `file` is started: beside the file if it names a file or directory that is there, else where `hil` was started."""
+    here = file.absolute().parent
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return Path.cwd()
+    return here if any((here / word).exists() for word in words if not word.startswith(("/", "-"))) else Path.cwd()
+
+
+async def run_shell(
+    command: str, *, within_s: float, environment: Mapping[str, str] = MappingProxyType({}), directory: Path | None = None
+) -> ShellRun:
+    """Runs a command in `directory` (None: where `hil` was started), with `environment` besides our own.
 
     One that is not over in time is killed with its children, and has OVERTIME_STATUS; so is one whose caller is cancelled.
     """
     process = await asyncio.create_subprocess_shell(
         command,
         env=os.environ | dict(environment),
+        cwd=directory,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 
-from harness.bench.toml_file import Table, first_mistake, read_toml, resolve_secret
+from harness.bench.toml_file import CommandTable, Table, first_mistake, from_file, read_toml, resolve_secret
 from harness.errors import ConfigurationError
 from harness.wire.commands import DeviceKind
 from harness.wire.files import FileType
@@ -74,7 +74,7 @@ class TestClock(Table):
         return _checked_url(url, ("http", "https"))
 
 
-class Hooks(Table):
+class Hooks(CommandTable):
     """Shell commands that do what the API cannot."""
 
     upload_file: str | None = None
@@ -188,7 +188,7 @@ def read_target(path: Path) -> Target:
         raise ConfigurationError(str(path), "platform", "", "the table is missing")
     document = document | {"platform": _with_secrets(path, _with_devices_file(path, platform))}
     try:
-        target = Target.model_validate(document)
+        target = Target.model_validate(document, context=from_file(path))
     except ValidationError as error:
         raise first_mistake(path, error) from error
     return _checked_references(path, _with_absolute_paths(path, target))

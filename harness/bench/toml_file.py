@@ -5,8 +5,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
+from harness.bench.shell import working_directory
 from harness.errors import ConfigurationError
 
 _SHOWN_CHARACTERS = 60
@@ -16,6 +17,24 @@ class Table(BaseModel):
     """A table of a file of ours: unknown keys are mistakes, and what was read does not change any more."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CommandTable(Table):
+    """A table that holds commands, and remembers its file for them. Read it with `context=from_file(path)`."""
+
+    _file: Path | None = PrivateAttr(default=None)
+
+    def model_post_init(self, context: Any) -> None:
+        self._file = context["file"] if context else None
+
+    def directory_of(self, command: str) -> Path | None:
+        """Where one of its commands is started (`working_directory`); None, where `hil` was, for a table that no file holds."""
+        return None if self._file is None else working_directory(command, self._file)
+
+
+def from_file(path: Path) -> dict[str, Path]:
+    """What the tables of a file are told while they are read."""
+    return {"file": path}
 
 
 def read_toml(path: Path) -> dict[str, Any]:

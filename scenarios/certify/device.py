@@ -27,7 +27,7 @@ from scenarios.certify.conduct import run_parts
 from scenarios.certify.options import CommonOptions
 from simulators.board.powered import board_maker
 from simulators.counterpart.bench import DeviceBench
-from simulators.counterpart.power import AttachedDevice, BuiltInDevice, Credentials, ExecDevice, PoweredDevice, ScopeOf, working_directory
+from simulators.counterpart.power import AttachedDevice, BuiltInDevice, Credentials, ExecDevice, PoweredDevice, ScopeOf
 from simulators.counterpart.preparation import FindLine, Place
 from simulators.counterpart.station import MakeDevice, state_directory_of
 
@@ -145,7 +145,7 @@ def device_maker(
     """How an instance of the device declared in the file `path` is made, once its credentials are known."""
     run = file.device.run
     if run.exec is not None:
-        return partial(_exec_device, run.exec, working_directory(run.exec, path), state, recorder)
+        return partial(_exec_device, run.exec, run.directory_of(run.exec), state, recorder)
     if run.attach:
         return lambda credentials, scope_of: AttachedDevice(credentials, partial(typer.echo, err=True))
     board = board or board_of(file, path)
@@ -162,7 +162,7 @@ def device_maker(
 
 
 def _exec_device(
-    command: str, directory: Path, state: Path, recorder: Recorder, credentials: Credentials, scope_of: ScopeOf
+    command: str, directory: Path | None, state: Path, recorder: Recorder, credentials: Credentials, scope_of: ScopeOf
 ) -> PoweredDevice:
     return ExecDevice(credentials, command, state_directory_of(state, credentials.device_id), recorder, scope_of, directory=directory)
 

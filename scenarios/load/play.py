@@ -214,7 +214,7 @@ class Play:
         if not self._is_open or hook is None:
             return
         log.info("restarting the target")
-        done = subprocess.run(hook, shell=True, capture_output=True, text=True, check=False)
+        done = subprocess.run(hook, shell=True, capture_output=True, text=True, check=False, cwd=self.platform.hooks.directory_of(hook))
         if done.returncode:
             log.warning("the hook `restart` ended with status %d: %s", done.returncode, done.stderr.strip()[-300:])
 

@@ -327,7 +327,8 @@ class DeviceBench:
         command = getattr(self.device.observe, operation.name)
         if command is None:
             return None
-        ended = await run_shell(command, within_s=_OBSERVER_S, environment=place.station.power.environment)
+        directory = self.device.observe.directory_of(command)
+        ended = await run_shell(command, within_s=_OBSERVER_S, environment=place.station.power.environment, directory=directory)
         self._recorder.record(HookRun(operation.name, command, ended.status, ended.said))
         if ended.status:
             raise BenchError(f"[device.observe] {operation.name} ended with status {ended.status}: {ended.said[:200]}")

@@ -162,9 +162,16 @@ class ExecDevice:
     """A program of the user's, started in a shell, and started again when it exits: that is a power cycle."""
 
     def __init__(
-        self, credentials: Credentials, command: str, state_directory: Path, recorder: Recorder, scope_of: ScopeOf, *, directory: Path
+        self,
+        credentials: Credentials,
+        command: str,
+        state_directory: Path,
+        recorder: Recorder,
+        scope_of: ScopeOf,
+        *,
+        directory: Path | None,
     ) -> None:
-        """`directory` is where the program is started."""
+        """`directory` is where the program is started; None, where `hil` was."""
         self._device_id = credentials.device_id
         self._command = in_place_of_the_shell(command)
         self._directory = directory
@@ -268,16 +275,6 @@ def environment_of(credentials: Credentials) -> dict[str, str]:
         "HIL_KEEP_ALIVE_S": f"{credentials.keep_alive_s:g}",
         "HIL_CA_FILE": str(credentials.ca_file or ""),
     }
-
-
-def working_directory(command: str, device_file: Path) -> Path:
-    """Where a program is started: beside the device file if the command names a file that is there, else where `hil` was started."""
-    here = device_file.absolute().parent
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return Path.cwd()
-    return here if any((here / word).is_file() for word in words if not word.startswith(("/", "-"))) else Path.cwd()
 
 
 def in_place_of_the_shell(command: str) -> str:

@@ -81,7 +81,8 @@ class Preparation:
     async def _run(self, name: str, template: str) -> None:
         command = self._filled_in(template)
         async with self._one_at_a_time:
-            ended = await run_shell(command, within_s=_WITHIN_S, environment=self._environment)
+            directory = self._prepare.directory_of(template)
+            ended = await run_shell(command, within_s=_WITHIN_S, environment=self._environment, directory=directory)
         self._recorder.record(HookRun(name, command, ended.status, ended.said[:_RECORDED_CHARACTERS]))
         if ended.status:
             last = next((line for line in reversed(ended.said.splitlines()) if line.strip()), "it printed nothing")

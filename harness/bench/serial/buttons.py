@@ -5,6 +5,7 @@ import asyncio
 from harness.bench.serial.inventory import PowerBy, ResetBy
 from harness.bench.serial.ports import SerialLine
 from harness.bench.shell import run_shell
+from harness.bench.toml_file import CommandTable
 from harness.errors import BenchError
 
 COMMAND_S_MAX = 30.0
@@ -33,10 +34,10 @@ class ShellReset:
     """A Reset by a command of the user's."""
 
     def __init__(self, by: ResetBy) -> None:
-        self._command = by.command
+        self._by = by
 
     async def reset(self) -> None:
-        await _press(self._command)
+        await _press(self._by.command, self._by)
 
 
 class ShellPower:
@@ -46,14 +47,14 @@ class ShellPower:
         self._by = by
 
     async def off(self) -> None:
-        await _press(self._by.off)
+        await _press(self._by.off, self._by)
 
     async def on(self) -> None:
-        await _press(self._by.on)
+        await _press(self._by.on, self._by)
 
 
-async def _press(command: str) -> None:
+async def _press(command: str, table: CommandTable) -> None:
     """Runs a command of the inventory. Raises BenchError where it fails or is not over within 30 s."""
-    ended = await run_shell(command, within_s=COMMAND_S_MAX)
+    ended = await run_shell(command, within_s=COMMAND_S_MAX, directory=table.directory_of(command))
     if ended.status:
         raise BenchError(f"`{command}` ended with status {ended.status}: {ended.said[-_SHOWN_CHARACTERS:] or 'no output'}")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.bench.serial.ports import LinkKind, SerialPort
-from harness.bench.toml_file import Table, first_mistake, read_toml
+from harness.bench.toml_file import CommandTable, Table, first_mistake, from_file, read_toml
 from harness.errors import ConfigurationError
 
 BOARD_NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -28,7 +28,7 @@ class UsbIdentity(Table):
     location: str | None = None
 
 
-class ResetBy(Table):
+class ResetBy(CommandTable):
     """How the board is reset: `modem-lines` runs `sequence`, `shell` runs `command`, `emulator` asks QEMU."""
 
     method: Literal["modem-lines", "shell", "emulator", "none"] = "none"
@@ -50,7 +50,7 @@ class ResetBy(Table):
         return self
 
 
-class PowerBy(Table):
+class PowerBy(CommandTable):
     """How the supply is cut: `shell` runs `off` and `on` (a relay, a USB hub), `emulator` kills QEMU and starts it again."""
 
     method: Literal["shell", "emulator", "none"] = "none"
@@ -152,7 +152,7 @@ class Inventory(Table):
 def read_inventory(path: Path) -> Inventory:
     """Reads `boards.toml`. Raises ConfigurationError for the first mistake."""
     try:
-        read = Inventory.model_validate(read_toml(path))
+        read = Inventory.model_validate(read_toml(path), context=from_file(path))
     except ValidationError as error:
         raise first_mistake(path, error) from error
     return Inventory(boards=tuple(_with_files(path, f"boards.{board.name}", board) for board in read.boards))
@@ -161,7 +161,7 @@ def read_inventory(path: Path) -> Inventory:
 def read_board(path: Path, table: dict[str, Any], *, name: str) -> BoardEntry:
     """The board of `[device.run.serial]` in the device file at `path`. Raises ConfigurationError."""
     try:
-        return _with_files(path, "device.run.serial", BoardEntry.model_validate({"name": name, **table}))
+        return _with_files(path, "device.run.serial", BoardEntry.model_validate({"name": name, **table}, context=from_file(path)))
     except ValidationError as error:
         mistake = first_mistake(path, error)
         table_name = ".".join(part for part in ("device.run.serial", mistake.table) if part)

@@ -33,6 +33,16 @@ def test_what_is_left_out_has_the_documented_defaults(tmp_path):
     assert file.bench.bind == "127.0.0.1"
 
 
+def test_commands_of_every_table_start_beside_the_file_if_they_name_something_there(tmp_path):
+    (tmp_path / "board.sh").write_text("")
+    commands = '[device.prepare]\nflash = "sh board.sh"\n[device.observe]\nimage_sha256 = "sh board.sh sha256"\n'
+    device = read(tmp_path, GOOD + commands).device
+
+    assert device.prepare.directory_of("sh board.sh") == tmp_path
+    assert device.observe.directory_of("sh board.sh sha256") == tmp_path
+    assert device.run.directory_of("node device.mjs") == Path.cwd()
+
+
 def test_hardening_may_stand_before_the_tables_or_in_device(tmp_path):
     assert read(tmp_path, 'hardening = "must"\n' + GOOD).device.hardening == "must"
     assert read(tmp_path, GOOD.replace("[device.run]", 'hardening = "must"\n[device.run]')).device.hardening == "must"

@@ -1,7 +1,6 @@
 """A program as the device under test: its exits, its restarts, its environment, and its end."""
 
 import asyncio
-import os
 import sys
 import threading
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from harness.clock import SystemClock
 from harness.history.events import DeviceExited, DeviceStarted, SerialLine
 from harness.history.recorder import Recorder
-from simulators.counterpart.power import AttachedDevice, Credentials, ExecDevice, in_place_of_the_shell, working_directory
+from simulators.counterpart.power import AttachedDevice, Credentials, ExecDevice, in_place_of_the_shell
 
 CREDENTIALS = Credentials("dev-1", "secret-token", "mqtt://127.0.0.1:1", "http://127.0.0.1:2", 5)
 
@@ -153,13 +152,6 @@ def test_endless_line_on_the_console_is_cut_not_kept(tmp_path):
         await bench.until(lambda: bool(bench.lines))
 
     assert max(map(len, trial(program, tmp_path, scene).lines)) < 200_000
-
-
-def test_program_beside_the_device_file_is_started_there(tmp_path):
-    (tmp_path / "device.py").write_text("")
-    assert working_directory("python3 device.py --fast", tmp_path / "device.toml") == tmp_path
-    assert working_directory("python3 elsewhere.py", tmp_path / "device.toml") == Path(os.getcwd())
-    assert working_directory("echo 'unclosed", tmp_path / "device.toml") == Path(os.getcwd())
 
 
 def test_attached_device_is_told_once_where_to_connect():

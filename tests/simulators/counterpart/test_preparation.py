@@ -1,12 +1,14 @@
 """`[device.prepare]`: flash comes before the first power-on, after_reset after a reset; both fill in the line and stay on record."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from harness.bench.device_file import Declares, Device, DeviceFile, Prepare, Run
 from harness.bench.serial.board import device_behind
 from harness.bench.serial.ports import PortAbsent
+from harness.bench.toml_file import from_file
 from harness.clock import SystemClock
 from harness.device_operations import Boot, Tell, Until
 from harness.entropy import SeededEntropy
@@ -21,8 +23,9 @@ from simulators.counterpart.preparation import Place, Preparation
 CREDENTIALS = Credentials("dev-1", "secret-token", "mqtt://127.0.0.1:1", "http://127.0.0.1:2", 5)
 
 
-def preparation(recorder, *, find_line=None, **commands):
-    return Preparation(Prepare(**commands), environment_of(CREDENTIALS), recorder, find_line, asyncio.Lock())
+def preparation(recorder, *, find_line=None, file=Path("device.toml"), **commands):
+    prepare = Prepare.model_validate(commands, context=from_file(file))
+    return Preparation(prepare, environment_of(CREDENTIALS), recorder, find_line, asyncio.Lock())
 
 
 @pytest.fixture
@@ -53,6 +56,14 @@ def test_command_finds_the_device_in_its_environment(recorder):
     asyncio.run(preparation(recorder, after_reset="echo $HIL_DEVICE_ID ${HIL_API_URL}").after_reset())
 
     assert hooks(recorder)[0].output == "dev-1 http://127.0.0.1:2"
+
+
+def test_command_starts_beside_the_device_file_that_names_it(recorder, tmp_path):
+    (tmp_path / "flash.sh").write_text("pwd")
+
+    asyncio.run(preparation(recorder, file=tmp_path / "device.toml", flash="sh flash.sh").flash())
+
+    assert hooks(recorder)[0].output == str(tmp_path)
 
 
 def test_flash_runs_once(recorder):

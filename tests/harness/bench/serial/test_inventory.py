@@ -67,6 +67,13 @@ def test_a_board_in_a_device_file_takes_the_same_keys(tmp_path: Path) -> None:
     assert (board.name, board.link, board.port("/dev/ttyACM0").pace_bytes) == ("thermo", LinkKind.NETWORK, 32)
 
 
+def test_a_board_s_reset_command_starts_beside_the_inventory(tmp_path: Path) -> None:
+    (tmp_path / "relay.py").write_text("")
+    text = '[[boards]]\nname = "b"\nurl = "/dev/ttyX"\n[boards.reset]\nmethod = "shell"\ncommand = "python3 relay.py"\n'
+    reset = read_inventory(written(tmp_path, text)).boards[0].reset
+    assert reset.directory_of(reset.command) == tmp_path
+
+
 def test_two_inventories_agree_on_whose_board_it_is(tmp_path: Path) -> None:
     device = tmp_path / "ttyACM0"
     device.touch()
