@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.history.events import Event, MqttPacket, Stimulus
+from harness.history.events import Event, HookRun, MqttPacket, Stimulus
 
 HOOK_ANNOUNCED = "hook"
 
@@ -21,19 +21,28 @@ class Leftovers:
     _sessions: dict[str, None] = field(default_factory=dict)
     _is_broker_stopped: bool = False
 
-    def hook_runs(self, name: str, values: HookValues) -> None:
-        """A hook is about to be run."""
+    def hook_begins(self, name: str, values: HookValues) -> None:
+        """A hook is about to be run: what it may leave behind is left from here on."""
         match name:
             case "upload_file":
                 self._files[self._file(values)] = values
-            case "delete_file":
-                self._files.pop(self._file(values), None)
-            case "set_allowed_commands" if values.get("value") == self.allowed_commands.get(values.get("device_id", "")):
-                self._lists.pop(values.get("device_id", ""), None)
             case "set_allowed_commands":
                 self._lists[values.get("device_id", "")] = values
-            case "stop_broker" | "start_broker":
-                self._is_broker_stopped = name == "stop_broker"
+            case "stop_broker":
+                self._is_broker_stopped = True
+
+    def hook_ended(self, name: str, values: HookValues, *, succeeded: bool) -> None:
+        """A hook is over. A file whose upload was refused is not there; what could not be taken away or put back is still left."""
+        device_id = values.get("device_id", "")
+        match name:
+            case "upload_file" if not succeeded:
+                self._files.pop(self._file(values), None)
+            case "delete_file" if succeeded:
+                self._files.pop(self._file(values), None)
+            case "set_allowed_commands" if succeeded and values.get("value") == self.allowed_commands.get(device_id):
+                self._lists.pop(device_id, None)
+            case "start_broker" if succeeded:
+                self._is_broker_stopped = False
 
     def session_begins(self, device_id: str, *, clean: bool) -> None:
         """A played device connects; a clean session ends what was there before."""
@@ -64,10 +73,14 @@ class Leftovers:
 def leftovers_of(events: Iterable[Event], target: Mapping[str, Any]) -> Leftovers:
     """What the run of a journal has left behind."""
     left = Leftovers({device["id"]: device.get("allowed_commands", "") for device in target.get("devices", ())})
+    begun: dict[tuple[str, str], HookValues] = {}  # by scenario and hook
     for event in events:
         match event.fact:
             case Stimulus(name=name, facts=facts) if name == HOOK_ANNOUNCED:
-                left.hook_runs(str(facts["name"]), facts["values"])
+                begun[event.scope, facts["name"]] = facts["values"]
+                left.hook_begins(facts["name"], facts["values"])
+            case HookRun(name=name, status=status) if (event.scope, name) in begun:
+                left.hook_ended(name, begun.pop((event.scope, name)), succeeded=status == 0)
             case MqttPacket(type="CONNECT", sent_by="client", device_id=device_id, clean_session=clean):
                 left.session_begins(device_id, clean=bool(clean))
     return left

@@ -129,15 +129,18 @@ class PlatformBench:
             _log.warning("%s %s could not be undone: %s", name, values, error)
 
     async def _run_hook(self, cast: Cast, operation: RunHook) -> str | None:
+        name, values = operation.name, operation.values
         left = self._leftovers.setdefault(id(cast), Leftovers({device.id: device.allowed_commands for device in self._platform.devices}))
-        left.hook_runs(operation.name, operation.values)
+        left.hook_begins(name, values)
         try:
-            return await run_hook(self._platform.hooks, operation.name, operation.values, self._recorder)
+            output = await run_hook(self._platform.hooks, name, values, self._recorder)
         except BenchError:
+            left.hook_ended(name, values, succeeded=False)
             if operation.may_refuse:
-                left.hook_runs("delete_file", operation.values)  # What was refused is not there.
                 return None
             raise
+        left.hook_ended(name, values, succeeded=True)
+        return output
 
     async def _advance(self, seconds: float) -> None:
         if self._platform.clock is None:

@@ -1,7 +1,9 @@
 """What a run has changed at the target and not changed back."""
 
+import pytest
+
 from harness.bench.leftovers import HOOK_ANNOUNCED, Leftovers, leftovers_of
-from harness.history.events import Event, MqttPacket, Stimulus
+from harness.history.events import Event, HookRun, MqttPacket, Stimulus
 
 FILE = {"project_id": "p", "type": "firmware", "name": "a.bin", "path": "/tmp/a.bin"}
 
@@ -22,22 +24,35 @@ def hook(name: str, values: dict[str, str]) -> Stimulus:
     return Stimulus(HOOK_ANNOUNCED, {"name": name, "values": values})
 
 
-def test_an_uploaded_file_is_left_until_it_is_deleted():
-    left = nothing_left()
+def run(left: Leftovers, name: str, values: dict[str, str], *, succeeded: bool = True) -> Leftovers:
+    left.hook_begins(name, values)
+    left.hook_ended(name, values, succeeded=succeeded)
+    return left
 
-    left.hook_runs("upload_file", FILE)
+
+def test_an_uploaded_file_is_left_until_it_is_deleted():
+    left = run(nothing_left(), "upload_file", FILE)
+
     assert left.hooks() == [("delete_file", FILE)]
-    left.hook_runs("delete_file", {**FILE, "path": ""})
-    assert left.hooks() == []
+    assert run(left, "delete_file", {**FILE, "path": ""}).hooks() == []
+
+
+def test_a_file_that_could_not_be_deleted_is_still_left():
+    left = run(nothing_left(), "upload_file", FILE)
+
+    assert run(left, "delete_file", FILE, succeeded=False).hooks() == [("delete_file", FILE)]
+
+
+def test_a_refused_upload_leaves_nothing():
+    assert run(nothing_left(), "upload_file", FILE, succeeded=False).hooks() == []
 
 
 def test_a_changed_list_is_left_until_it_is_what_the_target_file_says():
-    left = nothing_left()
+    left = run(nothing_left(), "set_allowed_commands", {"device_id": "d", "value": "reset"})
 
-    left.hook_runs("set_allowed_commands", {"device_id": "d", "value": "reset"})
     assert left.hooks() == [("set_allowed_commands", {"device_id": "d", "value": "reboot"})]
-    left.hook_runs("set_allowed_commands", {"device_id": "d", "value": "reboot"})
-    assert left.hooks() == []
+    assert run(left, "set_allowed_commands", {"device_id": "d", "value": "reboot"}, succeeded=False).hooks() != []
+    assert run(left, "set_allowed_commands", {"device_id": "d", "value": "reboot"}).hooks() == []
 
 
 def test_a_session_is_left_until_a_clean_one_takes_its_place():
@@ -58,15 +73,24 @@ def test_a_journal_that_ends_in_the_middle_tells_what_to_undo():
     assert left.sessions() == ["d"]
 
 
+@pytest.mark.parametrize(("status", "hooks"), [(0, []), (1, [("delete_file", FILE)])])
+def test_a_journal_tells_whether_a_file_was_deleted(status, hooks):
+    journal = events(
+        hook("upload_file", FILE), HookRun("upload_file", "…", 0, ""), hook("delete_file", FILE), HookRun("delete_file", "…", status, "")
+    )
+
+    assert leftovers_of(journal, {}).hooks() == hooks
+
+
 def test_packets_that_the_server_sent_leave_nothing():
     assert leftovers_of(events(MqttPacket(1, "d", "server", "CONNACK", 4, session_present=True)), {}).sessions() == []
 
 
 def test_a_broker_that_was_stopped_is_started_before_anything_else_is_undone():
     left = nothing_left()
+    run(left, "upload_file", FILE)
+    run(left, "stop_broker", {})
 
-    left.hook_runs("upload_file", FILE)
-    left.hook_runs("stop_broker", {})
     assert left.hooks() == [("start_broker", {}), ("delete_file", FILE)]
-    left.hook_runs("start_broker", {})
-    assert left.hooks() == [("delete_file", FILE)]
+    assert run(left, "start_broker", {}, succeeded=False).hooks()[0] == ("start_broker", {})
+    assert run(left, "start_broker", {}).hooks() == [("delete_file", FILE)]
