@@ -16,18 +16,14 @@ from harness.checks.registry import all_checks
 from harness.checks.verdict import CheckResult, RunVerdict, run_verdict
 from harness.clock import Clock
 from harness.errors import ConfigurationError, HarnessError
-from harness.history.events import SCHEMA, BrokerChecked, RunEnded, RunStarted
-from harness.history.journal import JournalWriter
+from harness.history.events import SCHEMA, BrokerChecked, RunEnded, RunStarted, SubjectKind
+from harness.history.journal import HISTORY_FILE, JournalWriter
 from harness.history.recorder import Recorder
 from harness.history.timeline import History
 from harness.runner import Bench, Plan, Selection, make_plan, run_scenarios, within_budget
 from harness.scenario import Scenario
 
-HISTORY_FILE = "history.jsonl"
-
 BrokerCheck = Callable[[], Awaitable[BrokerChecked]]
-
-SubjectKind = Literal["platform", "device", "pair", "broker"]
 
 
 @dataclass(frozen=True, slots=True)

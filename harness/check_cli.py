@@ -6,10 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness.certification import HISTORY_FILE, judged
-from harness.errors import ConfigurationError, JournalError
-from harness.history.journal import read_journal
-from harness.history.timeline import History
+from harness.certification import judged
+from harness.history.journal import recorded_history
 from harness.report.package import as_json, report_of
 from harness.report.terminal import show
 
@@ -22,11 +20,7 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print report.json on standard output, everything else on standard error.")] = False,
 ) -> None:
     """Judge a recorded history again; nothing is written."""
-    path = run / HISTORY_FILE if run.is_dir() else run
-    try:
-        history = History(tuple(read_journal(path)))
-    except JournalError as error:
-        raise ConfigurationError(str(path), "", "", str(error).removeprefix(f"{path}: ")) from error
+    history = recorded_history(run)
     outcome = judged(history)
     report = report_of(history, outcome.results, outcome.verdict)
     show(report, Console(stderr=json))

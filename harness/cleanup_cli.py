@@ -11,12 +11,11 @@ from harness.bench.hooks import run_hook
 from harness.bench.leftovers import Leftovers, leftovers_of
 from harness.bench.mqtt_driver import MqttDriver
 from harness.bench.target import Platform, read_target
-from harness.certification import HISTORY_FILE
+from harness.cli import EXIT_OK, EXIT_VOID
 from harness.clock import SystemClock
-from harness.errors import BenchError, ConfigurationError, JournalError
-from harness.history.journal import read_journal
+from harness.errors import BenchError, ConfigurationError
+from harness.history.journal import recorded_history
 from harness.history.recorder import Recorder
-from harness.history.timeline import History
 from harness.operations import Connect
 
 app = typer.Typer()
@@ -28,25 +27,21 @@ def cleanup(
     target: Annotated[Path | None, typer.Option(help="The target file; by default the one that the run was started with.")] = None,
 ) -> None:
     """Undo on the target what an interrupted run left: sessions, uploaded files, changed lists of commands."""
-    path = run / HISTORY_FILE if run.is_dir() else run
-    try:
-        history = History(tuple(read_journal(path)))
-    except JournalError as error:
-        raise ConfigurationError(str(path), "", "", str(error).removeprefix(f"{path}: ")) from error
+    history = recorded_history(run)
     left = leftovers_of(history.events, history.start.target)
     if not left.hooks() and not left.sessions():
         typer.echo("nothing is left of this run")
         return
-    platform = read_target(target or _target_of(path, history.start.target)).platform
+    platform = read_target(target or _target_of(run, history.start.target)).platform
     troubles = asyncio.run(_undo(left, platform))
     for trouble in troubles:
         typer.echo(f"could not be undone: {trouble}", err=True)
-    raise typer.Exit(3 if troubles else 0)
+    raise typer.Exit(EXIT_VOID if troubles else EXIT_OK)
 
 
-def _target_of(path: Path, target: Mapping[str, Any]) -> Path:
+def _target_of(run: Path, target: Mapping[str, Any]) -> Path:
     if "file" not in target:
-        raise ConfigurationError(str(path), "", "", "the run does not say its target file; name it with --target")
+        raise ConfigurationError(str(run), "", "", "the run does not say its target file; name it with --target")
     return Path(str(target["file"]))
 
 
@@ -64,7 +59,12 @@ async def _undo(left: Leftovers, platform: Platform) -> list[str]:
         except BenchError as error:
             troubles.append(f"{name} {values}: {error}")
     async with MqttDriver(platform, recorder) as mqtt:
-        for device in (device for device in platform.devices if device.id in left.sessions()):
+        devices = {device.id: device for device in platform.devices}
+        for device_id in left.sessions():
+            device = devices.get(device_id)
+            if device is None:
+                troubles.append(f"session of device {device_id}: the target file does not name it")
+                continue
             try:
                 await mqtt.connect(device, Connect(device.id, clean_session=True))
                 await mqtt.disconnect(device.id, abruptly=False)

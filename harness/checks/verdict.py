@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Verdict(Enum):
-    """From best to worst; the last two rows exclude a check from judging at all."""
+    """From best to worst; the last two exclude a check from judging at all."""
 
     PASS = "pass"
     DEVIATION = "deviation"
@@ -23,12 +23,16 @@ class Verdict(Enum):
         return self in (Verdict.PASS, Verdict.FAIL, Verdict.WARNING, Verdict.DEVIATION)
 
 
-_BADNESS = (Verdict.PASS, Verdict.DEVIATION, Verdict.WARNING, Verdict.INCONCLUSIVE, Verdict.ERROR, Verdict.FAIL)
+BADNESS = (Verdict.PASS, Verdict.DEVIATION, Verdict.WARNING, Verdict.INCONCLUSIVE, Verdict.ERROR, Verdict.FAIL)
+"""The verdicts that say something of their subject or of the run, the best first."""
+
+NEEDS_A_REASON = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WARNING, Verdict.DEVIATION)
+"""What a reader is told by name and with its reason, the gravest first."""
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """The worst of them; no verdict at all is INCONCLUSIVE. Excluded checks do not belong in here."""
-    return max(verdicts, key=_BADNESS.index, default=Verdict.INCONCLUSIVE)
+    return max(verdicts, key=BADNESS.index, default=Verdict.INCONCLUSIVE)
 
 
 class RunVerdict(Enum):
@@ -65,13 +69,18 @@ class CheckResult:
     duration_s: float = 0.0
     example: tuple[int, ...] = ()
 
+    @property
+    def family(self) -> str:
+        """The family of its first requirement: `CMD`, `DEV`, …, `MQT` for a statement of the standard; "" where it cites none."""
+        return self.requirements[0][:3] if self.requirements else ""
+
 
 def run_verdict(results: Iterable[CheckResult], *, aborted: bool = False) -> RunVerdict:
     """The run's verdict: the worst wins in the order fail, error, inconclusive; nothing judged is never green.
 
     An inconclusive check makes the run inconclusive only where it stands for a MUST.
     """
-    judged = [result for result in results if result.verdict in _BADNESS]
+    judged = [result for result in results if result.verdict in BADNESS]
     verdicts = {result.verdict for result in judged}
     if Verdict.FAIL in verdicts:
         return RunVerdict.FAIL

@@ -53,6 +53,9 @@ class PlannedCheck:
     reason: str = ""
 
 
+SubjectKind: TypeAlias = Literal["platform", "device", "pair", "broker"]
+
+
 @dataclass(frozen=True, slots=True)
 class RunStarted:
     """The first event: all that is needed to judge this history again without the target or device file."""
@@ -63,7 +66,7 @@ class RunStarted:
     command: str
     seed: int
     profile: str
-    subject_kind: Literal["platform", "device", "pair", "broker"]
+    subject_kind: SubjectKind
     subject_name: str
     hardening: Literal["should", "must"]
     target: dict[str, Any]  # what the target file says, secrets as labels; {} where no platform is judged

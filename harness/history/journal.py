@@ -7,12 +7,13 @@ from typing import Any, TextIO
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.errors import JournalError
+from harness.errors import ConfigurationError, JournalError
 from harness.history.events import FACT_TYPES, SCHEMA, Event, Fact, RunStarted, kind_of
+from harness.history.timeline import History
+
+HISTORY_FILE = "history.jsonl"
 
 _TYPE_BY_KIND = {kind_of(fact_type): fact_type for fact_type in FACT_TYPES}
-
-
 _ADAPTERS: dict[type[Fact], TypeAdapter[Any]] = {fact_type: TypeAdapter(fact_type) for fact_type in FACT_TYPES}
 
 
@@ -65,6 +66,18 @@ def read_journal(path: Path) -> list[Event]:
     if events[0].fact.schema != SCHEMA:
         raise JournalError(f"{path}: schema {events[0].fact.schema!r}, this version reads {SCHEMA!r}")
     return events
+
+
+def recorded_history(run: Path) -> History:
+    """The history of a run that a user names: by its report directory, or by the journal itself.
+
+    Raises ConfigurationError, which names the file, where there is none that can be read.
+    """
+    path = run / HISTORY_FILE if run.is_dir() else run
+    try:
+        return History(tuple(read_journal(path)))
+    except JournalError as error:
+        raise ConfigurationError(str(path), "", "", str(error).removeprefix(f"{path}: ")) from error
 
 
 def _events(path: Path) -> Iterator[Event]:

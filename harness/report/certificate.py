@@ -40,7 +40,12 @@ def downloaded_images(history: History) -> tuple[DownloadedImage, ...]:
     """Every image that a run saw downloaded undisturbed, delivered whole and installed, each once, in order."""
     found: dict[str, DownloadedImage] = {}
     for fetch in fetches(_device_part(history)):
-        if fetch.stored is not None and not fetch.kind and _has_installed(fetch) and _was_delivered(fetch):
+        if (
+            fetch.stored is not None
+            and not fetch.kind
+            and _has_installed(fetch)
+            and (fetch.was_delivered_whole or fetch.may_have_every_byte)
+        ):
             facts = fetch.stored.fact.facts
             image = DownloadedImage(
                 str(facts["name"]), str(facts.get("source", "")), int(facts["size_bytes"]), fetch.wanted_sha256, _shown_by(fetch)
@@ -74,14 +79,6 @@ def _device_part(history: History) -> History:
 def _has_installed(fetch: Fetch) -> bool:
     """Whether the stored file is in use: an observer or a hash in the result shows it, or a result without one says so."""
     return fetch.is_success if fetch.installed_sha256 is None else fetch.installed_sha256 == fetch.wanted_sha256
-
-
-def _was_delivered(fetch: Fetch) -> bool:
-    """Whether every byte went out, in one body or in parts."""
-    if fetch.was_delivered_whole:
-        return True
-    parts = [attempt.ended.fact.received_bytes for attempt in fetch.attempts if attempt.status == 206 and attempt.ended is not None]
-    return fetch.stored is not None and sum(parts) >= int(fetch.stored.fact.facts["size_bytes"])
 
 
 def _shown_by(fetch: Fetch) -> str:

@@ -9,13 +9,12 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.cli import EXIT_FAIL, EXIT_OK
-from harness.errors import ConfigurationError, JournalError
-from harness.history.journal import read_journal
-from harness.history.timeline import History
+from harness.errors import ConfigurationError
+from harness.history.journal import recorded_history
 from harness.report.difference import Change, Difference, difference
 from harness.report.edition import redacted
 from harness.report.keys import keys_directory, known_keys, signing_key, wanted_fingerprint
-from harness.report.package import HISTORY_FILE, as_members, read_report
+from harness.report.package import as_members, read_report
 from harness.report.signature import MANIFEST_FILE, verify
 from harness.report.terminal import show
 from harness.report.writer import write_package
@@ -89,11 +88,7 @@ def redact_package(
     directory = _directory(run)
     if out.exists():
         raise ConfigurationError(str(out), "", "", "exists already; a package is never mixed with another")
-    try:
-        history = History(tuple(read_journal(directory / HISTORY_FILE)))
-    except JournalError as error:
-        raise ConfigurationError(str(directory / HISTORY_FILE), "", "", str(error)) from error
-    write_package(out, *redacted(read_report(directory), history), key=signing_key(), edition="redacted")
+    write_package(out, *redacted(read_report(directory), recorded_history(directory)), key=signing_key(), edition="redacted")
     typer.echo(str(out))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from harness.checks.verdict import CheckResult, RunVerdict, Verdict
+from harness.checks.verdict import BADNESS, CheckResult, RunVerdict, Verdict
 from harness.report.package import Report
 
 
@@ -18,8 +18,7 @@ class Change(Enum):
     OTHER = "other"  # neither: one of both is excluded, or the detail alone changed
 
 
-# Best to worst. What excludes a check stands apart: a check that is no longer asked is neither better nor worse.
-_RANKS = (Verdict.PASS, Verdict.DEVIATION, Verdict.WARNING, Verdict.INCONCLUSIVE, Verdict.ERROR, Verdict.FAIL)
+# Best to worst.
 _RUN_RANKS = (
     RunVerdict.PASS,
     RunVerdict.PASS_WITH_WARNINGS,
@@ -90,9 +89,10 @@ def _direction(before: CheckResult | None, after: CheckResult | None) -> Change 
     if before.verdict is after.verdict:
         # The same failure for another reason is a change; the wording of a pass is not.
         return Change.OTHER if _is_trouble(after) and before.detail != after.detail else None
-    if before.verdict not in _RANKS or after.verdict not in _RANKS:
+    if before.verdict not in BADNESS or after.verdict not in BADNESS:
+        # A check that is no longer asked is neither better nor worse.
         return Change.WORSE if _is_trouble(after) else Change.OTHER
-    return Change.WORSE if _RANKS.index(after.verdict) > _RANKS.index(before.verdict) else Change.BETTER
+    return Change.WORSE if BADNESS.index(after.verdict) > BADNESS.index(before.verdict) else Change.BETTER
 
 
 def _is_trouble(check: CheckResult | None) -> bool:

@@ -11,10 +11,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.checks.verdict import CheckResult, Verdict
+from harness.checks.verdict import NEEDS_A_REASON, CheckResult
 from harness.history.journal import line_of
 from harness.history.timeline import History
-from harness.report.findings import Finding as Told
+from harness.report.findings import Finding
 from harness.report.package import Report
 from harness.report.picture import picture
 from harness.report.wording import words
@@ -22,8 +22,6 @@ from harness.requirements import CATALOGUE, FAMILIES, SOURCES, Requirement
 
 HTML_FILE = "report.html"
 
-# Findings first, by weight; each gets a picture.
-FINDINGS = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WARNING, Verdict.DEVIATION)
 _BROKER = "BRK"
 _EVIDENCE_OF_A_PASS_MAX = 8
 _RECORD_CHARS = 4_000
@@ -42,15 +40,15 @@ class EvidenceLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A check with all that a reader needs to follow its verdict."""
+class ShownCheck:
+    """A check with all that a reader needs to follow its verdict; `told` is there where it found something broken."""
 
     check: CheckResult
     requirements: tuple[Requirement, ...]
     evidence: tuple[EvidenceLine, ...]
     picture: Markup
     reproduce: str
-    told: Told | None
+    told: Finding | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +56,16 @@ class Family:
     """The checks of one requirement family."""
 
     name: str
-    findings: tuple[Finding, ...]
+    checks: tuple[ShownCheck, ...]
 
     @property
     def broken(self) -> int:
-        return sum(finding.check.verdict in FINDINGS for finding in self.findings)
+        return sum(shown.check.verdict in NEEDS_A_REASON for shown in self.checks)
 
 
 def as_html(report: Report, history: History, *, edition: str = "full") -> str:
     """The page. Pure: the same report and history give the same bytes."""
-    found = [finding_of(check, report, history) for check in report.checks]
+    found = [_shown_check(check, report, history) for check in report.checks]
     return (
         templates()
         .get_template("report.html")
@@ -75,9 +73,9 @@ def as_html(report: Report, history: History, *, edition: str = "full") -> str:
             report=report,
             edition=edition,
             counts=report.counts(),
-            findings=sorted((f for f in found if f.check.verdict in FINDINGS), key=lambda f: FINDINGS.index(f.check.verdict)),
+            findings=sorted((f for f in found if f.check.verdict in NEEDS_A_REASON), key=lambda f: NEEDS_A_REASON.index(f.check.verdict)),
             families=families(found),
-            broker=[finding for finding in found if _family(finding.check) == _BROKER],
+            broker=[shown for shown in found if shown.check.family == _BROKER],
             catalogue=CATALOGUE,
             untested=[CATALOGUE[id_] for id_ in report.coverage.untested if id_ in CATALOGUE],
             declaration=_pretty(history.start.declaration),
@@ -87,11 +85,11 @@ def as_html(report: Report, history: History, *, edition: str = "full") -> str:
     )
 
 
-def finding_of(check: CheckResult, report: Report, history: History) -> Finding:
+def _shown_check(check: CheckResult, report: Report, history: History) -> ShownCheck:
     """The check with its requirements' texts, its evidence, and a picture where it is not well."""
-    is_finding = check.verdict in FINDINGS
+    is_finding = check.verdict in NEEDS_A_REASON
     shown = check.evidence if is_finding else check.evidence[:_EVIDENCE_OF_A_PASS_MAX]
-    return Finding(
+    return ShownCheck(
         check=check,
         requirements=tuple(CATALOGUE[id_] for id_ in check.requirements if id_ in CATALOGUE),
         evidence=tuple(_evidence(history, shown, with_record=is_finding)),
@@ -101,10 +99,10 @@ def finding_of(check: CheckResult, report: Report, history: History) -> Finding:
     )
 
 
-def families(found: Iterable[Finding]) -> list[Family]:
+def families(found: Iterable[ShownCheck]) -> list[Family]:
     """The checks by family, in the catalogue's order."""
     order = [*FAMILIES, ""]
-    ranked = sorted(found, key=lambda finding: order.index(_family(finding.check)))
+    ranked = sorted(found, key=lambda shown: order.index(_family(shown.check)))
     return [Family(FAMILIES.get(name, "Other"), tuple(members)) for name, members in groupby(ranked, key=lambda f: _family(f.check))]
 
 
@@ -138,8 +136,8 @@ def _without(words: list[str], options: Mapping[str, int]) -> list[str]:
 
 
 def _family(check: CheckResult) -> str:
-    name = check.requirements[0][:3] if check.requirements else ""
-    return name if name in FAMILIES else ""
+    """The check's family where the catalogue has it; the others stand together at the end."""
+    return check.family if check.family in FAMILIES else ""
 
 
 def _pretty(members: dict[str, Any]) -> str:

@@ -42,7 +42,7 @@ def as_junit(report: Report) -> str:
 
 
 def _case(check: CheckResult) -> ET.Element:
-    case = ET.Element("testcase", {"classname": _family(check), "name": check.id, "time": f"{check.duration_s:.3f}"})
+    case = ET.Element("testcase", {"classname": check.family or "hil", "name": check.id, "time": f"{check.duration_s:.3f}"})
     _properties(case, [("requirement", requirement) for requirement in check.requirements])
     word = _OUTCOME.get(check.verdict)
     if word is not None:
@@ -57,10 +57,6 @@ def _explanation(check: CheckResult) -> str:
     evidence = ", ".join(str(line) for line in check.evidence)
     lines = [check.title, check.detail, check.hint and f"hint: {check.hint}", evidence and f"history.jsonl lines {evidence}"]
     return "\n".join(line for line in lines if line)
-
-
-def _family(check: CheckResult) -> str:
-    return check.requirements[0][:3] if check.requirements else "hil"
 
 
 def _properties(parent: ET.Element, pairs: list[tuple[str, str]]) -> None:

@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.checks.verdict import CheckResult, RunVerdict, Verdict
 from harness.errors import OptionError
-from harness.history.journal import read_journal
-from harness.history.timeline import History
+from harness.history.journal import recorded_history
 from harness.report.signature import verify
+from harness.wire.commands import DOWNLOADS
 
 if TYPE_CHECKING:
     from harness.report.package import Report
 
 _EXCLUDED_OPTIONS = "an official run asks everything that applies, and excuses nothing"
-HISTORY_FILE = "history.jsonl"
-_DOWNLOADS = ("download_firmware", "download_logo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def _missing(report: "Report", declaration: Mapping[str, Any]) -> Iterator[str]:
     if report.verdict not in (RunVerdict.PASS, RunVerdict.PASS_WITH_WARNINGS, RunVerdict.ABORTED):
         yield f"the run's verdict is {report.verdict.value}"
     claims = declaration.get("declares", {}).get("commands", ())
-    if any(name in claims for name in _DOWNLOADS) and not report.images:
+    if any(name in claims for name in DOWNLOADS) and not report.images:
         yield "no image was seen downloaded and installed: its sha256 has no place in the certificate"
 
 
@@ -71,12 +69,15 @@ def _problem(check: CheckResult) -> str:
 def rerun_problems(
     report: "Report", declaration: Mapping[str, Any], earlier: "Report", directory: Path, own: Mapping[str, str]
 ) -> list[str]:
-    """Why an earlier package is no attempt at the same certificate. `own` holds the keys of this bench."""
+    """Why an earlier package is no attempt at the same certificate. `own` holds the keys of this bench.
+
+    Raises ConfigurationError where its history cannot be read.
+    """
     about = f"the earlier attempt {earlier.run.id}"
     problems = [] if earlier.official is not None else [f"{about} was no official run"]
     if not (verification := verify(directory, own)).is_verified:
         problems.append(f"{about} is {verification}")
-    if _asked(earlier) != _asked(report) or History(tuple(read_journal(directory / HISTORY_FILE))).start.declaration != declaration:
+    if _asked(earlier) != _asked(report) or recorded_history(directory).start.declaration != declaration:
         problems.append(f"{about} asked another device, under another declaration or profile, or with another version of hil")
     return problems
 

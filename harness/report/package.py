@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,6 +17,7 @@ from harness.checks.device_key_policies import updates_by_key_policy
 from harness.checks.verdict import CheckResult, RunVerdict, Verdict
 from harness.clock import rfc3339
 from harness.errors import ConfigurationError
+from harness.history.events import SubjectKind
 from harness.history.timeline import History
 from harness.report.attempts import Attempt
 from harness.report.certificate import DownloadedImage, Remainder, downloaded_images, remaining_scope
@@ -26,9 +27,6 @@ from harness.requirements import CATALOGUE, Requirement, Side
 
 SCHEMA = "hil-report/1"
 REPORT_FILE = "report.json"
-HISTORY_FILE = "history.jsonl"
-
-SubjectKind = Literal["platform", "device", "pair", "broker"]
 
 # Whose requirements a run is about; what of them no check judged is untested.
 _SIDES: Mapping[str, frozenset[Side]] = {

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.checks.verdict import CheckResult, RunVerdict, Verdict
+from harness.checks.verdict import NEEDS_A_REASON, CheckResult, RunVerdict, Verdict
 from harness.report.findings import Finding
 from harness.report.official import Official
 from harness.report.package import Report
@@ -28,7 +28,6 @@ STYLES = {
     Verdict.NOT_APPLICABLE: "dim",
 }
 _RUN_STYLES = {RunVerdict.PASS: "bold green", RunVerdict.PASS_WITH_WARNINGS: "bold yellow", RunVerdict.FAIL: "bold red"}
-_NEEDS_A_REASON = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WARNING, Verdict.DEVIATION)
 _PLAIN_WIDTH = 160
 _MQTT = "MQT"  # statements of the standard that no row of the catalogue repeats; a broker's self-check cites them
 _IMAGES_MAX = 3
@@ -41,7 +40,7 @@ def show(report: Report, console: Console, *, everything: bool = False) -> None:
         console.width = max(console.width, _PLAIN_WIDTH)
     if report.checks:
         console.print(_table(report.checks, everything=everything))
-    for check in sorted(report.with_verdict(*_NEEDS_A_REASON), key=lambda check: _NEEDS_A_REASON.index(check.verdict)):
+    for check in sorted(report.with_verdict(*NEEDS_A_REASON), key=lambda check: NEEDS_A_REASON.index(check.verdict)):
         console.print(_reason(check, report.finding(check.id)), soft_wrap=not console.is_terminal)
     console.print(scope(report), soft_wrap=not console.is_terminal)
     console.print(summary(report), soft_wrap=not console.is_terminal)
@@ -50,12 +49,12 @@ def show(report: Report, console: Console, *, everything: bool = False) -> None:
 
 
 def _table(checks: Sequence[CheckResult], *, everything: bool) -> Table:
-    named = [check for check in checks if everything or check.verdict in _NEEDS_A_REASON]
+    named = [check for check in checks if everything or check.verdict in NEEDS_A_REASON]
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), show_header=bool(named))
     table.add_column("check", overflow="fold")
     table.add_column("requirements", overflow="fold")
     table.add_column("verdict", overflow="fold")
-    for family, grouped in groupby(sorted(checks, key=_family_rank), key=_family):
+    for family, grouped in groupby(sorted(checks, key=_family_rank), key=lambda check: check.family):
         members = list(grouped)
         table.add_row(Text(_family_title(family), style="bold"), "", _counts(members))
         for check in members:
@@ -72,17 +71,13 @@ def _counts(checks: Sequence[CheckResult]) -> Text:
     return Text(", ").join(parts)
 
 
-def _family(check: CheckResult) -> str:
-    return check.requirements[0][:3] if check.requirements else ""
-
-
 def _family_title(family: str) -> str:
     return FAMILIES.get(family, "MQTT 3.1.1" if family == _MQTT else family)
 
 
 def _family_rank(check: CheckResult) -> int:
     families = list(FAMILIES)
-    return families.index(_family(check)) if _family(check) in families else len(families)
+    return families.index(check.family) if check.family in families else len(families)
 
 
 def _reason(check: CheckResult, finding: Finding | None) -> Text:

@@ -19,17 +19,7 @@ from harness.report.package import REPORT_FILE, Report, read_report
 TREND_FILE = "trend.html"
 METRICS_FILE = "metrics.openmetrics"
 
-# From the bottom of a bar to its top.
-_STACK = (
-    Verdict.PASS,
-    Verdict.DEVIATION,
-    Verdict.WARNING,
-    Verdict.INCONCLUSIVE,
-    Verdict.ERROR,
-    Verdict.FAIL,
-    Verdict.SKIPPED,
-    Verdict.NOT_APPLICABLE,
-)
+_STACK = tuple(Verdict)  # from the bottom of a bar to its top
 _UNEVENTFUL = (Verdict.PASS, Verdict.SKIPPED, Verdict.NOT_APPLICABLE)
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from harness.history.journal import line_of
+from harness.history.journal import HISTORY_FILE, line_of
 from harness.history.timeline import History
 from harness.report.annotations import CODE_QUALITY_FILE, as_code_quality
 from harness.report.capture import CAPTURE_FILE, as_capture
 from harness.report.html import HTML_FILE, as_html
 from harness.report.junit import JUNIT_FILE, as_junit
-from harness.report.package import HISTORY_FILE, REPORT_FILE, Report, as_json
+from harness.report.package import REPORT_FILE, Report, as_json
 from harness.report.shell_script import shell_script
 from harness.report.signature import sign, write_manifest
 
