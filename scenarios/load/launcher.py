@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Self
 
+from harness.bench.processes import ending_with_us
 from harness.errors import BenchError, ConfigurationError
 from scenarios.load.plan import LoadPlan
 from scenarios.load.shapes import STEADY
@@ -97,7 +98,7 @@ def _start(launch: Launch, options: list[str], output: int) -> subprocess.Popen[
     command = [sys.executable, "-m", "locust", "-f", str(locustfile), *options, *([] if is_worker else _run_options(launch))]
     environment = {**os.environ, **launch.plan.to_environment(), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        command,
+        ending_with_us(command),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,

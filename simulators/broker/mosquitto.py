@@ -14,6 +14,7 @@ import socket
 import tempfile
 from pathlib import Path
 
+from harness.bench.processes import ending_with_us
 from harness.bench.streams import open_stream
 from harness.entropy import Entropy, SystemEntropy
 from harness.errors import BenchError, ResourceMissing, TargetUnavailable
@@ -48,9 +49,8 @@ class MosquittoBroker:
             raise ResourceMissing("mosquitto is not installed: `make peers`, or `apt install mosquitto`")
         self._port = free_port(self._settings.bind, self._port)
         configuration = self._write_files(list(self._directory.logins()))
-        self._process = await asyncio.create_subprocess_exec(
-            program, "-c", str(configuration), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
-        )
+        command = ending_with_us([program, "-c", str(configuration)])
+        self._process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL)
         await self._wait_until_it_serves()
         self._publisher = platform_publisher(self.mqtt_url, self._directory)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from harness.bench.processes import ending_with_us
 from harness.errors import BenchError
 
 _TARGET_LINE = "target file: "
@@ -27,7 +28,12 @@ class PlatformProcess:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         # A session of its own: Ctrl-C on the terminal is for whoever started it, who ends it when everything else has left.
         self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+            ending_with_us(self._command),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
         )
         assert self._process.stdout is not None
         for line in self._process.stdout:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from harness.bench.processes import ending_with_us
 from harness.mqtt.client_session import ClientSession, Duties, Phase
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
@@ -122,7 +123,7 @@ def mosquitto_port(tmp_path_factory, find_program):
     settings = tmp_path_factory.mktemp("mosquitto") / "mosquitto.conf"
     # Only "information", a line when it runs and one when it ends: nobody reads on, and a full pipe would stop the broker.
     settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest stderr\nlog_type information\n")
-    broker = subprocess.Popen([find_program("mosquitto"), "-c", str(settings)], stderr=subprocess.PIPE)
+    broker = subprocess.Popen(ending_with_us([find_program("mosquitto"), "-c", str(settings)]), stderr=subprocess.PIPE)
     assert broker.stderr is not None
     assert any(b"running" in line for line in iter(broker.stderr.readline, b"")), "mosquitto did not start"
     yield port

@@ -14,6 +14,7 @@ import aiomqtt
 import pytest
 from aiohttp import web
 
+from harness.bench.processes import ending_with_us
 from harness.entropy import SeededEntropy
 from simulators.device.asyncio_device import AsyncioDevice
 from simulators.device.settings import DeviceSettings
@@ -35,7 +36,7 @@ class Mosquitto:
 
     def __init__(self, program, directory):
         self.port = free_port()
-        self._command = [program, "-c", str(directory / "mosquitto.conf")]
+        self._command = ending_with_us([program, "-c", str(directory / "mosquitto.conf")])
         lines = [f"listener {self.port} 127.0.0.1", "allow_anonymous true", "persistence true", f"persistence_location {directory}/"]
         (directory / "mosquitto.conf").write_text("\n".join(lines) + "\n")
 

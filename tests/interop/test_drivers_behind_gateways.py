@@ -13,6 +13,7 @@ import pytest
 
 from harness.bench.http_driver import HttpDriver
 from harness.bench.mqtt_driver import MqttDriver
+from harness.bench.processes import ending_with_us
 from harness.bench.target import ApiKeys, HttpOptions, Platform, TargetDevice, Tls
 from harness.bench.target_clock import advance_test_clock
 from harness.clock import SystemClock
@@ -110,7 +111,7 @@ def world(tmp_path_factory, find_program):
         [find_program("mosquitto"), "-c", "mosquitto.conf"],
         [find_program("nginx"), "-p", str(directory), "-c", "nginx.conf"],
     )
-    running = [subprocess.Popen(command, cwd=directory, stderr=subprocess.DEVNULL) for command in commands]
+    running = [subprocess.Popen(ending_with_us(command), cwd=directory, stderr=subprocess.DEVNULL) for command in commands]
     world.until_served()
     yield world
     for process in running:
