@@ -110,7 +110,7 @@ def platform(
         )
         # uvloop, where it is installed, takes a third off a command's processor time.
         with asyncio.Runner(loop_factory=fast_loop()) as runner:
-            runner.run(_serve(settings, _personality(personality), broker, mqtt_port, keeps_sessions=state is not None))
+            runner.run(_serve(settings, find_personality(personality or "reference"), broker, mqtt_port, keeps_sessions=state is not None))
 
 
 def _rate(shape: str) -> float | None:
@@ -120,11 +120,13 @@ def _rate(shape: str) -> float | None:
         raise OptionError("--shape", str(error)) from error
 
 
-def _personality(name: str) -> Personality:
-    if name and name not in PERSONALITIES:
+def find_personality(name: str) -> Personality:
+    """The personality of that name, whose words may be joined by underscores too. Raises OptionError for an unknown one."""
+    found = PERSONALITIES.get(name.replace("_", "-"))
+    if found is None:
         problem = f"there is no personality {name!r}; `hil platform --list-personalities` lists them"
         raise OptionError("--personality", problem)
-    return PERSONALITIES[name or "reference"]
+    return found
 
 
 def _show_personalities() -> None:

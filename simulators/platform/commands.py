@@ -1,7 +1,7 @@
 """Admission of a command: from the facts of a request to a message, or to a refusal.
 
-The order of the reasons is data (`COMMAND_STEPS`, CMD-25). Nothing here publishes, looks up or draws a key: an admitted download command
-says which file it offers, and the platform mints the key.
+The order of the reasons is data (`COMMAND_STEPS`, CMD-25). Nothing here publishes, looks up or draws a key: the file that a download
+command names is one of the facts, and the platform mints the key for the one that was admitted.
 """
 
 import json
@@ -13,14 +13,8 @@ from typing import Any
 from harness.wire.commands import DOWNLOADS, SEND_CONFIGURATION, permits
 from harness.wire.files import FileType, has_extension_of
 from harness.wire.topics import command_name_problem, control_topic
-from simulators.platform.access import (
-    AccessRules,
-    Caller,
-    Device,
-    refuse_stranger,
-    refuse_without_feature,
-    refuse_without_scope,
-)
+from simulators.platform import access
+from simulators.platform.access import AccessRules, Caller, Device
 from simulators.platform.files import StoredFile
 from simulators.platform.refusals import Refusal
 
@@ -55,13 +49,13 @@ class CommandRules:
 
 @dataclass(frozen=True, slots=True)
 class CommandAttempt:
-    """What is known of a command request. `device` is the device of that id, whichever project it belongs to."""
+    """What is known of a command request. `device` is the device of that id, whichever project it belongs to; `file` the `wanted_file`."""
 
     caller: Caller | None
     project_id: str
     device: Device | None
     body: CommandBody | Refusal
-    find_file: Callable[[str, FileType, str], StoredFile | None]
+    file: StoredFile | None
     rules: CommandRules
     access: AccessRules
 
@@ -150,26 +144,38 @@ def _skip_blanks(text: str, position: int) -> int:
     return position
 
 
+def wanted_file(body: CommandBody | Refusal) -> tuple[FileType, str] | None:
+    """Type and name of the file that a download command is about; None for every other body."""
+    if isinstance(body, Refusal) or body.command not in DOWNLOADS:
+        return None
+    name = body.data.get("file_name")
+    return (DOWNLOADS[body.command], name) if isinstance(name, str) else None
+
+
 # --- the steps -------------------------------------------------------------------------------------------------------------------
 
 
-def _refuse_stranger(attempt: CommandAttempt) -> Refusal | None:
-    return refuse_stranger(attempt.caller)
+def refuse_stranger(attempt: CommandAttempt) -> Refusal | None:
+    """Source: CMD-13."""
+    return access.refuse_stranger(attempt.caller)
 
 
-def _refuse_without_feature(attempt: CommandAttempt) -> Refusal | None:
-    return refuse_without_feature(attempt.caller.organisation, attempt.access) if attempt.caller else None
+def refuse_without_feature(attempt: CommandAttempt) -> Refusal | None:
+    """Source: CMD-22."""
+    return access.refuse_without_feature(attempt.caller.organisation, attempt.access) if attempt.caller else None
 
 
-def _refuse_without_scope(attempt: CommandAttempt) -> Refusal | None:
-    return refuse_without_scope(attempt.caller, attempt.access) if attempt.caller else None
+def refuse_without_scope(attempt: CommandAttempt) -> Refusal | None:
+    """Source: CMD-14."""
+    return access.refuse_without_scope(attempt.caller, attempt.access) if attempt.caller else None
 
 
-def _refuse_body(attempt: CommandAttempt) -> Refusal | None:
+def refuse_body(attempt: CommandAttempt) -> Refusal | None:
+    """Source: CMD-10, CMD-32."""
     return attempt.body if isinstance(attempt.body, Refusal) else None
 
 
-def _refuse_device(attempt: CommandAttempt) -> Refusal | None:
+def refuse_device(attempt: CommandAttempt) -> Refusal | None:
     """One answer for all: whoever may not see a device learns nothing about it.   Source: CMD-16."""
     device, caller = attempt.device, attempt.caller
     is_callers = device is not None and caller is not None and device.organisation_id == caller.organisation.id
@@ -178,7 +184,7 @@ def _refuse_device(attempt: CommandAttempt) -> Refusal | None:
     return Refusal(404, "device_not_found", "Device not found, or it does not support commands")
 
 
-def _refuse_unlisted(attempt: CommandAttempt) -> Refusal | None:
+def refuse_unlisted(attempt: CommandAttempt) -> Refusal | None:
     """Source: CMD-15."""
     assert isinstance(attempt.body, CommandBody)
     assert attempt.device is not None
@@ -187,7 +193,7 @@ def _refuse_unlisted(attempt: CommandAttempt) -> Refusal | None:
     return Refusal(403, "command_not_allowed", f"Command is not in the device's allowed_commands: {attempt.device.allowed_commands}")
 
 
-def _refuse_data(attempt: CommandAttempt) -> Refusal | None:
+def refuse_data(attempt: CommandAttempt) -> Refusal | None:
     """Source: CMD-09, CMD-10, CMD-11."""
     assert isinstance(attempt.body, CommandBody)
     command, data = attempt.body.command, attempt.body.data
@@ -204,31 +210,24 @@ def _refuse_data(attempt: CommandAttempt) -> Refusal | None:
     return None
 
 
-def _refuse_missing_file(attempt: CommandAttempt) -> Refusal | None:
+def refuse_missing_file(attempt: CommandAttempt) -> Refusal | None:
     """Source: CMD-12."""
-    assert isinstance(attempt.body, CommandBody)
-    if attempt.body.command not in DOWNLOADS or _offered_file(attempt):
+    if wanted_file(attempt.body) is None or attempt.file is not None:
         return None
     return Refusal(404, "file_not_found", "File not found in the project's storage")
-
-
-def _offered_file(attempt: CommandAttempt) -> StoredFile | None:
-    assert isinstance(attempt.body, CommandBody)
-    file_type = DOWNLOADS.get(attempt.body.command)
-    return attempt.find_file(attempt.project_id, file_type, attempt.body.data["file_name"]) if file_type else None
 
 
 CommandStep = Callable[[CommandAttempt], Refusal | None]
 
 COMMAND_STEPS: tuple[CommandStep, ...] = (  # The order is CMD-25. A step may rely on all before it.
-    _refuse_stranger,
-    _refuse_without_feature,
-    _refuse_without_scope,
-    _refuse_body,
-    _refuse_device,
-    _refuse_unlisted,
-    _refuse_data,
-    _refuse_missing_file,
+    refuse_stranger,
+    refuse_without_feature,
+    refuse_without_scope,
+    refuse_body,
+    refuse_device,
+    refuse_unlisted,
+    refuse_data,
+    refuse_missing_file,
 )
 
 
@@ -239,13 +238,12 @@ def admit(attempt: CommandAttempt, steps: Sequence[CommandStep] = COMMAND_STEPS)
             return refusal
     assert isinstance(attempt.body, CommandBody)
     assert attempt.device is not None
-    file = _offered_file(attempt)
     return Admitted(
         device=attempt.device,
         command=attempt.body.command,
         topic=attempt.rules.topic_of(attempt.device.id, attempt.body.command),
-        payload=b"" if file else attempt.rules.payload_of(attempt.body),
+        payload=b"" if attempt.file else attempt.rules.payload_of(attempt.body),
         qos=attempt.rules.qos,
         retain=attempt.rules.retain,
-        file=file,
+        file=attempt.file,
     )

@@ -14,7 +14,8 @@ from enum import Enum
 from harness.entropy import Entropy
 from harness.wire.commands import KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
 from harness.wire.files import FileType
-from simulators.platform.access import AccessRules, Device, Organisation, refuse_without_feature
+from simulators.platform import access
+from simulators.platform.access import AccessRules, Device, Organisation
 from simulators.platform.refusals import Refusal
 
 KEY_RANDOM_BYTES = 16  # 128 bits in 22 characters: KEY-07 within the 256 bytes of CMD-24
@@ -117,31 +118,31 @@ class DownloadAttempt:
     access: AccessRules
 
 
-def _refuse_bad_token(attempt: DownloadAttempt) -> Refusal | None:
+def refuse_bad_token(attempt: DownloadAttempt) -> Refusal | None:
     """Source: DLD-02, DLD-03."""
     return None if attempt.device else Refusal(401, "invalid_device_token", "Invalid or missing device token")
 
 
-def _refuse_without_feature(attempt: DownloadAttempt) -> Refusal | None:
+def refuse_without_feature(attempt: DownloadAttempt) -> Refusal | None:
     """Source: CMD-22."""
-    return refuse_without_feature(attempt.organisation, attempt.access) if attempt.organisation else None
+    return access.refuse_without_feature(attempt.organisation, attempt.access) if attempt.organisation else None
 
 
-def _refuse_dead_key(attempt: DownloadAttempt) -> Refusal | None:
+def refuse_dead_key(attempt: DownloadAttempt) -> Refusal | None:
     """Unknown, used and expired keys get one answer: it tells nobody which keys exist.   Source: KEY-01, KEY-02, KEY-06."""
     if attempt.key is not None and attempt.rules.is_alive(attempt.key, attempt.now_s):
         return None
     return DEAD_KEY
 
 
-def _refuse_other_device(attempt: DownloadAttempt) -> Refusal | None:
+def refuse_other_device(attempt: DownloadAttempt) -> Refusal | None:
     """Source: KEY-04."""
     if attempt.key is None or attempt.device is None or attempt.rules.is_of(attempt.key, attempt.device):
         return None
     return Refusal(403, "foreign_key", "Download key does not match device ID")
 
 
-def _refuse_missing_file(attempt: DownloadAttempt) -> Refusal | None:
+def refuse_missing_file(attempt: DownloadAttempt) -> Refusal | None:
     """Source: DLD-04."""
     if attempt.file_exists:
         return None
@@ -153,11 +154,11 @@ DEAD_KEY = Refusal(401, "invalid_download_key", "Expired or invalid download key
 DownloadStep = Callable[[DownloadAttempt], Refusal | None]
 
 DOWNLOAD_STEPS: tuple[DownloadStep, ...] = (  # The order is KEY-11.
-    _refuse_bad_token,
-    _refuse_without_feature,
-    _refuse_dead_key,
-    _refuse_other_device,
-    _refuse_missing_file,
+    refuse_bad_token,
+    refuse_without_feature,
+    refuse_dead_key,
+    refuse_other_device,
+    refuse_missing_file,
 )
 
 

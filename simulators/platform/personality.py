@@ -4,9 +4,9 @@ Six seams carry every deviation: `rules` (the decisions of the cores), `service`
 broker), `answers` (what HTTP says), `directory` (who may log in and reach what), and `faults` (the bytes of a download).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -14,16 +14,12 @@ from aiohttp.typedefs import Handler, Middleware
 from simulators.broker.port import BrokerPort, DeviceDirectory
 from simulators.platform.download_faults import DownloadFault, DownloadFaultKind, DownloadFaultPlan
 from simulators.platform.platform import PlatformSettings, ReferencePlatform
-from simulators.platform.rules import Rules
+from simulators.platform.rules import Change, same_rules
 from simulators.platform.service import Service
 
 Answers: TypeAlias = Middleware
 MakeBroker: TypeAlias = Callable[[DeviceDirectory], BrokerPort]
-
-
-def same_rules(rules: Rules) -> Rules:
-    """The reference's decisions."""
-    return rules
+Publisher: TypeAlias = Callable[[BrokerPort], BrokerPort]
 
 
 def same_publisher(broker: BrokerPort) -> BrokerPort:
@@ -44,9 +40,9 @@ class Personality:
     about: str
     breaks: tuple[str, ...]
     also: Mapping[str, str] = field(default_factory=dict)
-    rules: Callable[[Rules], Rules] = same_rules
+    rules: Change = same_rules
     service: type[Service] = Service
-    publisher: Callable[[BrokerPort], BrokerPort] = same_publisher
+    publisher: Publisher = same_publisher
     directory: Callable[[DeviceDirectory], DeviceDirectory] = same_directory
     answers: Answers | None = None
     faults: DownloadFaultPlan | None = None
@@ -66,56 +62,35 @@ class Personality:
 # --- words in which personalities are told ---------------------------------------------------------------------------------------------
 
 
-def commands_ruled(**changes: Any) -> Callable[[Rules], Rules]:
-    """Rules with these decisions about commands replaced."""
-    return lambda rules: replace(rules, commands=replace(rules.commands, **changes))
-
-
-def keys_ruled(**changes: Any) -> Callable[[Rules], Rules]:
-    """Rules with these decisions about keys replaced."""
-    return lambda rules: replace(rules, keys=replace(rules.keys, **changes))
-
-
-def access_ruled(**changes: Any) -> Callable[[Rules], Rules]:
-    """Rules with these decisions about access replaced."""
-    return lambda rules: replace(rules, access=replace(rules.access, **changes))
-
-
-def files_ruled(**changes: Any) -> Callable[[Rules], Rules]:
-    """Rules with these decisions about files replaced."""
-    return lambda rules: replace(rules, files=replace(rules.files, **changes))
-
-
-def http_ruled(**changes: Any) -> Callable[[Rules], Rules]:
-    """Rules with these decisions about answers replaced."""
-    return lambda rules: replace(rules, http=replace(rules.http, **changes))
-
-
-def command_step_left_out(name: str) -> Callable[[Rules], Rules]:
-    """Rules without one step of the admission of commands."""
-    return lambda rules: replace(rules, command_steps=tuple(step for step in rules.command_steps if step.__name__ != name))
-
-
-def download_step_left_out(name: str) -> Callable[[Rules], Rules]:
-    """Rules without one step of the judgement of downloads."""
-    return lambda rules: replace(rules, download_steps=tuple(step for step in rules.download_steps if step.__name__ != name))
-
-
 def every_download(kind: DownloadFaultKind, **fields: Any) -> DownloadFaultPlan:
     """A plan that strikes every download."""
     return lambda download: DownloadFault(kind, **fields)
 
 
-Changed: TypeAlias = tuple[str, bytes, int, bool]
-"""Topic, payload, QoS, RETAIN."""
+class Message(NamedTuple):
+    """What the platform hands to its broker."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+
+
+Meddling: TypeAlias = Callable[[Message], Iterable[Message]]
+"""What becomes of a message: other ones, several, none."""
+
+
+def as_it_is(message: Message) -> list[Message]:
+    """The message, and nothing else."""
+    return [message]
 
 
 class Meddler:
     """A broker port that hands over something else than it was given; everything but `publish` is the real broker's."""
 
-    def __init__(self, broker: BrokerPort, change: Callable[[Changed], list[Changed]]) -> None:
+    def __init__(self, broker: BrokerPort, meddle: Meddling = as_it_is) -> None:
         self._broker = broker
-        self._change = change
+        self._meddle = meddle
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._broker, name)
@@ -131,8 +106,8 @@ class Meddler:
         await self._broker.stop()
 
     async def publish(self, topic: str, payload: bytes, *, qos: int = 2, retain: bool = False) -> None:
-        for each in self._change((topic, payload, qos, retain)):
-            await self._broker.publish(each[0], each[1], qos=each[2], retain=each[3])
+        for message in self._meddle(Message(topic, payload, qos, retain)):
+            await self._broker.publish(message.topic, message.payload, qos=message.qos, retain=message.retain)
 
     async def disconnect(self, client_id: str) -> bool:
         return await self._broker.disconnect(client_id)
@@ -141,9 +116,9 @@ class Meddler:
         return self._broker.connected_clients()
 
 
-def publishing(change: Callable[[Changed], list[Changed]]) -> Callable[[BrokerPort], BrokerPort]:
-    """A publisher that hands over what `change` makes of each message."""
-    return lambda broker: Meddler(broker, change)
+def publishing(meddle: Meddling) -> Publisher:
+    """A publisher that hands over what `meddle` makes of each message."""
+    return lambda broker: Meddler(broker, meddle)
 
 
 def is_command(request: web.Request) -> bool:

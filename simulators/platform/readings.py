@@ -6,52 +6,27 @@ A device is certified against our reading; a team whose platform reads a row oth
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from uuid import UUID
 
 from harness.wire.commands import REBOOT, RESET
 from simulators.platform.access import SEND_COMMANDS, device_token_of
-from simulators.platform.commands import COMMAND_STEPS, CommandAttempt, CommandBody, CommandStep
-from simulators.platform.keys import DOWNLOAD_STEPS, DownloadStep, UsePolicy
+from simulators.platform.commands import CommandAttempt, CommandBody, refuse_body, refuse_data, refuse_device
+from simulators.platform.keys import UsePolicy, refuse_bad_token, refuse_dead_key
 from simulators.platform.refusals import Refusal
-from simulators.platform.rules import JSON, OCTET_STREAM, Rules
-
-Reading = Callable[[Rules], Rules]
-
-
-def _as_it_is(rules: Rules) -> Rules:
-    return rules
-
-
-def _use_policy(policy: UsePolicy) -> Reading:
-    return lambda rules: replace(rules, keys=replace(rules.keys, use_policy=policy))
-
-
-def _download_error_type(media_type: str) -> Reading:
-    return lambda rules: replace(rules, http=replace(rules.http, download_error_type=media_type))
-
-
-def _head_status(status: int) -> Reading:
-    return lambda rules: replace(rules, http=replace(rules.http, head_status=status))
-
-
-def _unavailable_status(status: int) -> Reading:
-    return lambda rules: replace(rules, http=replace(rules.http, unavailable_status=status))
-
-
-def _foreign_project_status(status: int) -> Reading:
-    return lambda rules: replace(rules, files=replace(rules.files, foreign_project_status=status))
-
-
-def _with_step(after: CommandStep, step: CommandStep) -> Reading:
-    """One more reason to refuse a command, judged behind `after`."""
-
-    def read(rules: Rules) -> Rules:
-        place = rules.command_steps.index(after) + 1
-        return replace(rules, command_steps=(*rules.command_steps[:place], step, *rules.command_steps[place:]))
-
-    return read
+from simulators.platform.rules import (
+    JSON,
+    OCTET_STREAM,
+    Change,
+    Rules,
+    access_ruled,
+    command_steps_ruled,
+    download_steps_ruled,
+    files_ruled,
+    http_ruled,
+    keys_ruled,
+    same_rules,
+)
 
 
 def _refuse_unused_data(attempt: CommandAttempt) -> Refusal | None:
@@ -68,23 +43,7 @@ def _refuse_ids_that_are_no_uuid(attempt: CommandAttempt) -> Refusal | None:
     return None
 
 
-def _swapped(steps: Sequence[CommandStep], first: CommandStep, second: CommandStep) -> tuple[CommandStep, ...]:
-    other = {first: second, second: first}
-    return tuple(other.get(step, step) for step in steps)
-
-
-def _device_before_body(rules: Rules) -> Rules:
-    _, _, _, body, device, *_ = COMMAND_STEPS
-    return replace(rules, command_steps=_swapped(rules.command_steps, body, device))
-
-
-def _key_before_token(rules: Rules) -> Rules:
-    token, feature, key, other, file = DOWNLOAD_STEPS
-    steps: tuple[DownloadStep, ...] = (key, token, feature, other, file)
-    return replace(rules, download_steps=steps)
-
-
-def raw_or_base64_token(authorization: Sequence[str]) -> str | None:
+def _raw_or_base64_token(authorization: Sequence[str]) -> str | None:
     """The device token, raw or as RFC 7617 has it: base64 of `user:token` or of the token alone."""
     raw = device_token_of(authorization)
     if raw is None:
@@ -97,29 +56,24 @@ def raw_or_base64_token(authorization: Sequence[str]) -> str | None:
     return token if token.isprintable() and token else raw
 
 
-def _base64_token(rules: Rules) -> Rules:
-    return replace(rules, access=replace(rules.access, device_token_of=raw_or_base64_token))
-
-
-def _scope_for_lists(rules: Rules) -> Rules:
-    return replace(rules, access=replace(rules.access, may_list=lambda scopes: SEND_COMMANDS in scopes))
-
-
-READINGS: dict[str, dict[str, Reading]] = {
-    "CMD-25": {"body-first": _as_it_is, "device-first": _device_before_body},
-    "CMD-29": {"accepted": _as_it_is, "refused": _with_step(COMMAND_STEPS[6], _refuse_unused_data)},
-    "CMD-30": {"404": _as_it_is, "400": _with_step(COMMAND_STEPS[3], _refuse_ids_that_are_no_uuid)},
-    "CMD-31": {"503": _unavailable_status(503), "502": _unavailable_status(502), "500": _unavailable_status(500)},
-    "KEY-08": {
-        "first-use": _use_policy(UsePolicy.FIRST_USE),
-        "complete-delivery": _use_policy(UsePolicy.COMPLETE_DELIVERY),
+READINGS: dict[str, dict[str, Change]] = {
+    "CMD-25": {
+        "body-first": same_rules,
+        "device-first": command_steps_ruled({refuse_body: (refuse_device,), refuse_device: (refuse_body,)}),
     },
-    "KEY-11": {"token-first": _as_it_is, "key-first": _key_before_token},
-    "DLD-08": {"octet-stream": _download_error_type(OCTET_STREAM), "json": _download_error_type(JSON)},
-    "DLD-10": {"head": _head_status(200), "405": _head_status(405)},
-    "DLD-14": {"raw": _as_it_is, "base64-too": _base64_token},
-    "LST-10": {"empty": _foreign_project_status(200), "404": _foreign_project_status(404)},
-    "LST-11": {"any-key": _as_it_is, "scope": _scope_for_lists},
+    "CMD-29": {"accepted": same_rules, "refused": command_steps_ruled({refuse_data: (refuse_data, _refuse_unused_data)})},
+    "CMD-30": {"404": same_rules, "400": command_steps_ruled({refuse_body: (refuse_body, _refuse_ids_that_are_no_uuid)})},
+    "CMD-31": {str(status): http_ruled(unavailable_status=status) for status in (503, 502, 500)},
+    "KEY-08": {policy.value: keys_ruled(use_policy=policy) for policy in UsePolicy},
+    "KEY-11": {
+        "token-first": same_rules,
+        "key-first": download_steps_ruled({refuse_bad_token: (refuse_dead_key, refuse_bad_token), refuse_dead_key: ()}),
+    },
+    "DLD-08": {"octet-stream": http_ruled(download_error_type=OCTET_STREAM), "json": http_ruled(download_error_type=JSON)},
+    "DLD-10": {"head": http_ruled(head_status=200), "405": http_ruled(head_status=405)},
+    "DLD-14": {"raw": same_rules, "base64-too": access_ruled(device_token_of=_raw_or_base64_token)},
+    "LST-10": {"empty": files_ruled(foreign_project_status=200), "404": files_ruled(foreign_project_status=404)},
+    "LST-11": {"any-key": same_rules, "scope": access_ruled(may_list=lambda scopes: SEND_COMMANDS in scopes)},
 }
 
 

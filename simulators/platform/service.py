@@ -15,7 +15,7 @@ from harness.wire.files import FileType
 from harness.wire.responses import DOWNLOAD_PATH
 from simulators.broker.port import BrokerUnavailable
 from simulators.platform.access import Caller, secret_digest
-from simulators.platform.commands import Admitted, CommandAttempt, admit, parse_body
+from simulators.platform.commands import Admitted, CommandAttempt, admit, parse_body, wanted_file
 from simulators.platform.contents import Contents, Incoming
 from simulators.platform.files import StoredFile, refuse_list
 from simulators.platform.keys import (
@@ -126,12 +126,14 @@ class Service:
         return None
 
     def _admit(self, request: CommandRequest) -> Admitted | Refusal:
+        body = parse_body(request.body, self.rules.commands)
+        wanted = wanted_file(body)
         attempt = CommandAttempt(
             caller=self.caller(request.authorization),
             project_id=request.project_id,
             device=self._store.device(request.device_id),
-            body=parse_body(request.body, self.rules.commands),
-            find_file=self._store.file,
+            body=body,
+            file=self._store.file(request.project_id, *wanted) if wanted else None,
             rules=self.rules.commands,
             access=self.rules.access,
         )

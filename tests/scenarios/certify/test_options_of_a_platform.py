@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory):
-    with PlatformProcess(tmp_path_factory.mktemp("platform"), "--personality", "lists_bare") as platform:
+    with PlatformProcess(tmp_path_factory.mktemp("platform"), "--personality", "lists-bare") as platform:
         yield platform.target_path
 
 

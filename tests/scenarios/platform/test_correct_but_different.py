@@ -8,7 +8,8 @@ import pytest
 from aiohttp import web
 
 from simulators.platform.personalities import REFERENCE
-from simulators.platform.personality import Meddler, Personality, files_ruled, http_ruled, is_command, is_download, is_list, keys_ruled
+from simulators.platform.personality import Meddler, is_command, is_download, is_list
+from simulators.platform.rules import files_ruled, http_ruled, keys_ruled
 
 
 class OtherWords(Meddler):
@@ -51,9 +52,9 @@ def quoted(name):
     return f"attachment;filename=\"{ascii_name}\";filename*=UTF-8''{extended}"
 
 
-OTHER: Personality = replace(
+OTHER = replace(
     REFERENCE,
-    publisher=lambda broker: OtherWords(broker, lambda message: [message]),
+    publisher=OtherWords,
     answers=other_answers,
     rules=lambda rules: http_ruled(download_error_type="application/json")(
         keys_ruled(mint=lambda entropy: "-_Aa" + entropy.random_bytes(24).hex())(

@@ -56,9 +56,7 @@ class _TakesNobody(Meddler):
 
 
 def test_a_broker_that_cannot_be_reached_is_an_error(certify):
-    outcome = certify(
-        replace(REFERENCE, publisher=lambda broker: _TakesNobody(broker, lambda message: [message])), rows=("CMD-02", "KEY-02")
-    )
+    outcome = certify(replace(REFERENCE, publisher=_TakesNobody), rows=("CMD-02", "KEY-02"))
     assert not verdicts(outcome) & ACCUSATIONS
     assert "error" in verdicts(outcome)
 

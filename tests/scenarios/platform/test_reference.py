@@ -7,7 +7,7 @@ import pytest
 from harness.checks.verdict import RunVerdict
 from simulators.platform.keys import UsePolicy
 from simulators.platform.personalities import REFERENCE
-from simulators.platform.personality import http_ruled, keys_ruled
+from simulators.platform.rules import http_ruled, keys_ruled
 
 OF_A_PROCESS = {"command_without_broker_is_not_accepted", "memory_of_slow_downloads_is_bounded"}
 

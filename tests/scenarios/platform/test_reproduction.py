@@ -42,32 +42,32 @@ def seen_again(tmp_path):
 
 
 def test_a_key_that_works_twice_delivers_twice(seen_again):
-    output = seen_again("keys_work_twice", "key_works_once")
+    output = seen_again("keys-work-twice", "key_works_once")
     assert output.count("Content-Disposition: attachment") == 2
     assert "a used key was answered 200, allowed: 401" in output
 
 
 def test_a_command_with_qos_1_is_seen_with_qos_1(seen_again):
-    output = seen_again("publishes_with_qos_1", "command_is_published_with_qos_2")
+    output = seen_again("publishes-with-qos-1", "command_is_published_with_qos_2")
     assert re.search(r"received PUBLISH \(d0, q1, r0, ", output)
 
 
 def test_a_forgotten_scope_lets_the_read_only_key_send(seen_again):
-    output = seen_again("forgets_scopes", "command_without_scope_is_forbidden")
+    output = seen_again("forgets-scopes", "command_without_scope_is_forbidden")
     assert "HTTP/1.1 200 OK" in output
     assert "message: topic=" in output
 
 
 def test_any_password_opens_the_connection(seen_again):
-    output = seen_again("takes_any_password", "wrong_token_is_refused_at_connect")
+    output = seen_again("takes-any-password", "wrong_token_is_refused_at_connect")
     assert "received CONNACK (0)" in output
 
 
 def test_a_list_without_files_member_is_shown(seen_again):
-    output = seen_again("lists_bare", "list_body_is_an_object_with_files")
+    output = seen_again("lists-bare", "list_body_is_an_object_with_files")
     assert re.search(r"^\[\{", output, re.MULTILINE)
 
 
 def test_a_deleted_file_is_served_again_by_way_of_the_hooks(seen_again):
-    output = seen_again("serves_deleted_files", "deleted_file_is_not_found")
+    output = seen_again("serves-deleted-files", "deleted_file_is_not_found")
     assert "Content-Disposition: attachment; filename=hil-uploaded.bin" in output

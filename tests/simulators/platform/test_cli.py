@@ -3,6 +3,7 @@
 import pytest
 
 from harness.cli import run
+from simulators.platform.cli import find_personality
 from simulators.platform.personalities import PERSONALITIES
 
 
@@ -10,8 +11,13 @@ def test_each_personality_is_listed_with_what_it_breaks(capsys):
     assert run(["platform", "--list-personalities"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == list(PERSONALITIES)
-    assert "keys_work_twice" in PERSONALITIES
-    assert next(line for line in lines if line.startswith("keys_work_twice:")).endswith("; breaks KEY-02")
+    assert "keys-work-twice" in PERSONALITIES
+    assert next(line for line in lines if line.startswith("keys-work-twice:")).endswith("; breaks KEY-02")
+
+
+@pytest.mark.parametrize("name", ["keys-work-twice", "keys_work_twice"])
+def test_a_name_may_be_written_with_hyphens_or_underscores(name):
+    assert find_personality(name) is PERSONALITIES["keys-work-twice"]
 
 
 @pytest.mark.parametrize("name", ["nope", "delivers-twice"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from harness.wire.commands import DeviceKind
 from harness.wire.files import FileType
 from simulators.platform.access import SEND_COMMANDS, AccessRules, Caller, Device, Organisation
-from simulators.platform.commands import Admitted, CommandAttempt, CommandBody, CommandRules, admit, parse_body
+from simulators.platform.commands import Admitted, CommandAttempt, CommandBody, CommandRules, admit, parse_body, wanted_file
 from simulators.platform.files import StoredFile
 from simulators.platform.refusals import Refusal
 
@@ -27,7 +27,7 @@ def device(**changes):
 def outcome(body=b'{"command": "reboot"}', **changes):
     values = dict(
         caller=CALLER, project_id="p", device=device(), body=parse_body(body),
-        find_file=lambda project, file_type, name: FILE if (project, file_type, name) == ("p", FileType.FIRMWARE, "a.bin") else None,
+        file=FILE if wanted_file(parse_body(body)) == (FileType.FIRMWARE, "a.bin") else None,
         rules=CommandRules(), access=AccessRules(),
     )  # fmt: skip
     return admit(CommandAttempt(**{**values, **changes}))
