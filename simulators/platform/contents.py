@@ -43,6 +43,10 @@ class Contents:
     def remove(self, sha256: str) -> None:
         self.path(sha256).unlink(missing_ok=True)
 
+    def stored(self) -> Iterator[str]:
+        """The SHA-256 of all bytes that are here."""
+        return (entry.name for entry in os.scandir(self._contents))
+
     def make_copy(self, key_id: int, sha256: str) -> None:
         """Makes the temporary copy of an issued download. Raises FileNotFoundError where the content has been removed meanwhile."""
         copy = self._copies / str(key_id)

@@ -285,8 +285,10 @@ class Service:
         return self._store.next_key_end_s()
 
     def remove_orphans(self) -> None:
-        """Deletes the copies that a killed process left behind: those of keys that are used or over."""
-        with self._store.transaction():  # so that no other process is between its copy and its key
+        """Deletes what a killed process left behind: copies for keys that are used or over, and bytes that no file has."""
+        with self._store.transaction():  # so that no other process is between its bytes and their record
+            for sha256 in list(self._contents.stored()):
+                self._remove_unless_wanted(sha256)
             for key_id in list(self._contents.copies()):
                 key = self._store.key_with_id(key_id)
                 if key is None or key.state is not KeyState.ISSUED:
@@ -317,7 +319,7 @@ class Service:
             record = StoredFile(0, project_id, file_type, name, description, self._clock.utc_s(), content.size_bytes, content.sha256)
             replaced = self._store.file(project_id, file_type, name)
             stored = self._store.put_file(record)
-            self._drop_unwanted(replaced)
+        self._drop_unwanted(replaced)
         facts = {"project_id": project_id, "type": file_type.value, "name": name, "size": stored.size_bytes}
         self._trail.add(Happening.FILE_UPLOADED, facts=facts)
         return stored
@@ -327,14 +329,23 @@ class Service:
         with self._store.transaction():
             stored = self._store.file(project_id, file_type, name)
             deleted = self._store.delete_file(project_id, file_type, name)
-            self._drop_unwanted(stored)
+        self._drop_unwanted(stored)
         if deleted:
             self._trail.add(Happening.FILE_DELETED, facts={"project_id": project_id, "type": file_type.value, "name": name})
         return deleted
 
     def _drop_unwanted(self, file: StoredFile | None) -> None:
-        if file is not None and not self._store.is_content_wanted(file.sha256):
-            self._contents.remove(file.sha256)
+        """Removes the bytes of a file that is no more, unless another has the same.
+
+        After its record is committed: a kill in between leaves bytes without a file, never a file without its bytes.
+        """
+        if file is not None:
+            with self._store.transaction():  # so that no other process stores them again meanwhile
+                self._remove_unless_wanted(file.sha256)
+
+    def _remove_unless_wanted(self, sha256: str) -> None:
+        if not self._store.is_content_wanted(sha256):
+            self._contents.remove(sha256)
 
 
 def _fresh_key(file: StoredFile, device_id: str, issued_at_s: float, expires_at_s: float) -> DownloadKey:
