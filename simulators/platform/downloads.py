@@ -15,6 +15,7 @@ import termios
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 
 from aiohttp import web
 
@@ -27,10 +28,11 @@ CHUNK_BYTES = 64 * 1024
 FIRST_BYTES = 8 * 1024  # sent through aiohttp, with the head; the rest goes from file to socket inside the kernel
 WRITE_BUFFER_BYTES = 16 * 1024  # at most this much of a slow download waits in user space, beside one chunk
 KERNEL_CHUNK_BYTES = 1024 * 1024  # after so much, others get their turn
-_ACKNOWLEDGED_POLL_S = (0.0, 0.002, 0.01, 0.05, 0.25)
+_LOOK_AFTER_S = (0.0, 0.002, 0.01, 0.05, 0.25)
 
 TIME_IS_UP = "15 minutes are over"
 PEER_GONE = "the peer closed the connection"
+COPY_TOO_SHORT = "the copy is shorter than its key says"
 
 
 @asynccontextmanager
@@ -92,23 +94,23 @@ def reset(transport: asyncio.Transport) -> None:
 async def acknowledged(transport: asyncio.Transport) -> bool:
     """Waits until the peer has all bytes that were written; False where the connection ended before."""
     connection: socket.socket | None = transport.get_extra_info("socket")
-    attempt = 0
-    while not transport.is_closing():
-        if connection is None or (transport.get_write_buffer_size() == 0 and _unacknowledged_bytes(connection) == 0):
-            return True
-        await asyncio.sleep(_ACKNOWLEDGED_POLL_S[min(attempt, len(_ACKNOWLEDGED_POLL_S) - 1)])
-        attempt += 1
-    return False
+    if connection is None:
+        return not transport.is_closing()
+    return await _emptied(transport, lambda: transport.get_write_buffer_size() + _unacknowledged_bytes(connection))
 
 
 async def _flushed(transport: asyncio.Transport) -> bool:
     """Waits until nothing of the connection waits in user space; False where it ended before."""
-    attempt = 0
+    return await _emptied(transport, transport.get_write_buffer_size)
+
+
+async def _emptied(transport: asyncio.Transport, left_bytes: Callable[[], int]) -> bool:
+    """Waits until nothing is left, and looks less and less often; False where the connection ended before."""
+    waits_s = chain(_LOOK_AFTER_S, repeat(_LOOK_AFTER_S[-1]))
     while not transport.is_closing():
-        if transport.get_write_buffer_size() == 0:
+        if left_bytes() == 0:
             return True
-        await asyncio.sleep(_ACKNOWLEDGED_POLL_S[min(attempt, len(_ACKNOWLEDGED_POLL_S) - 1)])
-        attempt += 1
+        await asyncio.sleep(next(waits_s))
     return False
 
 
@@ -198,15 +200,15 @@ class Transfer:
         while left > held_back:
             data = download.copy.read(min(left - held_back, FIRST_BYTES) if passage else self._step_bytes(left - held_back))
             if not data:
-                self.problem = "the copy is shorter than its key says"
-                reset(self.transport)
+                self._give_up(COPY_TOO_SHORT)
                 return
             left -= len(data)
             if not await self._send(data):
                 return
             del data  # thousands may wait below, each with what it still refers to
             if passage is not None and left > held_back:
-                await self._pass_in_kernel(passage, left - held_back)
+                if not await self._pass_in_kernel(passage, left - held_back):
+                    return
                 left = held_back
         if download.must_claim:
             await self._send_last(download.copy.read(held_back))
@@ -229,8 +231,11 @@ class Transfer:
         passage: socket.socket | None = self.transport.get_extra_info("socket")
         return passage
 
-    async def _pass_in_kernel(self, passage: socket.socket, size_bytes: int) -> None:
-        """Sends the next `size_bytes` of the copy by sendfile: no buffer in user space, however slow the peer is (DLD-11)."""
+    async def _pass_in_kernel(self, passage: socket.socket, size_bytes: int) -> bool:
+        """Sends the next `size_bytes` of the copy by sendfile: no buffer in user space, however slow the peer is (DLD-11).
+
+        False where the transfer ends here. Raises ConnectionError.
+        """
         copy = self.download.copy
         assert copy is not None
         if not await _flushed(self.transport):
@@ -241,20 +246,26 @@ class Transfer:
             while size_bytes:
                 sent = await outlet.sendfile(copy.fileno(), min(size_bytes, KERNEL_CHUNK_BYTES))
                 if sent == 0:
-                    raise ConnectionResetError("the copy is shorter than its key says")
+                    self._give_up(COPY_TOO_SHORT)
+                    return False
                 size_bytes -= sent
                 self.sent_bytes += sent
                 if self.progress:
                     self.progress(self.sent_bytes)
             self.bound.on_strike = None
+        return True
+
+    def _give_up(self, problem: str) -> None:
+        """Ends the transfer so that the peer cannot take it for a whole one."""
+        self.problem = problem
+        reset(self.transport)
 
     async def _send_last(self, data: bytes) -> None:
         """Under `complete-delivery`: the last byte goes out only to a peer that has all the others, and only once."""
         if not await acknowledged(self.transport):
             self.problem = PEER_GONE
         elif not self.service.claim_if_complete(self.download):
-            self.problem = "the file was delivered elsewhere meanwhile"
-            reset(self.transport)
+            self._give_up("the file was delivered elsewhere meanwhile")
         elif data:
             await self._send(data)
 

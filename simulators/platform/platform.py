@@ -134,7 +134,7 @@ class ReferencePlatform:
         await self._closing.aclose()
 
     async def restart(self) -> None:
-        """Stops and starts again on the same ports and state; without a state directory the store is kept in place."""
+        """Stops and starts again on the same ports and state. Raises BenchError where there is no state directory to start from."""
         if self.settings.state_directory is None:
             raise BenchError("a platform without a state directory cannot be restarted")
         await self.stop()

@@ -28,6 +28,7 @@ from simulators.platform.keys import (
     UsePolicy,
     completes,
     judge_download,
+    key_expires_at_s,
     with_part,
 )
 from simulators.platform.ranges import Unsatisfiable, requested_span
@@ -147,14 +148,15 @@ class Service:
         secret = rules.mint(self._entropy)
         try:
             with self._store.transaction():
-                fresh = _fresh_key(file, device.id, issued_at_s, issued_at_s + rules.lifetime_s)
+                fresh = _fresh_key(file, device.id, issued_at_s, key_expires_at_s(issued_at_s, lifetime_s=rules.lifetime_s))
                 key_id = self._store.issue_key(secret_digest(secret), fresh)
                 self._contents.make_copy(key_id, file.sha256)
         except FileNotFoundError:  # another process has deleted the file since it was looked up
             return Refusal(404, "file_not_found", "File not found in the project's storage")
         self._trail.add(Happening.KEY_ISSUED, device.id, trace, {"key": key_id, "file_name": file.name, "size": file.size_bytes})
         url = f"{self.public_url}{DOWNLOAD_PATH}?key={quote(secret, safe='')}"
-        return DownloadOffer(url, rfc3339(issued_at_s + rules.announced_lifetime_s)).payload(), key_id
+        expires_at = rfc3339(key_expires_at_s(issued_at_s, lifetime_s=rules.announced_lifetime_s))
+        return DownloadOffer(url, expires_at).payload(), key_id
 
     # --- lists ---
 

@@ -17,6 +17,7 @@ from harness.wire.commands import DOWNLOADS
 from harness.wire.topics import parse_control_topic
 from simulators.broker.port import ClosedBy, Direction
 from simulators.platform.store import AuditEntry
+from simulators.platform.trail import Happening
 
 WATCHER_LINES_MAX = 2_000  # lines that one watcher may leave unread; then it is let go and has to come again
 PROGRESS_STEP = 0.02  # of a download's size
@@ -49,8 +50,10 @@ class Watcher:
         self.lines: asyncio.Queue[Line | None] = asyncio.Queue()
 
     def tell(self, line: Line) -> None:
-        if self.lines.qsize() < WATCHER_LINES_MAX:
-            self.lines.put_nowait(line)
+        """The next line; to one that has too many unread ones already, that there will be no more."""
+        unread = self.lines.qsize()
+        if unread <= WATCHER_LINES_MAX:
+            self.lines.put_nowait(line if unread < WATCHER_LINES_MAX else None)
 
 
 class Timeline:
@@ -89,6 +92,8 @@ class Timeline:
     # --- what the platform says ---
 
     def audited(self, entry: AuditEntry) -> None:
+        if entry.kind == Happening.DOWNLOAD_ENDED.value:
+            self._progress.pop(entry.facts["key"], None)
         if entry.device_id in self._watchers:
             self._tell(entry.device_id, line_of(entry))
 
@@ -100,8 +105,6 @@ class Timeline:
         if share < 1.0 and share - self._progress.get(key_id, 0.0) < PROGRESS_STEP:
             return
         self._progress[key_id] = share
-        if share >= 1.0:
-            del self._progress[key_id]
         self._tell(device_id, Line(self._now(), "download", f"{sent_bytes:,} of {size_bytes:,} bytes", key=key_id, progress=share))
 
     # --- what the broker says ---

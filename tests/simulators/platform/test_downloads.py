@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import socket
 from urllib.parse import urlsplit
 
@@ -371,6 +372,19 @@ def test_a_body_that_is_longer_than_announced_is_sent_when_planned(on_bench):
         writer.close()
 
     on_bench(scenario, faults=lambda download: DownloadFault(DownloadFaultKind.LONG, amount_bytes=3))
+
+
+@pytest.mark.parametrize("size_bytes", [0, 5_000, 50_000])  # cut off before, in, and behind what goes through aiohttp
+def test_a_copy_that_the_disk_has_damaged_ends_in_a_cut_connection(on_bench, size_bytes):
+    async def scenario(bench):
+        device = bench.device()
+        offer = await bench.offer(device, "firmware_v2.1.0.bin")
+        (copy,) = copies(bench)
+        os.truncate(copy, size_bytes)
+        with pytest.raises(aiohttp.ClientError):
+            await bench.fetch(device, offer, timeout=aiohttp.ClientTimeout(total=5))
+
+    on_bench(scenario)
 
 
 def test_shaped_downloads_share_the_link_of_their_device(on_bench):

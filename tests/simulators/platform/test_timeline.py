@@ -33,12 +33,14 @@ def test_only_the_watched_device_is_told_of():
     assert drained(watcher) == []
 
 
-def test_a_watcher_that_does_not_read_is_bounded():
+def test_a_watcher_that_does_not_read_is_let_go():
     timeline = Timeline(ManualClock())
     with timeline.watch("d") as watcher:
         for number in range(WATCHER_LINES_MAX + 100):
             timeline.packet(1, "d", Direction.TO_CLIENT, Pubrec(number % 65_535 + 1), 4)
-        assert watcher.lines.qsize() == WATCHER_LINES_MAX
+        *lines, end = drained(watcher)
+    assert len(lines) == WATCHER_LINES_MAX
+    assert end is None
 
 
 def test_progress_is_told_in_steps_and_at_the_end():
@@ -49,6 +51,15 @@ def test_progress_is_told_in_steps_and_at_the_end():
         shares = [line.progress for line in drained(watcher)]
     assert shares[-1] == 1.0
     assert len(shares) <= 51
+
+
+def test_the_next_download_with_a_key_is_told_from_its_beginning_though_the_last_was_cut():
+    timeline = Timeline(ManualClock())
+    with timeline.watch("d") as watcher:
+        timeline.progressed("d", 1, 80, 100)
+        timeline.audited(AuditEntry(1, 0.0, "download ended", "d", "", {"key": 1, "complete": False}))
+        timeline.progressed("d", 1, 10, 100)
+        assert [line.progress for line in drained(watcher) if line.text.endswith("bytes")] == [0.8, 0.1]
 
 
 def test_secrets_do_not_stand_in_lines():
