@@ -22,10 +22,9 @@ from harness.wire.topics import control_filter, parse_control_topic, result_topi
 from simulators.device.asyncio_device import broker_address
 from simulators.device.downloader import Body, Event, Failed, Request, Response
 from simulators.device.fetch import fetch
-from simulators.device.settings import growing_backoff
+from simulators.device.settings import CONNECT_S_MAX, growing_backoff
 
 READ_BYTES = 65_536
-CONNECT_S_MAX = 15.0
 COMMAND_S_MAX = 60.0  # a board may be rebooting, or writing flash
 SILENCE_S_MAX = 180.0  # of a download's sender
 REFUSED_STALE = b'{"success":false,"message":"a retained command is stale (DEV-21)"}'

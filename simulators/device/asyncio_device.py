@@ -22,11 +22,8 @@ from simulators.device import downloader, machine
 from simulators.device.flash import MemoryStorage, Storage
 from simulators.device.machine import DeviceMachine, Step
 from simulators.device.personality import REFERENCE, Personality
-from simulators.device.settings import DeviceSettings
+from simulators.device.settings import CONNECT_S_MAX, DeviceSettings
 from simulators.device.transfer import carry_out
-
-CONNECT_S_MAX = 15.0
-"""The longest wait for a network connection, and then for CONNACK."""
 
 
 class Ending(Enum):
@@ -308,6 +305,8 @@ class _Line(asyncio.Protocol):
         self._device.line_lost(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._transport is None:
+            return  # We have hung up: what the server still says concerns nobody.
         self._awaits_answer = False
         try:
             self._held += self._device.settings.reads(self._decoder, data)
@@ -329,14 +328,16 @@ class _Line(asyncio.Protocol):
             self._last_sent_s = self._loop.time()
 
     def close(self) -> None:
-        """Closes once what was sent has left."""
-        if self._transport is not None:
-            self._transport.close()
+        """Closes once what was sent has left. Nothing that comes from now on is read."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
 
     def abort(self) -> None:
-        """Closes at once."""
-        if self._transport is not None:
-            self._transport.abort()
+        """Closes at once. Nothing that has come and was not handed over yet will be."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
 
     def expect_login(self, limit_s: float) -> None:
         """Hangs up unless the subscriptions stand within `limit_s`."""

@@ -13,8 +13,8 @@ import aiohttp
 from yarl import URL
 
 from simulators.device.downloader import Body, BodyEnd, Event, Failed, Request, Response
+from simulators.device.settings import CONNECT_S_MAX
 
-_CONNECT_S_MAX = 30.0
 _READ_BYTES = 64 * 1024  # how far aiohttp reads ahead
 _SLOW_READ_BYTES = 2 * 1024  # little, so that a slow reader slows the sender
 
@@ -40,7 +40,7 @@ async def fetch(
     generator closes the connection.
     """
     connector = _OneShotConnector(force_close=True, limit=1, ssl=tls if tls is not None else True)
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S_MAX)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S_MAX)
     jar = aiohttp.DummyCookieJar()
     ahead_bytes = _READ_BYTES if bytes_per_s is None else _SLOW_READ_BYTES
     session = aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=jar, auto_decompress=False, read_bufsize=ahead_bytes)

@@ -4,7 +4,7 @@
 stands the seam where a personality replaces a decision. Every message on a control topic gets exactly one result, refused ones too; what
 is no command for this device (another topic, its own result echoed) gets nothing at all.
 
-Left to others: exactly-once delivery (`link`), the download itself (`downloader`), when a due reboot happens (`machine`).
+Left to others: exactly-once delivery (`harness.mqtt`), the download itself (`downloader`), when a due reboot happens (`machine`).
 """
 
 import json

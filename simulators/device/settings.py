@@ -18,6 +18,9 @@ from simulators.device.flash import JsonObject
 
 FACTORY_CONFIGURATION: JsonObject = {"sampling_rate": 300}
 
+CONNECT_S_MAX = 15.0
+"""The longest wait for a network connection, to the broker or to a download's server; and then for the broker's CONNACK."""
+
 BACKOFF_S_FIRST = 0.5
 BACKOFF_S_MAX = 15.0
 

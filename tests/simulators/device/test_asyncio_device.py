@@ -8,12 +8,14 @@ import pytest
 from aiohttp import web
 
 from harness.entropy import SeededEntropy
+from harness.mqtt.encoding import encode
+from harness.mqtt.packets import Connack, Publish
 from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings
 from simulators.device.asyncio_device import AsyncioDevice, Ending, broker_address
 from simulators.device.personalities import PERSONALITIES
 from simulators.device.personality import REFERENCE
-from simulators.device.settings import DeviceSettings
+from simulators.device.settings import FACTORY_CONFIGURATION, DeviceSettings
 from simulators.world.world import World
 
 IMAGE = b"\x00\x01" * 5000
@@ -143,6 +145,32 @@ def test_reconnects_wait_longer_and_longer():
         await bench.broker.start()
         assert bench.broker.mqtt_url == url
         await device.until_listening()
+
+    in_a_world(scenario)
+
+
+COMMAND = Publish("dev-1/control/configuration", b'{"a": 1}')
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (Connack(False, 0), Connack(False, 0), COMMAND),  # a second CONNACK: the server breaks the protocol
+        (Connack(False, 5), COMMAND),  # the login is refused
+    ],
+)
+def test_what_comes_behind_the_reason_to_hang_up_is_not_executed(answers):
+    async def scenario(bench):
+        def serve(reader, writer):
+            writer.write(b"".join(map(encode, answers)))
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 1999)
+        device = bench.device(mqtt_url="mqtt://127.0.0.1:1999")
+        await asyncio.sleep(5)
+        device.stop()
+        await device.task
+        server.close()
+        assert device.storage.load().configuration == FACTORY_CONFIGURATION
 
     in_a_world(scenario)
 
