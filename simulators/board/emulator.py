@@ -72,7 +72,7 @@ class Emulator:
         return self._process.pid if self._process is not None else None
 
     async def start(self) -> None:
-        """Starts the emulator, stopped; `serial_url` is valid afterwards. Raises ResourceMissing or BenchError."""
+        """Starts the emulator, stopped; `serial_url` is valid afterwards. Raises ResourceMissing or BenchError; then nothing is left."""
         if shutil.which("qemu-system-arm") is None:
             raise ResourceMissing("qemu-system-arm is not installed: apt-get install qemu-system-arm")
         self.settings.state.mkdir(parents=True, exist_ok=True)
@@ -92,9 +92,11 @@ class Emulator:
                 pty = await self._read_pty(self._process) if self.settings.line == "pty" else ""
                 self._qmp = await self._connect(socket)
                 self.serial_url = pty or await self._tcp_url()
-        except TimeoutError as error:
+        except BaseException as error:
             await self.off()
-            raise DriverTimeout(f"QEMU did not start within {START_S:g} s") from error
+            if isinstance(error, TimeoutError):
+                raise DriverTimeout(f"QEMU did not start within {START_S:g} s") from error
+            raise
 
     async def resume(self) -> None:
         """Lets the processor run: after `start`, or after `freeze`."""

@@ -14,9 +14,9 @@ from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
 
 from harness.errors import BenchError
 from simulators.broker.external import platform_publisher
-from simulators.broker.mosquitto import free_port
 from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings, BrokerUnavailable, DeviceDirectory, Principal
 from simulators.broker.publisher import Publisher
+from simulators.network.addresses import free_port, host_in_url
 
 # Every connection and every packet of a fleet would else be a line.
 logging.getLogger("amqtt").setLevel(logging.CRITICAL)
@@ -77,7 +77,9 @@ class AmqttBroker:
         self._port = free_port(self._settings.bind, self._port)
         self._broker = Broker(
             {
-                "listeners": {"default": {"type": "tcp", "bind": f"{self._settings.bind}:{self._port}", "max_connections": 20_000}},
+                "listeners": {
+                    "default": {"type": "tcp", "bind": f"{host_in_url(self._settings.bind)}:{self._port}", "max_connections": 20_000}
+                },
                 "plugins": {
                     f"{__name__}.{DirectoryLogin.__name__}": {"rights": self._rights},
                     f"{__name__}.{DirectoryRights.__name__}": {"rights": self._rights},
@@ -87,6 +89,7 @@ class AmqttBroker:
         try:
             await self._broker.start()
         except Exception as error:
+            await self.stop()
             raise BenchError(f"amqtt does not start on port {self._port}: {error}") from error
         self._publisher = platform_publisher(self.mqtt_url, self._rights.directory)
 
@@ -103,7 +106,7 @@ class AmqttBroker:
     @property
     def mqtt_url(self) -> str:
         """`mqtt://host:port`, known after `start`."""
-        return f"mqtt://{self._settings.public_host or self._settings.bind}:{self._port}"
+        return f"mqtt://{self._settings.url_host}:{self._port}"
 
     async def publish(self, topic: str, payload: bytes, *, qos: int = 2, retain: bool = False) -> None:
         """Returns when amqtt has acknowledged. Raises BrokerUnavailable."""

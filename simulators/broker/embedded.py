@@ -50,7 +50,14 @@ class EmbeddedBroker:
     # --- the port --------------------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Serves when it returns. Raises BenchError when a port is taken or a TLS file is wrong."""
+        """Serves when it returns. Raises BenchError when a port is taken or a TLS file is wrong; then nothing of it is left."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
         if self.settings.state_directory is not None:
@@ -123,7 +130,7 @@ class EmbeddedBroker:
 
     def connected_clients(self) -> frozenset[str]:
         """The client ids that are connected now."""
-        return self.core.connected_clients()
+        return self.core.connected_clients() if self._loop is not None else frozenset()
 
     def set_faults(self, plan: FaultPlan | None) -> None:
         """Puts a fault plan to work, in the place of another; None ends all faults. Events are counted from here on.
@@ -191,6 +198,8 @@ class EmbeddedBroker:
 
     def passed(self, link: Connection, packets: list[Packet], error: RemoteWireError | None) -> None:
         """Incoming packets have come through the faults; `error` tells of bytes that the faults have spoilt."""
+        if self._loop is None:
+            return  # They were held back for longer than the broker ran.
         now_s = self._now()
         for packet in packets:
             self.core.received(link, packet, now_s)

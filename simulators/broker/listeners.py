@@ -48,20 +48,15 @@ class Listeners:
 
     @property
     def mqtt_url(self) -> str:
-        return f"mqtt://{self._host}:{self._port}"
+        return f"mqtt://{self._settings.url_host}:{self._port}"
 
     @property
     def mqtts_url(self) -> str | None:
-        return None if self._tls_port is None else f"mqtts://{self._host}:{self._tls_port}"
+        return None if self._tls_port is None else f"mqtts://{self._settings.url_host}:{self._tls_port}"
 
     @property
     def ws_url(self) -> str | None:
-        return f"ws://{self._host}:{self._websockets.port}/mqtt" if self._websockets else None
-
-    @property
-    def _host(self) -> str:
-        host = self._settings.public_host or self._settings.bind
-        return f"[{host}]" if ":" in host else host
+        return f"ws://{self._settings.url_host}:{self._websockets.port}/mqtt" if self._websockets else None
 
     async def _listen(self, port: int, tls: ssl.SSLContext | None) -> int:
         """Listens, and tells on which port."""

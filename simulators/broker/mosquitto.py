@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import socket
 import tempfile
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from harness.errors import BenchError, ResourceMissing, TargetUnavailable
 from simulators.broker.external import platform_publisher
 from simulators.broker.port import BrokerSettings, BrokerUnavailable, DeviceDirectory, Login
 from simulators.broker.publisher import Publisher
+from simulators.network.addresses import free_port
 
 # Debian keeps servers outside the PATH of ordinary users.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
@@ -43,15 +43,20 @@ class MosquittoBroker:
         self._publisher: Publisher | None = None
 
     async def start(self) -> None:
-        """Serves when it returns. Raises ResourceMissing without the program, BenchError when it does not come up."""
+        """Serves when it returns. Raises ResourceMissing without the program, BenchError when it does not come up; then nothing is left."""
         program = shutil.which("mosquitto", path=SEARCH_PATH)
         if program is None:
             raise ResourceMissing("mosquitto is not installed: `make peers`, or `apt install mosquitto`")
         self._port = free_port(self._settings.bind, self._port)
-        configuration = self._write_files(list(self._directory.logins()))
-        command = ending_with_us([program, "-c", str(configuration)])
-        self._process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL)
-        await self._wait_until_it_serves()
+        try:
+            command = ending_with_us([program, "-c", str(self._write_files(list(self._directory.logins())))])
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+            )
+            await self._wait_until_it_serves(self._process)
+        except BaseException:
+            await self.stop()
+            raise
         self._publisher = platform_publisher(self.mqtt_url, self._directory)
 
     async def stop(self) -> None:
@@ -71,8 +76,7 @@ class MosquittoBroker:
     @property
     def mqtt_url(self) -> str:
         """`mqtt://host:port`, known after `start`."""
-        host = self._settings.public_host or self._settings.bind
-        return f"mqtt://[{host}]:{self._port}" if ":" in host else f"mqtt://{host}:{self._port}"
+        return f"mqtt://{self._settings.url_host}:{self._port}"
 
     @property
     def process_id(self) -> int | None:
@@ -111,21 +115,17 @@ class MosquittoBroker:
         digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, HASH_ITERATIONS)
         return f"$7${HASH_ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
 
-    async def _wait_until_it_serves(self) -> None:
-        assert self._process is not None
+    async def _wait_until_it_serves(self, process: asyncio.subprocess.Process) -> None:
         try:
             async with asyncio.timeout(START_WITHIN_S):
-                while self._process.returncode is None:
+                while process.returncode is None:
                     with contextlib.suppress(TargetUnavailable):
                         await (await open_stream(self.mqtt_url)).close()
                         return
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            await self.stop()
             raise BenchError(f"mosquitto does not serve on port {self._port} after {START_WITHIN_S:g} s") from None
-        status = self._process.returncode
-        await self.stop()
-        raise BenchError(f"mosquitto ended with status {status} at its start; is port {self._port} taken?")
+        raise BenchError(f"mosquitto ended with status {process.returncode} at its start; is port {self._port} taken?")
 
 
 def _configuration(settings: BrokerSettings, port: int, directory: Path, *, has_logins: bool) -> str:
@@ -152,15 +152,3 @@ def _access_list(logins: list[Login]) -> str:
     """Devices read and write their own id and what is below it (CMD-23); `%u` is the user name, which is the device id."""
     trusted = "".join(f"user {login.username}\ntopic readwrite #\n" for login in logins if login.is_trusted)
     return f"{trusted}\npattern readwrite %u\npattern readwrite %u/#\n"
-
-
-def free_port(bind: str, wanted: int = 0) -> int:
-    """A port that nobody listens on now, for brokers that cannot choose one themselves. Raises BenchError when `wanted` is taken."""
-    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a former broker that linger do no harm
-        try:
-            probe.bind((bind, wanted))
-        except OSError as error:
-            raise BenchError(f"the broker cannot listen on {bind}:{wanted}: {error}") from error
-        return int(probe.getsockname()[1])

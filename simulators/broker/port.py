@@ -12,6 +12,7 @@ from typing import Protocol
 
 from harness.errors import BenchError, RemoteWireError
 from harness.mqtt.packets import Packet
+from simulators.network.addresses import host_in_url
 
 
 class BrokerUnavailable(BenchError):
@@ -66,6 +67,11 @@ class BrokerSettings:
     state_directory: Path | None = None  # sessions and messages survive a kill in here; None keeps them in memory only
     public_host: str = ""  # what stands in `mqtt_url`; empty: the bind address
     limits: BrokerLimits = field(default_factory=BrokerLimits)
+
+    @property
+    def url_host(self) -> str:
+        """The host as it stands in the broker's URLs."""
+        return host_in_url(self.public_host or self.bind)
 
 
 class Principal(Protocol):

@@ -45,7 +45,9 @@ class Publisher:
     async def connected(self) -> "_Connection":
         """The connection, opened if there is none. Raises BrokerUnavailable."""
         async with self._opening:
-            if self._connection is None or self._connection.has_ended:
+            if self._connection is not None and self._connection.has_ended:
+                await self.stop()
+            if self._connection is None:
                 session = ClientSession(self._client_id, keep_alive_s=KEEP_ALIVE_S, username=self._username, password=self._password)
                 try:
                     stream = await open_stream(self._url, tls=self._tls)

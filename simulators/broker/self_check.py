@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from harness.checks.verdict import CheckResult, Verdict
+from harness.checks.verdict import CheckResult
 from harness.entropy import Entropy, SystemEntropy
 from harness.errors import TargetUnavailable
 from simulators.broker.backends import broker_named, is_url, require_broker_url
@@ -80,11 +80,6 @@ async def check_named(name: str, *, trials: Iterable[Trial] = TRIALS) -> list[Ch
 def without_credentials(url: str) -> str:
     """The URL as it may stand in a report."""
     return _credentials(url)[0]
-
-
-def broken_musts(results: Iterable[CheckResult]) -> frozenset[str]:
-    """The requirement ids of MUST rows that the broker broke: verdicts that rest on them are worth nothing."""
-    return frozenset(id_ for result in results if result.verdict is Verdict.FAIL and result.level == "MUST" for id_ in result.requirements)
 
 
 async def _obstacle(arena: Arena) -> str:

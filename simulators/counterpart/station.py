@@ -6,7 +6,6 @@ else.
 
 import logging
 import shutil
-import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from simulators.counterpart.offers import OfferAlteringBroker
 from simulators.counterpart.power import Credentials, PoweredDevice, ScopeOf
 from simulators.counterpart.recording import HttpRecorder, PacketRecorder
 from simulators.counterpart.trap import TrapServer
+from simulators.network.addresses import free_port, host_in_url
 from simulators.platform.access import Device as PlatformDevice
 from simulators.platform.access import secret_digest
 from simulators.platform.download_faults import DownloadFault, DownloadFaultKind, FaultedDownload
@@ -168,11 +168,9 @@ class Station:
         return self.scope
 
     def _admit_device(self) -> None:
-        organisation_id = self.platform.store.project(self.project_id)
-        assert organisation_id is not None
-        entry = PlatformDevice(
-            self.device_id, self.project_id, organisation_id.organisation_id, self._device.name, DeviceKind.MQTT, allowed_commands=""
-        )
+        project = self.platform.store.project(self.project_id)
+        assert project is not None
+        entry = PlatformDevice(self.device_id, project.id, project.organisation_id, self._device.name, DeviceKind.MQTT, allowed_commands="")
         self.platform.store.add_devices([(entry, secret_digest(self.token))])
 
     def _credentials(self) -> Credentials:
@@ -246,15 +244,7 @@ def at_our_end(url: str, address: BenchAddress) -> str:
     if address.advertise is None or address.tls_cert is not None:
         return url
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.bind, address.bind)
-    return urlsplit(url)._replace(netloc=f"{f'[{host}]' if ':' in host else host}:{urlsplit(url).port}").geturl()
-
-
-def free_port(bind: str) -> int:
-    """A port that nobody listens on now: URLs with it are made before its listener stands."""
-    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((bind, 0))
-        return int(probe.getsockname()[1])
+    return urlsplit(url)._replace(netloc=f"{host_in_url(host)}:{urlsplit(url).port}").geturl()
 
 
 def offers_other_host(address: BenchAddress) -> bool:

@@ -1,1 +1,1 @@
-"""What stands between two ends: a proxy that lets faults happen at protocol events, in front of servers that are not ours."""
+"""What stands between two ends: proxies in front of servers that are not ours, which let faults happen at protocol events."""

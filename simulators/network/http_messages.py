@@ -28,7 +28,7 @@ class Head:
     def status(self) -> int:
         """Of a response."""
         word = self.start_line.split(" ")[1:2]
-        return int(word[0]) if word and word[0].isdigit() else 0
+        return int(word[0]) if word and word[0].isdecimal() else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class MessageReader:
         if "transfer-encoding" in head.headers:
             return None
         length = head.headers.get("content-length", "")
-        if length.isdigit():
+        if length.isdecimal():  # not isdigit: that is true of ², which is no number
             return int(length)
         return None if self._is_response else 0
 

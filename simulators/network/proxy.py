@@ -17,6 +17,7 @@ from harness.fault_interpreter import Fired
 from harness.faults import Answer, BodyFault, Corrupt, Cut, Delay, FaultPlan, Side, Throttle
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.packets import Packet
+from simulators.network.addresses import host_in_url
 from simulators.network.faulty_traffic import FaultyLine, FaultyTraffic
 from simulators.network.framing import PacketFramer
 from simulators.network.http_messages import Body, End, Head, MessageReader
@@ -71,27 +72,30 @@ class _Proxy:
     @property
     def url(self) -> str:
         """Where clients connect, in place of the upstream; known after `start`."""
-        return f"{self._scheme}://{self._bind}:{self._port}"
+        return f"{self._scheme}://{host_in_url(self._bind)}:{self._port}"
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        self._last_number += 1
+        self._last_number = number = self._last_number + 1
         try:
-            upstream = await asyncio.open_connection(*self._upstream)
+            await self._bridge(number, _Wire(reader, writer))
         except OSError:
             writer.transport.abort()  # as the server itself would be seen: no connection
-            self._tasks.discard(task)
-            return
-        try:
-            await self._serve(self._last_number, _Wire(reader, writer), _Wire(*upstream))
         except asyncio.CancelledError:
             return  # the proxy stops
         finally:
             self._tasks.discard(task)
-            for transport in (writer.transport, upstream[1].transport):
-                transport.close()
+            writer.transport.close()
+
+    async def _bridge(self, number: int, client: "_Wire") -> None:
+        """Serves one connection to its end. Raises OSError where the upstream cannot be reached."""
+        server = _Wire(*await asyncio.open_connection(*self._upstream))
+        try:
+            await self._serve(number, client, server)
+        finally:
+            server.writer.transport.close()
 
     async def _serve(self, number: int, client: "_Wire", server: "_Wire") -> None:
         raise NotImplementedError

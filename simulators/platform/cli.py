@@ -3,26 +3,27 @@
 import asyncio
 import logging
 import signal
-import socket
 import tempfile
 import tomllib
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 
 from harness.clock import AdvanceableClock, SystemClock
-from harness.errors import OptionError
+from harness.errors import BenchError, OptionError
 from simulators.broker.backends import broker_named, is_url
 from simulators.broker.cli import fast_loop
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, TlsFiles
+from simulators.network.addresses import free_port
 from simulators.platform.hooks import RESTART, START_BROKER, STOP_BROKER
 from simulators.platform.logs import JsonLines
 from simulators.platform.personalities import PERSONALITIES
 from simulators.platform.personality import Personality
-from simulators.platform.platform import PlatformSettings, port_of
+from simulators.platform.platform import PlatformSettings
 from simulators.platform.readings import with_reading
 from simulators.platform.rules import REFERENCE, Rules
 from simulators.platform.shaping import parse_rate
@@ -102,7 +103,7 @@ def platform(
             test_clock=test_clock,
             shape_bytes_per_s=_rate(shape),
             tls_self_signed=tls_self_signed,
-            mqtts_port=_free_port(bind) if tls_self_signed else 0,
+            mqtts_port=free_port(bind) if tls_self_signed else 0,
             failed_logins_per_min=login_limit or (None if _is_loopback(bind) else FAILED_LOGINS_PER_MIN),
             with_hooks=True,
             has_own_broker=not is_url(broker),
@@ -174,7 +175,7 @@ async def _serve(settings: PlatformSettings, personality: Personality, broker: s
             broker,
             BrokerSettings(
                 settings.bind,
-                mqtt_port or _last_port(settings),
+                mqtt_port or last_port(settings),
                 tls_port=settings.mqtts_port or None,
                 tls=TlsFiles(tls / "server.pem", tls / "server.key") if settings.tls_self_signed else None,
                 state_directory=settings.state_directory / "broker" if keeps_sessions else None,
@@ -196,23 +197,11 @@ async def _serve(settings: PlatformSettings, personality: Personality, broker: s
             await hooks[number]()
 
 
-def _free_port(bind: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as probe:
-        probe.bind((bind, 0))
-        return int(probe.getsockname()[1])
-
-
-def _last_port(settings: PlatformSettings) -> int:
+def last_port(settings: PlatformSettings) -> int:
     """The broker's port of the last start, so that a target file stays true; 0 where there was none, or somebody else has it now."""
     assert settings.state_directory is not None
     try:
-        table = tomllib.loads((settings.state_directory / "target.toml").read_text())
-        if not table["platform"]["mqtt_url"].startswith("mqtt://"):
-            return 0
-        port = port_of(table["platform"]["mqtt_url"])
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((settings.bind, port))
-    except (OSError, ValueError, KeyError):
+        url = urlsplit(tomllib.loads((settings.state_directory / "target.toml").read_text())["platform"]["mqtt_url"])
+        return free_port(settings.bind, url.port) if url.scheme == "mqtt" and url.port else 0
+    except (OSError, ValueError, KeyError, BenchError):
         return 0
-    return port

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -27,6 +26,7 @@ from harness.errors import BenchError
 from harness.wire.files import FileType
 from simulators.broker.operator_login import OPERATOR_FILE, operator_json
 from simulators.broker.port import BrokerPort, DeviceDirectory
+from simulators.network.addresses import host_in_url
 from simulators.platform.access import Device
 from simulators.platform.advance_endpoint import ADVANCE_PATH, AdvanceEndpoint
 from simulators.platform.contents import Contents
@@ -180,8 +180,7 @@ class ReferencePlatform:
 
     @property
     def _host(self) -> str:
-        host = self.settings.public_host or self.settings.bind
-        return f"[{host}]" if ":" in host else host
+        return host_in_url(self.settings.public_host or self.settings.bind)
 
     def _certificates(self) -> tuple[ssl.SSLContext, Path] | None:
         if not self.settings.tls_self_signed:
@@ -355,10 +354,3 @@ class ReferencePlatform:
         """Changes a device's metadata; False where there is no such device."""
         self.trail.add(Happening.ALLOWED_COMMANDS_SET, device_id, facts={"allowed_commands": allowed_commands})
         return self.store.set_allowed_commands(device_id, allowed_commands)
-
-
-def port_of(url: str) -> int:
-    """The port of a URL that names one."""
-    port = urlsplit(url).port
-    assert port is not None
-    return port

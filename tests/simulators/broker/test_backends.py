@@ -1,6 +1,9 @@
 """Every backend keeps the port's promises: one suite for all of them."""
 
 import asyncio
+import gc
+import signal
+import warnings
 from contextlib import asynccontextmanager
 
 import pytest
@@ -146,6 +149,44 @@ def test_a_publisher_comes_back_after_its_connection_was_lost():
             await publisher.stop()
 
     asyncio.run(run())
+
+
+def test_a_publisher_gives_the_connections_back_that_it_has_lost():
+    async def run():
+        async with running(EmbeddedBroker, AnyoneMayDoAnything()) as broker:
+            publisher = Publisher(broker.mqtt_url, "platform")
+            for number in range(3):
+                await publisher.publish("a", b"%d" % number)
+                await broker.disconnect("platform")
+                await asyncio.wait_for(publisher._connection._tasks[0], 5)
+            await publisher.stop()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        asyncio.run(run())
+        gc.collect()
+    assert [str(warning.message) for warning in caught if "unclosed" in str(warning.message)] == []
+
+
+def test_a_mosquitto_whose_start_is_cancelled_leaves_no_process_and_no_files(monkeypatch, tmp_path):
+    program = tmp_path / "mosquitto"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(mosquitto, "SEARCH_PATH", str(tmp_path))
+    monkeypatch.setattr(mosquitto.tempfile, "tempdir", str(tmp_path))
+
+    async def run():
+        broker = MosquittoBroker(BrokerSettings(), LOGINS)
+        starting = asyncio.create_task(broker.start())
+        while broker.process_id is None:
+            await asyncio.sleep(0)
+        process = broker._process
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return process.returncode
+
+    assert asyncio.run(run()) == -signal.SIGTERM
+    assert list(tmp_path.iterdir()) == [program]
 
 
 def test_a_message_without_acknowledgement_fails_as_unknown():

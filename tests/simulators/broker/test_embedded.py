@@ -1,12 +1,13 @@
 """The embedded broker on real sockets: what the core's tests cannot see."""
 
 import asyncio
+import socket
 import ssl
 from dataclasses import dataclass, field
 
 import pytest
 
-from harness.errors import BenchError
+from harness.errors import BenchError, TargetUnavailable
 from harness.faults import Corrupt, Cut, Delay, Duplicate, FaultPlan, Hold, PacketEvent, PacketFault, Rewrite, Split
 from harness.mqtt.packets import Connack, Connect, Pingreq, Pingresp, Pubcomp, Publish, Pubrec, Pubrel, Suback, Subscribe, Will
 from simulators.broker.embedded import EmbeddedBroker
@@ -49,6 +50,33 @@ async def device(broker, client_id: str = "dev-1", *, clean_session: bool = True
     assert (await probe.connect(Connect(client_id, clean_session, **fields))).return_code == 0
     assert await probe.subscribe((f"{client_id}/control/+", 2)) == (2,)
     return probe
+
+
+def test_a_broker_that_cannot_start_leaves_nothing_behind(tmp_path):
+    async def run():
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            settings = BrokerSettings(websocket_port=taken.getsockname()[1], state_directory=tmp_path)
+            broker = EmbeddedBroker(settings, AnyoneMayDoAnything())
+            with pytest.raises(BenchError):
+                await broker.start()
+        with pytest.raises(TargetUnavailable):
+            await Probe.open(broker.mqtt_url)
+        other = EmbeddedBroker(BrokerSettings(state_directory=tmp_path), AnyoneMayDoAnything())
+        await other.start()
+        await other.stop()
+
+    asyncio.run(run())
+
+
+def test_a_broker_that_was_stopped_has_nobody_connected(embedded):
+    async def run():
+        async with embedded() as broker:
+            await device(broker)
+            assert broker.connected_clients() == {"dev-1"}
+            await broker.stop()
+            assert broker.connected_clients() == frozenset()
+
+    asyncio.run(run())
 
 
 @pytest.mark.requirement("CMD-03")

@@ -41,6 +41,12 @@ def test_a_body_without_a_length_runs_until_the_connection_ends(header):
     assert words == ["HTTP/1.1 200 OK", "0a", "1b", "2c"]
 
 
+def test_digits_of_another_kind_are_no_number():
+    words = summary(MessageReader(is_response=True), ["HTTP/1.1 200 OK\r\nContent-Length: ²\r\n\r\nab".encode("latin-1"), b"c"])
+    assert words == ["HTTP/1.1 200 OK", "0a", "1b", "2c"]
+    assert Head(b"", "HTTP/1.1 ² OK", {}).status == 0
+
+
 def test_the_answer_to_head_has_no_body():
     reader = MessageReader(is_response=True)
     reader.expects_body = False

@@ -93,6 +93,19 @@ def test_without_a_plan_the_exchange_passes_unchanged():
     assert (1, "server", "PUBREL") in notes.packets
 
 
+def test_clients_that_connect_at_the_same_time_are_told_apart():
+    notes = Notes()
+
+    async def run():
+        async with broker_behind_proxy(notes) as (_, proxy):
+            probes = await asyncio.gather(*(Probe.open(proxy.url) for _ in range(3)))
+            for number, probe in enumerate(probes):
+                await probe.connect(Connect(f"dev-{number}"))
+
+    asyncio.run(run())
+    assert sorted(number for number, _, packet in notes.packets if packet == "CONNECT") == [1, 2, 3]
+
+
 def test_bytes_that_are_no_mqtt_reach_the_broker_as_they_are():
     async def run():
         async with broker_behind_proxy() as (_, proxy):

@@ -1,10 +1,13 @@
-"""What `hil platform` says of its personalities, on the terminal."""
+"""What `hil platform` makes of its options, and says on the terminal."""
+
+import socket
 
 import pytest
 
 from harness.cli import run
-from simulators.platform.cli import find_personality
+from simulators.platform.cli import find_personality, last_port
 from simulators.platform.personalities import PERSONALITIES
+from simulators.platform.platform import PlatformSettings
 
 
 def test_each_personality_is_listed_with_what_it_breaks(capsys):
@@ -35,3 +38,17 @@ def test_a_url_that_no_broker_can_have_is_one_line(capsys, tmp_path, url):
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
     assert f"command line --broker: {url!r} is no URL of a broker" in told[0]
+
+
+@pytest.mark.parametrize(("bind", "family", "host"), [("127.0.0.1", socket.AF_INET, "127.0.0.1"), ("::1", socket.AF_INET6, "[::1]")])
+def test_a_broker_comes_back_on_its_port_unless_somebody_else_has_it_now(tmp_path, bind, family, host):
+    settings = PlatformSettings(state_directory=tmp_path, bind=bind)
+    with socket.create_server((bind, 0), family=family) as taken:
+        port = taken.getsockname()[1]
+        (tmp_path / "target.toml").write_text(f'[platform]\nmqtt_url = "mqtt://{host}:{port}"\n')
+        assert last_port(settings) == 0
+    assert last_port(settings) == port
+
+
+def test_a_broker_that_never_ran_has_no_port_to_come_back_on(tmp_path):
+    assert last_port(PlatformSettings(state_directory=tmp_path)) == 0
