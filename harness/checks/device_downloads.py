@@ -10,6 +10,7 @@ from harness.checks.registry import Evidence, Observation, broken, check, kept
 from harness.history.events import DeviceStarted, HttpRequest, MqttClosed, SerialLine
 from harness.history.timeline import Exchange, History, Seen
 from harness.wire.commands import KEY_LIFETIME_S, parse_download_offer
+from harness.wire.urls import host_and_target
 
 ATTEMPTS_MAX = 3  # DEV-14
 _WAIT_S_MIN = 0.2  # less is no wait
@@ -52,7 +53,8 @@ def download_uses_the_url_and_the_raw_token(history: History) -> Iterator[Observ
 
 
 def _request_problem(attempt: Exchange, url: str, device_id: str) -> str:
-    wanted, asked = _target_of(url), _target_of(attempt.request.url)
+    # To the last character: path, query, and a fragment, which no request may carry (R 7.1).
+    wanted, asked = host_and_target(url)[1], host_and_target(attempt.request.url)[1]
     if asked != wanted:
         return f"it asks for {asked!r}, allowed: {wanted!r} verbatim"
     authorization = attempt.sent_header("Authorization")
@@ -72,11 +74,6 @@ def _port_problem(fetch: Fetch, attempt: Exchange) -> str:
     if wanted is None or not colon or not asked.isdigit() or int(asked) == wanted:
         return ""
     return f"it asks at port {asked}, allowed: {wanted}, as its URL says"
-
-
-def _target_of(url: str) -> str:
-    """What stands behind scheme and host, to the last character: path, query, and a fragment, which no request may carry (R 7.1)."""
-    return url if url.startswith("/") else "/" + url.partition("://")[2].partition("/")[2]
 
 
 def _undeclared_request(history: History, fetch: Fetch, style: str) -> str:

@@ -10,6 +10,7 @@ from harness.checks.device_fetches import Fetch, fetches_under_key_policies
 from harness.checks.device_view import declares
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import History
+from harness.wire.json_values import sayable
 
 _UPDATED = "updated"
 
@@ -45,5 +46,5 @@ def _outcome(fetch: Fetch) -> str:
     if _is_wrong(fetch):
         return f"another image than the stored one is in use: {fetch.installed_sha256}"
     if fetch.is_failure or fetch.seen_after is not None:
-        return f"not updated: {fetch.said}"
+        return f"not updated: {sayable(fetch.said)}"
     return ""

@@ -24,16 +24,13 @@ def _first_uses(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
     """Undisturbed first uses of young keys: a plain GET of the key's device, before which nothing was tried, and that nobody had to cut."""
     for life in key_lives(history):
         for attempt in life.own_attempts()[:1]:
-            is_cut = attempt.ended is not None and (attempt.ended.fact.closed_by in ("us", "fault") or _has_run_out_of_time(attempt))
+            if attempt.ended is None or not answered_or_hung_up(attempt):
+                continue
+            is_cut = attempt.ended.fact.closed_by in ("us", "fault") or _has_run_out_of_time(attempt)
+            is_moved = moved_bounds_s(history, attempt.asked.line, attempt.ended.line)[1] > 0
             is_alone = not life.before(attempt) and not life.is_beside_others(attempt)
-            is_moved = attempt.ended is not None and moved_bounds_s(history, attempt.asked.line, attempt.ended.line)[1] > 0
-            if (
-                is_alone
-                and not is_moved
-                and not is_cut
-                and answered_or_hung_up(attempt)
-                and life.age_bounds_s(history, attempt)[1] < KEY_LIFETIME_S / 2
-            ):
+            is_young = life.age_bounds_s(history, attempt)[1] < KEY_LIFETIME_S / 2
+            if is_alone and is_young and not is_moved and not is_cut:
                 yield life, attempt
 
 

@@ -13,6 +13,7 @@ from harness.checks.verdict import CheckResult, Verdict, worst
 from harness.history.events import PlannedCheck, ScenarioStarted
 from harness.history.timeline import History, Seen
 from harness.requirements import CATALOGUE, Level, row_of
+from harness.wire.json_values import sayable
 
 _log = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ def _made(history: History, check: Check, verdict: Verdict, detail: str, lines: 
         requirements=check.requirements,
         level=strictest.value,
         verdict=verdict,
-        detail=detail,
+        detail=sayable(detail),
         hint=hint,
         evidence=evidence,
         duration_s=duration_s,

@@ -7,7 +7,6 @@ history does not keep, are missing from their stream. Each packet's comment name
 from collections.abc import Callable, Iterable
 from http.client import responses
 from ipaddress import IPv4Address
-from urllib.parse import urlsplit
 
 from harness.errors import LocalWireError
 from harness.history import events as ev
@@ -15,6 +14,7 @@ from harness.history.timeline import History
 from harness.mqtt import packets as mqtt
 from harness.mqtt.encoding import encode
 from harness.report.pcapng import Conversation, Endpoint, file_header
+from harness.wire.urls import host_and_target
 
 CAPTURE_FILE = "capture.pcapng"
 
@@ -89,12 +89,11 @@ class _Writer:
     def _http_request(self, event: ev.Event, fact: ev.HttpRequest) -> bytes:
         self._asked[fact.exchange] = fact
         conversation = self._http(fact.exchange)
-        parts = urlsplit(fact.url)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        host, target = host_and_target(fact.url)
         body = ev.bytes_of(fact.body)
         headers = _with_length(fact.headers, len(body)) if body else list(fact.headers)
         if "host" not in {name.lower() for name, _ in headers}:
-            headers.insert(0, ("Host", parts.netloc))
+            headers.insert(0, ("Host", host))
         opened = conversation.open(event.utc_s, _comment(event, fact.endpoint))
         data = _head(f"{fact.method} {target} HTTP/1.1", headers) + body
         return opened + conversation.send(event.utc_s, data, from_client=True, comment=_comment(event, f"as {fact.credential}"))

@@ -4,9 +4,9 @@ from dataclasses import fields
 from enum import Enum
 from functools import singledispatch
 from typing import Any
-from urllib.parse import urlsplit
 
 from harness.history import events as ev
+from harness.wire.urls import host_and_target
 
 _VALUE_MAX = 160
 
@@ -72,10 +72,9 @@ def _(fact: ev.Stimulus) -> str:
 
 @words.register
 def _(fact: ev.HttpRequest) -> str:
-    parts = urlsplit(fact.url)
-    place = parts.path + (f"?{parts.query}" if parts.query else "")
+    _, target = host_and_target(fact.url)
     body = f" {_short(fact.body)}" if fact.body else ""
-    return f"→ {fact.method} {place} as {fact.credential}{body}"
+    return f"→ {fact.method} {_short(target)} as {fact.credential}{body}"
 
 
 @words.register

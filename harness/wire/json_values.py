@@ -12,6 +12,11 @@ def read_json(text: str | bytes) -> Any:
         return None
 
 
+def sayable(text: str) -> str:
+    """A text in which what UTF-8 cannot say is written as JSON escapes it: a value of others may hold half a surrogate pair."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def is_same_json(one: Any, other: Any) -> bool:
     """Whether two JSON values are equal: unlike in Python, true is no 1; 60 and 60.0 are one number."""
     match one, other:

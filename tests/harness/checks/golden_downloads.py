@@ -1,5 +1,7 @@
 """Golden stories of downloads: bytes, headers, credentials, slow transfers."""
 
+from harness.history.events import HttpResponse
+
 
 def fetched(*, offer_name="fw.bin", **more):
     def happens(story):
@@ -93,6 +95,13 @@ def afterwards(happens):
         happens(story)
 
     return then
+
+
+def begun_and_never_over(story):
+    story.offer()
+    path, credential = "/v2/device/download?key=<key:1>", f"token:{story.dev}"
+    number = story.ask("download", "GET", path, credential=credential, device_id=story.dev)
+    story.add(HttpResponse(number, 200, (("content-length", "100"),)))
 
 
 def commanded(name, status):
@@ -231,6 +240,7 @@ def fetched_after_one_that_never_came(story):
 
 
 GOLDEN = [
+    ("download_delivers_the_file", "inconclusive", begun_and_never_over),
     ("download_delivers_the_file", "pass", fetched()),
     ("download_delivers_the_file", "pass", fetched_after_one_that_never_came),
     ("download_delivers_the_file", "inconclusive", fetched(complete=False, received_bytes=50, takes_s=900.0)),

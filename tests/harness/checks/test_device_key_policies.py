@@ -101,3 +101,12 @@ def test_what_an_earlier_scenario_announced_ended_with_it(announced):
     story.installed()
     assert updates_by_key_policy(story.history(CHECK)) == {}
     assert story.judged("stale_download_is_tried_once_at_most").verdict.value == "inconclusive"
+
+
+def test_words_of_a_device_that_utf_8_cannot_say_can_stand_in_a_report(story):
+    asked_under(story, "first-use", 401)
+    story.publishes("control/download_firmware/result", '{"success": false, "message": "\\ud800"}', packet_id=900, qos=1)
+
+    updates = updates_by_key_policy(story.history(CHECK))
+
+    assert {policy: outcome.encode() for policy, outcome in updates.items()} == {"first-use": b"not updated: \\ud800"}

@@ -280,6 +280,17 @@ def test_a_scenario_that_the_record_cuts_off_accuses_nobody(story):
     assert judge(cut, checks)[0].verdict is Verdict.ERROR
 
 
+def test_a_check_is_of_the_family_of_its_first_requirement():
+    families = [CheckResult("id", "t", cited, "MUST", Verdict.PASS, "").family for cited in (("DLD-08a", "CMD-17b"), ("MQTT-3.3.1-1",), ())]
+    assert families == ["DLD", "MQT", ""]
+
+
 def test_checks_may_be_named_by_id_requirement_and_row_and_by_nothing_else():
     assert names_of_checks() >= {"key_works_once", "KEY-01a", "KEY-01"}
     assert names_of_checks().isdisjoint({"", "KEY", "KEY-1", "key_works"})
+
+
+def test_a_name_that_utf_8_cannot_say_can_stand_in_a_report(story):
+    story.list(names=["fw.bin", "odd name.BIN", "\ud800", "\ud800"])
+
+    assert story.judged("list_names_the_stored_files").detail.encode().endswith(rb" holds \ud800 several times")

@@ -13,6 +13,7 @@ FACTS = [
         ev.HttpRequest(1, "download", "GET", "http://h:1/v2/device/download?key=<key:1>", "none", ()),
         "→ GET /v2/device/download?key=<key:1> as none",
     ),
+    (ev.HttpRequest(1, "download", "GET", "http://[h/v2", "none", ()), "→ GET /v2 as none"),
     (ev.HttpResponse(1, 404, ()), "← 404"),
     (ev.HttpProgress(1, 12_345), "… 12,345 bytes"),
     (ev.HttpEnded(1, 10, False, problem="reset", closed_by="peer"), "■ body cut off, 10 bytes, closed by peer: reset"),

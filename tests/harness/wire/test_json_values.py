@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.wire.json_values import is_same_json, pointed_at, read_json
+from harness.wire.json_values import is_same_json, pointed_at, read_json, sayable
 
 DOCUMENT = {"a": {"b/c": 1, "d~e": 2}, "list": [{"sha256": "5e"}], "": 3}
 
@@ -15,6 +15,10 @@ def test_a_json_text_is_read_as_its_value(text, value):
 @pytest.mark.parametrize("text", ["", "{", "{'a': 1}", b"\xff\xfe\xfd", "[" * 100_000])
 def test_what_is_no_json_is_read_as_none(text):
     assert read_json(text) is None
+
+
+def test_half_a_surrogate_pair_is_read_and_can_be_said():
+    assert sayable(read_json('"\\ud800 and \\ud83d\\ude00"')) == "\\ud800 and \N{GRINNING FACE}"
 
 
 @pytest.mark.parametrize(
