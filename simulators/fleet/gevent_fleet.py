@@ -220,20 +220,48 @@ class GeventFleet:
 
 
 class SocketTransport:
-    """As much of an asyncio transport as a device needs, over a socket of gevent's."""
+    """As much of an asyncio transport as a device needs, over a socket of gevent's.
+
+    Several greenlets write (the reader answers, a download tells its result, keep-alive pings), and a socket that takes no more blocks
+    the one that is at it. So one sends at a time, and takes along what the others have to say meanwhile.
+    """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._unsent = bytearray()
+        self._is_sending = False
+        self._is_closing = False
 
     def write(self, data: bytes) -> None:
-        """Sends all of it; what a lost connection does not take is lost, and its reader will notice."""
+        """Sends all of it, in one piece and in order; what a lost connection does not take is lost, and its reader will notice."""
+        self._unsent += data
+        if not self._is_sending:
+            self._send()
+
+    def _send(self) -> None:
+        self._is_sending = True
         try:
-            self._connection.sendall(data)
+            while self._unsent:
+                piece, self._unsent = self._unsent, bytearray()
+                self._connection.sendall(piece)
         except OSError:
             self.abort()
+        except BaseException:
+            # A greenlet that is killed or runs out of time here may leave half a packet on the wire: nothing may follow it.
+            self.abort()
+            raise
+        finally:
+            self._is_sending = False
+        if self._is_closing:
+            self._end()
 
     def close(self) -> None:
-        """Ends our side; the reader ends when the server has closed its own."""
+        """Ends our side once all has left; the reader ends when the server has closed its own."""
+        self._is_closing = True
+        if not self._is_sending:
+            self._end()
+
+    def _end(self) -> None:
         try:
             self._connection.shutdown(gevent.socket.SHUT_RDWR)
         except OSError:

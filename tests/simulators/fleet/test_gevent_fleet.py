@@ -252,3 +252,45 @@ def test_a_download_that_fails_is_told_so_whatever_its_neighbours_achieve(plain_
     until(lambda: len(told_downloads) == 2)
     assert told_downloads[1]
     assert (plain_fleet.counts.downloads_done, plain_fleet.counts.downloads_failed) == (1, 1)
+
+
+MORE_THAN_A_SOCKET_TAKES = 4 * 2**20
+
+
+@pytest.fixture
+def wire():
+    """Our transport and the socket at its other end, which nobody reads yet."""
+    ours, theirs = gevent.socket.socketpair()
+    with ours, theirs:
+        yield gevent_fleet.SocketTransport(ours), theirs
+
+
+def begun(transport, data):
+    """A greenlet that is in the midst of writing `data`."""
+    writer = gevent.spawn(transport.write, data)
+    gevent.sleep(0)
+    assert not writer.dead
+    return writer
+
+
+def until_the_end(connection):
+    """All that comes, once the other side has ended it."""
+    with gevent.Timeout(DEADLINE_S):
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+def test_nothing_follows_half_a_packet_whose_writer_was_killed(wire):
+    transport, theirs = wire
+    begun(transport, b"x" * MORE_THAN_A_SOCKET_TAKES).kill()
+    gevent.spawn(transport.write, b"y")
+    received = until_the_end(theirs)
+    assert set(received) == set(b"x")
+    assert len(received) < MORE_THAN_A_SOCKET_TAKES
+
+
+def test_two_writers_at_once_do_not_mix_their_packets(wire):
+    transport, theirs = wire
+    begun(transport, b"x" * MORE_THAN_A_SOCKET_TAKES)
+    gevent.spawn(transport.write, b"y" * MORE_THAN_A_SOCKET_TAKES)
+    gevent.spawn_later(0, transport.close)
+    assert until_the_end(theirs) == b"x" * MORE_THAN_A_SOCKET_TAKES + b"y" * MORE_THAN_A_SOCKET_TAKES
