@@ -6,7 +6,7 @@ Operators command only devices of their own process: the ledger then sees both e
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,6 @@ class ToldFleet(GeventFleet):
         self._tell = tell
         self._drops = entropy.stream("drops")
         self._lost_at_s: dict[str, float] = {}
-        self._seen: set[str] = set()
 
     def _connected_first(self, name: str, duration_s: float, problem: str) -> None:
         if name == "connect":  # Downloads are told by the ledger, which knows their reason.
@@ -62,7 +61,6 @@ class ToldFleet(GeventFleet):
 
     def listening(self, line: DeviceLine) -> None:
         super().listening(line)
-        self._seen.add(line.device_id)
         lost_at_s = self._lost_at_s.pop(line.device_id, None)
         if lost_at_s is not None:
             self._tell("MQTT", "reconnect", self.now_s() - lost_at_s, "")
@@ -77,10 +75,6 @@ class ToldFleet(GeventFleet):
         super().lost(line, was_listening=was_listening)
         if was_listening:
             self._lost_at_s[line.device_id] = self.now_s()
-
-    def never_connected(self) -> int:
-        """How many devices were not connected once."""
-        return len(self.lines) - len(self._seen)
 
 
 class Crew:
@@ -174,9 +168,9 @@ class Crew:
     def leaving(self, order: Order) -> None:
         """The command is about to be sent."""
         at_s = self.fleet.now_s()
-        self._announce((order.correlation, order.device_id, order.command, at_s))
         self.ledger.sent(order.correlation, device_id=order.device_id, command=order.command, at_s=at_s)
-        self._in_flight += 1
+        self._in_flight += 1  # Before other greenlets run: the end of the run waits for it.
+        self._announce((order.correlation, order.device_id, order.command, at_s))
 
     def answered(self, order: Order, answer: Answer) -> None:
         """The command has its answer, or none came. A download that was not accepted leaves the count of keys in doubt: its device gets
@@ -212,19 +206,7 @@ class Crew:
         while not is_over() and self._clock.monotonic_s() < deadline_s:
             gevent.sleep(LOOK_S)
 
-    def facts(self) -> dict[str, int]:
-        """Counts that stand beside the ledger."""
-        return dict(self._facts())
-
-    def _facts(self) -> Iterator[tuple[str, int]]:
-        counts = self.fleet.counts
-        yield "devices", len(self.fleet.lines)
-        yield "connects", counts.connects
-        yield "reconnects", counts.reconnects
-        yield "without_device", self._without_device
-        yield "never_connected", self.fleet.never_connected()
-        yield "delivered", counts.delivered
-        yield "results", counts.results
-        yield "downloads_done", counts.downloads_done
-        yield "downloads_failed", counts.downloads_failed
-        yield "wrong_images", counts.wrong_images
+    def account(self) -> dict[str, Any]:
+        """What is handed in: the ledger, the counts that stand beside it, and what our own programs failed with."""
+        facts = self.fleet.books.facts(self.fleet.lines) | {"without_device": self._without_device}
+        return {"ledger": self.ledger.to_json(), "facts": facts, "crashes": dict(self.fleet.books.crashes)}

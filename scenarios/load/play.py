@@ -77,6 +77,7 @@ class Play:
         events.test_start.add_listener(self._started)
         events.test_stopping.add_listener(self._stopping)
         events.quitting.add_listener(self._quitting)
+        events.user_error.add_listener(self._slipped)
         if isinstance(self._runner, MasterRunner):
             self._runner.register_message(SENT, self._on_sent)
             self._runner.register_message(LEDGER, self._on_ledger)
@@ -118,7 +119,7 @@ class Play:
         self._is_interrupted = self._is_open and not is_endless
         self._close()
         if not isinstance(self._runner, WorkerRunner):
-            self._environment.process_exit_code = self.outcome.exit_status if self.outcome is not None else EXIT_VOID
+            self._environment.process_exit_code = self.outcome.judgement.exit_status if self.outcome is not None else EXIT_VOID
 
     # -------------------------------------------------------------------------------- messages
 
@@ -139,7 +140,7 @@ class Play:
         self._close()
 
     def _on_ledger(self, msg: Any, **_: Any) -> None:
-        self._accounts.handed_in(msg.node_id, msg.data["ledger"], msg.data["facts"])
+        self._accounts.handed_in(msg.node_id, **msg.data)
 
     # -------------------------------------------------------------------------------- the end
 
@@ -155,14 +156,14 @@ class Play:
             if isinstance(self._runner, WorkerRunner):
                 self._hand_in(self.crew)
             else:
-                self._accounts.handed_in(ALONE, self.crew.ledger.to_json(), self.crew.facts())
+                self._accounts.handed_in(ALONE, **self.crew.account())
         if not isinstance(self._runner, WorkerRunner):
             self._judge()
 
     def _hand_in(self, crew: Crew) -> None:
         """A worker's last words; what Locust has counted goes first, so that the master judges all of it."""
         self._runner._send_stats()
-        self._runner.send_message(LEDGER, {"ledger": crew.ledger.to_json(), "facts": crew.facts()})
+        self._runner.send_message(LEDGER, crew.account())
 
     def _collect(self) -> None:
         """Asks all workers for their ledgers, and waits for those that live."""
@@ -184,6 +185,7 @@ class Play:
             figures_of(self._environment.stats),
             self._accounts.facts(),
             self.thresholds,
+            crashes=self._accounts.crashes(),
             dead_workers=self._accounts.missing(),
             is_cut_short=self._is_interrupted,
         )
@@ -191,11 +193,16 @@ class Play:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "ledger.json").write_text(json.dumps(ledger.to_json()))
         (directory / "load.json").write_text(json.dumps(self.outcome.to_json(), indent=2))
-        for reason in (*self.outcome.breaks, *self.outcome.voids):
+        for reason in (*self.outcome.judgement.breaks, *self.outcome.judgement.voids):
             log.warning("%s", reason)
         log.info("ledger: %s", directory / "ledger.json")
 
     # -------------------------------------------------------------------------------- beside the run
+
+    def _slipped(self, user_instance: Any, exception: Exception, **_: Any) -> None:
+        """A user's own program has a defect: Locust logs it and goes on, and the run proves less than it seems."""
+        if self.crew is not None:
+            self.crew.fleet.books.slipped(f"a user, {type(user_instance).__name__}", exception)
 
     def _tell(self, kind: str, name: str, duration_s: float, problem: str) -> None:
         """One request entry."""

@@ -72,9 +72,9 @@ class OperatorUser(FastHttpUser):
         if crew is None or order is None:
             gevent.sleep(NOBODY_PAUSE_S)
             return
-        crew.leaving(order)
         status = 0
         try:
+            crew.leaving(order)
             status = self._send(order)
         finally:
             crew.answered(order, answer_of(status))

@@ -7,8 +7,9 @@ every skin.
 
 import hashlib
 import json
-from collections import deque
-from collections.abc import Callable
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -28,6 +29,8 @@ from simulators.fleet.entries import RUN_OVER
 from simulators.fleet.ledger import Ledger
 from simulators.fleet.totals import FOREIGN
 
+log = logging.getLogger(__name__)
+
 CORRELATION = "hil"
 """The member of `data` that carries a command's correlation."""
 
@@ -43,6 +46,7 @@ class Counts:
     """What the live view shows. `results`: acknowledged by the server; `latencies_s`: the last ones, from send to release."""
 
     connected: int = 0
+    connected_at_end: int = 0
     connects: int = 0
     reconnects: int = 0
     disconnects: int = 0
@@ -88,6 +92,8 @@ class Books:
         self._images = images
         self._watched: dict[str, Personality] = {}
         self._transfers: dict[tuple[str, int], Transfer] = {}
+        self.crashes: Counter[str] = Counter()  # defects of our own programs, and how often they showed
+        self._crashed: set[str] = set()
         self._left: set[str] = set()
         self._is_closed = False
         self._clock = clock or SystemClock()
@@ -107,6 +113,23 @@ class Books:
         """A device takes part; it is not connected yet."""
         if line.machine.settings.clean_session:
             self.ledger.session_ended(line.device_id)
+
+    def facts(self, lines: Iterable[DeviceLine]) -> dict[str, int]:
+        """Counts of a whole run of these devices that stand beside its ledger."""
+        lines, counts = list(lines), self.counts
+        return {
+            "devices": len(lines),
+            "connects": counts.connects,
+            "reconnects": counts.reconnects,
+            "never_connected": sum(not line.has_listened for line in lines),
+            "left": len(self._left),
+            "connected_at_end": counts.connected_at_end,
+            "delivered": counts.delivered,
+            "results": counts.results,
+            "downloads_done": counts.downloads_done,
+            "downloads_failed": counts.downloads_failed,
+            "wrong_images": counts.wrong_images,
+        }
 
     def listening(self, line: DeviceLine) -> None:
         """A device is connected and subscribed."""
@@ -128,6 +151,24 @@ class Books:
     def leaves(self, line: DeviceLine) -> None:
         """A device is about to leave by itself, for good."""
         self._left.add(line.device_id)
+
+    def crashed(self, line: DeviceLine, error: Exception) -> None:
+        """A device has met a defect of ours: what it was sent proves nothing, and it is not to connect again."""
+        if line.device_id not in self._crashed:
+            self._crashed.add(line.device_id)
+            self.ledger.lost_sight(line.device_id)
+            self.slipped(f"virtual device {line.device_id}", error)
+
+    def slipped(self, who: str, error: Exception) -> None:
+        """A defect of ours has shown itself; its traceback is logged once."""
+        defect = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if defect not in self.crashes:
+            log.error("a crash of our own: %s", who, exc_info=error)
+        self.crashes[defect] += 1
+
+    def is_over(self, line: DeviceLine) -> bool:
+        """Whether a device takes no further part: it has left, or it has crashed."""
+        return line.device_id in self._left or line.device_id in self._crashed
 
     def begun(self, line: DeviceLine, number: int) -> Transfer:
         """Download `number` of a device starts. What is returned knows the outcome once there is one."""
@@ -151,6 +192,7 @@ class Books:
     def close(self) -> None:
         """The run is over, and all devices are about to leave: downloads that still run are cut, keys whose time has come are dead."""
         self._is_closed = True
+        self.counts.connected_at_end = self.counts.connected
         for transfer in self._transfers.values():
             duration_s = self._now_s() - transfer.began_s
             if transfer.key in self.ledger.keys:

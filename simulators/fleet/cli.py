@@ -10,9 +10,10 @@ from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from harness.bench.target import read_target
-from harness.cli import EXIT_FAIL, EXIT_OK, EXIT_VOID
+from harness.cli import EXIT_FAIL, EXIT_OK
 from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError, OptionError
 from simulators.broker.operator_login import operator_beside
@@ -124,10 +125,7 @@ def fleet(
         run = FleetRun(plan, platform, memory_before_bytes=memory_bytes)
         outcome = runner.run(run_watched(run, console, metrics_port))
     report(outcome, directory, console, as_json=as_json)
-    if not outcome.totals.is_green:
-        raise typer.Exit(EXIT_FAIL)
-    if not outcome.is_complete:
-        raise typer.Exit(EXIT_VOID)
+    raise typer.Exit(outcome.judgement.exit_status)
 
 
 async def run_watched(run: FleetRun, console: Console, metrics_port: int | None) -> Outcome:
@@ -155,6 +153,7 @@ def report(outcome: Outcome, directory: Path, console: Console, *, as_json: bool
     path.write_text(json.dumps(outcome.ledger.to_json() | {"run": outcome.figures}))
     print_lines(console, figure_lines(outcome.figures))
     print_lines(console, ledger_lines(outcome.totals.to_json()))
+    print_lines(console, (Text(reason, style="red") for reason in (*outcome.judgement.breaks, *outcome.judgement.voids)))
     print_lines(console, [f"ledger: {path}"])
     if as_json:
         typer.echo(json.dumps(outcome.to_json()))

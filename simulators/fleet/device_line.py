@@ -45,12 +45,17 @@ class Surroundings(Protocol):
         """Call `line.grace_over` after so many seconds."""
         ...
 
+    def crashed(self, line: "DeviceLine", error: Exception) -> None:
+        """Our program of the device has a defect: the device takes no further part, and what it was sent proves nothing."""
+        ...
+
 
 class DeviceLine(asyncio.Protocol):
     """A device and, while it has one, its connection."""
 
     __slots__ = (
-        "_decoder", "_fleet", "_is_fading", "_transport", "attempt", "behaviour", "is_listening", "last_sent_s", "machine", "personality",
+        "_decoder", "_fleet", "_is_fading", "_transport", "attempt", "behaviour", "has_listened", "is_listening", "last_sent_s", "machine",
+        "personality",
     )  # fmt: skip
 
     def __init__(self, fleet: Surroundings, settings: DeviceSettings, behaviour: Behaviour, personality: Personality) -> None:
@@ -62,7 +67,7 @@ class DeviceLine(asyncio.Protocol):
         self.behaviour = behaviour
         self.personality = personality
         self.attempt = 0
-        self.is_listening = False
+        self.is_listening = self.has_listened = False
         self.last_sent_s = 0.0
         flash = machine.boot(None, settings, personality, lambda area: "")
         self.machine = DeviceMachine(settings, flash, personality)
@@ -81,7 +86,10 @@ class DeviceLine(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self._is_fading = False
         self._decoder = Decoder(max_packet_bytes=self.machine.settings.packet_bytes_max)
-        self.write((self.machine.connect(),))
+        try:
+            self.write((self.machine.connect(),))
+        except Exception as error:
+            self._crash(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = self._decoder = None
@@ -100,6 +108,8 @@ class DeviceLine(asyncio.Protocol):
                 self._receive(packets)
         except RemoteWireError:
             self.abort()
+        except Exception as error:
+            self._crash(error)
 
     def _receive(self, packets: Sequence[Packet]) -> None:
         """Several packets at once: their answers leave in one write."""
@@ -107,7 +117,22 @@ class DeviceLine(asyncio.Protocol):
             if self._transport is not None:
                 self.do(self.machine.received(packet))
 
+    def _crash(self, error: Exception) -> None:
+        self._fleet.crashed(self, error)
+        self.abort()
+
     # -------------------------------------------------------------------------------- doing a step
+
+    def downloading(self, number: int, event: downloader.Event) -> list[downloader.Action]:
+        """What download `number` is to do now that `event` came; nothing where the device has crashed over it.
+
+        The machine is asked for at each event: a reboot replaces it, and the new one does not know this download.
+        """
+        try:
+            return self.do(self.machine.downloading(number, event))
+        except Exception as error:
+            self._crash(error)
+            return []
 
     def do(self, step: Step) -> list[downloader.Action]:
         """Sends and acts; returns what is left for the download that asked."""
@@ -123,7 +148,7 @@ class DeviceLine(asyncio.Protocol):
                 return wanted
             case machine.Listening():
                 self.attempt = 0
-                self.is_listening = True
+                self.is_listening = self.has_listened = True
                 self._fleet.listening(self)
             case machine.BeginDownload(number, _):
                 self._fleet.download(self, number)
@@ -157,8 +182,11 @@ class DeviceLine(asyncio.Protocol):
 
     def grace_over(self) -> None:
         """A due reboot has waited long enough."""
-        if self.machine.flash.is_reboot_due:
-            self.do(self.machine.grace_over())
+        try:
+            if self.machine.flash.is_reboot_due:
+                self.do(self.machine.grace_over())
+        except Exception as error:
+            self._crash(error)
 
     # -------------------------------------------------------------------------------- the connection
 

@@ -8,7 +8,7 @@ from typing import Any
 class Answer(Enum):
     """What the sender learnt of a command."""
 
-    UNKNOWN = "unknown"  # no answer seen: it may have been taken
+    UNKNOWN = "unknown"  # no answer seen, or nobody to see what came of it
     ACCEPTED = "accepted"
     REFUSED = "refused"
 
@@ -47,6 +47,11 @@ class Entry:
         if self.deliveries == 1:
             return Column.DELIVERED_ONCE
         return Column.LOST if self.is_owed else Column.NOT_OWED
+
+    def give_up(self) -> None:
+        """Nobody can say any more whether it arrives."""
+        if self.answer is Answer.ACCEPTED and not self.deliveries:
+            self.answer = Answer.UNKNOWN
 
     def unexpected(self) -> int:
         """Deliveries that this send does not explain."""

@@ -132,6 +132,11 @@ class Fleet:
                 return False
         return True
 
+    async def until_any_connected(self, deadline_s: float) -> None:
+        """Waits until a device is listening, or until `deadline_s` of the loop's clock: a target that has gone stays away."""
+        while not self.counts.connected and await self.progressed(deadline_s):
+            pass
+
     async def _open(self, line: DeviceLine, number: int) -> None:
         """One connection; holds one of the connect slots, which it gives back."""
         host, port, _ = self._address
@@ -148,7 +153,7 @@ class Fleet:
         return (f"127.0.1.{block}", 0) if block and self._address[0] in ("127.0.0.1", "localhost") else None
 
     def _retry(self, line: DeviceLine) -> None:
-        if self._is_leaving:
+        if self._is_leaving or self.books.is_over(line):
             return
         line.attempt += 1
         wait_s = line.machine.settings.backoff_s(line.attempt, self._entropy)
@@ -207,6 +212,9 @@ class Fleet:
     def later(self, line: DeviceLine, delay_s: float) -> None:
         self._loop.call_later(delay_s, line.grace_over)
 
+    def crashed(self, line: DeviceLine, error: Exception) -> None:
+        self.books.crashed(line, error)
+
     # -------------------------------------------------------------------------------- keep-alive
 
     def _beat(self) -> None:
@@ -246,8 +254,7 @@ class Fleet:
 
         def tell(event: downloader.Event) -> list[downloader.Action]:
             self.books.saw(line, number, event)
-            # The machine is asked for at each event: a reboot replaces it, and the new one does not know this download.
-            return line.do(line.machine.downloading(number, event))
+            return line.downloading(number, event)
 
         await carry_out(settings.download, tell, DiscardingStorage(), "", tls=settings.tls, bytes_per_s=speed)
 

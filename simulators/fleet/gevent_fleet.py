@@ -67,7 +67,6 @@ class GeventFleet:
         self._happened = happened
         self._listening: dict[str, gevent.event.Event] = {}
         self._transfers: dict[tuple[str, int], Any] = {}
-        self._left: set[str] = set()
         self._is_leaving = False
         self._pulse = gevent.spawn(self._keep_alive) if keep_alive_s else None
 
@@ -92,7 +91,6 @@ class GeventFleet:
 
     def leave(self, line: DeviceLine) -> None:
         """One device leaves with a clean DISCONNECT, and does not come back."""
-        self._left.add(line.device_id)
         self.books.leaves(line)
         line.disconnect()
 
@@ -123,6 +121,9 @@ class GeventFleet:
     def later(self, line: DeviceLine, delay_s: float) -> None:
         gevent.spawn_later(delay_s, line.grace_over)
 
+    def crashed(self, line: DeviceLine, error: Exception) -> None:
+        self.books.crashed(line, error)
+
     def download(self, line: DeviceLine, number: int) -> None:
         transfer = self.books.begun(line, number)
         self._transfers[line.device_id, number] = greenlet = gevent.spawn(self._transfer, line, number)
@@ -141,7 +142,7 @@ class GeventFleet:
 
     def _live(self, line: DeviceLine) -> None:
         """Connects, reads until the connection is gone, waits, and so on."""
-        while not (self._is_leaving or line.device_id in self._left):
+        while not (self._is_leaving or self.books.is_over(line)):
             self._read(line)
             line.attempt += 1
             wait_s = line.machine.settings.backoff_s(line.attempt, self._entropy)
@@ -185,11 +186,11 @@ class GeventFleet:
         total_s = line.machine.settings.download.total_s
         try:
             with gevent.Timeout(total_s):
-                actions = line.do(line.machine.downloading(number, downloader.Begin()))
+                actions = line.downloading(number, downloader.Begin())
                 while actions:
                     actions = self._follow(line, number, actions)
         except gevent.Timeout:
-            line.do(line.machine.downloading(number, downloader.Failed(f"not complete after {total_s:g} s")))
+            line.downloading(number, downloader.Failed(f"not complete after {total_s:g} s"))
 
     def _follow(self, line: DeviceLine, number: int, actions: list[downloader.Action]) -> list[downloader.Action]:
         """Does `actions`; returns those that follow. File contents are not kept: the machine's hash has judged them."""
@@ -197,7 +198,7 @@ class GeventFleet:
             match action:
                 case downloader.Wait(duration_s):
                     gevent.sleep(duration_s)
-                    return line.do(line.machine.downloading(number, downloader.Waited()))
+                    return line.downloading(number, downloader.Waited())
                 case downloader.Request():
                     return self._exchange(line, number, action)
         return []
@@ -211,7 +212,7 @@ class GeventFleet:
         with closing(events):
             for event in events:
                 self.books.saw(line, number, event)
-                following = line.do(line.machine.downloading(number, event))
+                following = line.downloading(number, event)
                 if any(not isinstance(wanted, downloader.Write) for wanted in following):
                     return following
                 if speed is not None and isinstance(event, downloader.Body):

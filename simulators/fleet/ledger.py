@@ -31,6 +31,7 @@ class Ledger:
         self._offers: Counter[str] = Counter()  # distinct download keys seen, by device
         # Of devices with clean sessions: what was sent into the present session; None: there is none.
         self._sessions: dict[str, list[Entry] | None] = {}
+        self._out_of_sight: set[str] = set()  # devices whose deliveries nobody sees any more
 
     # -------------------------------------------------------------------------------- what senders report
 
@@ -48,7 +49,10 @@ class Ledger:
 
     def answered(self, correlation: str, answer: Answer) -> None:
         """The sender has an answer (or, with UNKNOWN, gave up waiting for one)."""
-        self.entries[correlation].answer = answer
+        entry = self.entries[correlation]
+        entry.answer = answer
+        if entry.device_id in self._out_of_sight:
+            entry.give_up()
 
     # -------------------------------------------------------------------------------- what devices report
 
@@ -107,6 +111,19 @@ class Ledger:
             record.refused = reason
         else:
             record.cut = reason
+
+    def lost_sight(self, device_id: str) -> None:
+        """Nobody sees any more what this device is delivered, as its program has crashed: what it has not got by now is unknown."""
+        self._out_of_sight.add(device_id)
+        for entry in self.entries.values():
+            if entry.device_id == device_id:
+                entry.give_up()
+
+    def cut_short(self, *, sent_after_s: float) -> None:
+        """The run ends before its time: what was sent after this instant and has not arrived might have done so yet; it is unknown."""
+        for entry in self.entries.values():
+            if entry.sent_at_s > sent_after_s:
+                entry.give_up()
 
     def last_delivery_s(self) -> float | None:
         """The instant of the last delivery of a command that was sent from here; None where there was none."""

@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from harness.bench.target import Platform, TargetDevice
@@ -20,7 +21,9 @@ from simulators.fleet.behaviour import Mix
 from simulators.fleet.bookkeeping import CORRELATION
 from simulators.fleet.capacity import resident_bytes
 from simulators.fleet.device_line import DeviceLine
+from simulators.fleet.figures import connect_figures, end_figures
 from simulators.fleet.fleet import Credentials, Fleet, shard_of
+from simulators.fleet.judgement import Judgement, breaks_of, voids_of
 from simulators.fleet.ledger import Ledger
 from simulators.fleet.operators import MqttOperator, Operator, Order, RestOperator
 from simulators.fleet.totals import Totals, download_correlation
@@ -62,11 +65,17 @@ class Outcome:
     ledger: Ledger
     totals: Totals
     figures: dict[str, Any]
-    is_complete: bool
-    """Whether every device was connected, every image was a known one, and the run was not cut short."""
+    judgement: Judgement
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run was what it was to be, whatever it showed."""
+        return not self.judgement.voids
 
     def to_json(self) -> dict[str, Any]:
-        return self.figures | {"complete": self.is_complete, "ledger": self.totals.to_json()}
+        """What `hil fleet --json` prints."""
+        sentences = {"breaks": list(self.judgement.breaks), "voids": list(self.judgement.voids)}
+        return self.figures | sentences | {"complete": self.is_complete, "ledger": self.totals.to_json()}
 
 
 class FleetRun:
@@ -103,20 +112,30 @@ class FleetRun:
             started_s = loop.time()
             await self._unless_stopped(fleet.connect(rate_per_s=self.plan.rate_per_s))
             await self._unless_stopped(fleet.until_connected(started_s + self.plan.connect_s))
-            figures |= self._connect_figures(loop.time() - started_s, resident_bytes() - memory_before)
-            is_complete = fleet.counts.connected == len(chosen)
+            figures |= connect_figures(fleet.counts, loop.time() - started_s, resident_bytes() - memory_before)
             churn = asyncio.create_task(self._churn()) if self.plan.churn_s else None
             figures |= await self._command(chosen)
             self.phase = "holding"
             await self._unless_stopped(asyncio.sleep(self.plan.hold_s))
             if churn is not None:
                 churn.cancel()
-            figures |= self._end_figures(resident_bytes() - memory_before)
+            await self._unless_stopped(fleet.until_any_connected(loop.time() + self.plan.settle_s))
+            figures |= end_figures(fleet.counts, len(chosen), resident_bytes() - memory_before)
         finally:
             self.phase = "leaving"
             await fleet.disconnect()
-        is_complete = is_complete and not fleet.counts.wrong_images and not self._stopping.is_set()
-        return Outcome(self.ledger, self.ledger.totals(), figures, is_complete)
+        totals = self.ledger.totals()
+        return Outcome(self.ledger, totals, figures, Judgement(*map(tuple, self._judged(totals))))
+
+    def _judged(self, totals: Totals) -> tuple[Iterator[str], Iterator[str]]:
+        assert self.fleet is not None
+        facts = self.fleet.books.facts(self.fleet.lines)
+        voids = voids_of(totals, facts, self.fleet.books.crashes, is_cut_short=self._stopping.is_set())
+        return breaks_of(totals, facts), chain(voids, self._unsent(totals))
+
+    def _unsent(self, totals: Totals) -> Iterator[str]:
+        if totals.sent < self.plan.commands and not self._stopping.is_set():
+            yield f"only {totals.sent} of {self.plan.commands} commands were sent: the operator lost its connection"
 
     # -------------------------------------------------------------------------------- phases
 
@@ -159,6 +178,7 @@ class FleetRun:
         totals = self.ledger.totals()
         while self.fleet.counts.delivered < totals.accepted - totals.not_owed and await self.fleet.progressed(deadline_s):
             pass
+        self.ledger.cut_short(sent_after_s=deadline_s - DRAIN_S - self.plan.settle_s)
 
     async def _churn(self) -> None:
         """Reconnect storms: all connections are lost at once, again and again."""
@@ -256,44 +276,6 @@ class FleetRun:
         if not any(behaviour.command in DOWNLOADS for behaviour, _ in self.plan.mix.parts):
             return frozenset()
         return frozenset(hashlib.sha256(file.path.read_bytes()).hexdigest() for file in self.platform.files)
-
-    # -------------------------------------------------------------------------------- figures
-
-    def _connect_figures(self, took_s: float, memory_bytes: int) -> dict[str, Any]:
-        assert self.fleet is not None
-        connected = self.fleet.counts.connected
-        return {
-            "connected": connected,
-            "connect_s": round(took_s, 3),
-            "connects_per_s": round(connected / took_s, 1) if took_s else 0.0,
-            "memory_per_device_bytes": round(memory_bytes / connected) if connected else 0,
-        }
-
-    def _end_figures(self, memory_bytes: int) -> dict[str, Any]:
-        assert self.fleet is not None
-        counts = self.fleet.counts
-        return {
-            "delivered": counts.delivered,
-            "results": counts.results,
-            "reconnects": counts.reconnects,
-            "disconnects": counts.disconnects,
-            "downloads": {
-                "done": counts.downloads_done,
-                "failed": counts.downloads_failed,
-                "wrong_images": counts.wrong_images,
-                "at_a_time": counts.downloads_running_max,
-            },
-            "latency_ms": {f"p{percent}": quantile_ms(counts.latencies_s, percent) for percent in (50, 95, 99)},
-            "memory_per_device_after_bytes": round(memory_bytes / len(self.fleet.lines)),
-        }
-
-
-def quantile_ms(latencies_s: Sequence[float], percent: int) -> float | None:
-    """The latency in milliseconds that `percent` of all do not exceed; None where there is none."""
-    if not latencies_s:
-        return None
-    ordered = sorted(latencies_s)
-    return round(ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1000, 1)
 
 
 def _is_unrestricted(device: TargetDevice) -> bool:

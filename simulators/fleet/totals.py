@@ -13,6 +13,9 @@ from typing import Any
 
 from simulators.fleet.entries import RUN_OVER, Answer, Column, Entry, KeyRecord
 
+RED_COLUMNS = ("duplicated", "lost", "unexpected")
+"""What turns a ledger red (interfaces.md)."""
+
 NAMED_MAX = 50
 """How many commands of one column a summary names."""
 

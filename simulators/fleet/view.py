@@ -15,7 +15,8 @@ from rich.text import Text
 from harness.clock import SystemClock, rfc3339
 from harness.errors import OptionError
 from simulators.fleet.capacity import resident_bytes
-from simulators.fleet.run import FleetRun, quantile_ms
+from simulators.fleet.figures import quantile_ms
+from simulators.fleet.run import FleetRun
 from simulators.fleet.totals import RED_COLUMNS
 
 LOOK_S = 0.5

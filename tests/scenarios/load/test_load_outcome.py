@@ -7,13 +7,13 @@ from scenarios.load.thresholds import RequestLimits, Thresholds
 from simulators.fleet.totals import Totals
 
 GREEN = Totals(sent=10, accepted=10, delivered_once=10)
-FACTS = {"connects": 5, "never_connected": 0}
+FACTS = {"devices": 5, "connects": 5, "never_connected": 0, "connected_at_end": 5}
 NONE = Thresholds()
 
 
 def test_a_run_in_which_everything_arrived_once_is_green():
-    outcome = judge(GREEN, {}, FACTS, NONE)
-    assert (outcome.exit_status, outcome.breaks, outcome.voids) == (0, (), ())
+    judgement = judge(GREEN, {}, FACTS, NONE).judgement
+    assert (judgement.exit_status, judgement.breaks, judgement.voids) == (0, (), ())
 
 
 @pytest.mark.parametrize(
@@ -25,21 +25,30 @@ def test_a_run_in_which_everything_arrived_once_is_green():
     ],
 )
 def test_one_command_in_a_red_column_is_red(totals):
-    assert judge(totals, {}, FACTS, NONE).exit_status == 1
+    assert judge(totals, {}, FACTS, NONE).judgement.exit_status == 1
 
 
 def test_unknown_and_refused_commands_are_not_red_by_themselves():
     totals = Totals(sent=12, accepted=10, delivered_once=10, refused=1, unknown=1)
-    assert judge(totals, {}, FACTS, NONE).exit_status == 0
+    assert judge(totals, {}, FACTS, NONE).judgement.exit_status == 0
 
 
 def test_a_wrong_image_is_red():
-    assert judge(GREEN, {}, FACTS | {"wrong_images": 1}, NONE).exit_status == 1
+    assert judge(GREEN, {}, FACTS | {"wrong_images": 1}, NONE).judgement.exit_status == 1
+
+
+def test_a_key_that_gave_the_whole_file_twice_is_red():
+    totals = Totals(sent=1, accepted=1, delivered_once=1, keys={"used": 1, "used_twice": 1})
+    assert judge(totals, {}, FACTS, NONE).judgement.breaks == ("1 download keys gave the whole file more than once",)
+
+
+def test_devices_that_have_all_left_by_themselves_need_no_target_any_more():
+    assert judge(GREEN, {}, FACTS | {"left": 5, "connected_at_end": 0}, NONE).judgement.exit_status == 0
 
 
 def test_a_broken_threshold_is_red():
     limits = Thresholds(requests={"delivery": RequestLimits(count_min=1)})
-    assert judge(GREEN, {}, FACTS, limits).exit_status == 1
+    assert judge(GREEN, {}, FACTS, limits).judgement.exit_status == 1
 
 
 @pytest.mark.parametrize(
@@ -49,6 +58,8 @@ def test_a_broken_threshold_is_red():
         (GREEN, FACTS, {"is_cut_short": True}),
         (GREEN, FACTS | {"never_connected": 1}, {}),
         (GREEN, FACTS | {"without_device": 1}, {}),
+        (GREEN, FACTS | {"connected_at_end": 0}, {}),
+        (GREEN, FACTS, {"crashes": {"TypeError: x": 3}}),
         (GREEN, {}, {}),
         (Totals(), FACTS, {}),
         (Totals(sent=10, unknown=10), FACTS, {}),
@@ -57,11 +68,11 @@ def test_a_broken_threshold_is_red():
     ],
 )
 def test_a_run_that_proves_nothing_is_void(totals, facts, options):
-    assert judge(totals, {}, facts, NONE, **options).exit_status == 3
+    assert judge(totals, {}, facts, NONE, **options).judgement.exit_status == 3
 
 
 def test_red_outweighs_void_and_both_are_said():
-    outcome = judge(Totals(sent=1, accepted=1, lost=1), {}, FACTS, NONE, dead_workers=["w"])
-    assert outcome.exit_status == 1
-    assert outcome.breaks
-    assert outcome.voids
+    judgement = judge(Totals(sent=1, accepted=1, lost=1), {}, FACTS, NONE, dead_workers=["w"]).judgement
+    assert judgement.exit_status == 1
+    assert judgement.breaks == ("1 lost",)
+    assert judgement.voids == ("worker w died; its commands are unknown",)

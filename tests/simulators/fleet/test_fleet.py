@@ -13,12 +13,14 @@ from harness.faults import Drop, Duplicate, FaultPlan, PacketEvent, PacketFault
 from harness.mqtt.packets import Disconnect
 from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings
-from simulators.fleet.behaviour import BEHAVIOURS, Mix, parse_mix
+from simulators.device.personality import REFERENCE
+from simulators.fleet.behaviour import BEHAVIOURS, Behaviour, Mix, parse_mix
 from simulators.fleet.bookkeeping import CORRELATION
 from simulators.fleet.cli import parse_shard
+from simulators.fleet.figures import quantile_ms
 from simulators.fleet.fleet import Credentials, Fleet, shard_of
 from simulators.fleet.ledger import Ledger
-from simulators.fleet.run import FleetRun, Plan, quantile_ms
+from simulators.fleet.run import FleetRun, Plan
 from simulators.world.world import World
 
 
@@ -216,6 +218,20 @@ def test_stop_ends_early_with_clean_disconnects_and_a_ledger_that_adds_up():
     outcome = in_a_world(hold_s=1000.0, meanwhile=stop)
     assert not outcome.is_complete
     assert outcome.totals.adds_up()
+
+
+def slips(notes, settings, flash, cause, effects):
+    raise TypeError("a slip of ours")
+
+
+def test_a_device_whose_own_program_crashes_accuses_nobody_and_makes_the_run_void():
+    defective = Behaviour("defective", personality=replace(REFERENCE, name="defective", executes=slips))
+    outcome = in_a_world(mix=Mix(((BEHAVIOURS["steady"], 1), (defective, 1))))
+    crashed = outcome.totals.unknown // 2  # Each was sent three commands, and crashed over the first.
+    assert outcome.judgement.exit_status == 3
+    assert outcome.judgement.voids == (f"our own program crashed, {crashed} times: TypeError: a slip of ours",)
+    assert 0 < crashed < 20
+    assert outcome.totals.delivered_once == 60 - 2 * crashed
 
 
 def test_too_few_devices_are_a_mistake_of_the_user():

@@ -254,6 +254,24 @@ def test_a_download_that_fails_is_told_so_whatever_its_neighbours_achieve(plain_
     assert (plain_fleet.counts.downloads_done, plain_fleet.counts.downloads_failed) == (1, 1)
 
 
+def slips(notes, settings, flash, cause, effects):
+    raise TypeError("a slip of ours")
+
+
+def test_a_crash_of_our_own_program_is_told_as_one_and_not_as_a_loss(plain_fleet):
+    line = plain_fleet.connect(Credentials("dev-1", "token"), replace(STEADY, personality=replace(REFERENCE, executes=slips)))
+    ledger = plain_fleet.ledger
+    for correlation in ("before", "after"):
+        ledger.sent(correlation, device_id="dev-1", command="reboot", at_s=0.0)
+    ledger.answered("before", Answer.ACCEPTED)
+    line.data_received(encode(Publish(control_topic("dev-1", "reboot"), b'{"hil": "before"}')))
+    ledger.answered("after", Answer.ACCEPTED)
+    assert plain_fleet.books.crashes == {"TypeError: a slip of ours": 1}
+    assert (ledger.totals().delivered_once, ledger.totals().unknown, ledger.totals().lost) == (1, 1, 0)
+    until(lambda: plain_fleet.counts.connected == 0)
+    assert plain_fleet.books.is_over(line)
+
+
 MORE_THAN_A_SOCKET_TAKES = 4 * 2**20
 
 
