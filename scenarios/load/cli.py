@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -84,6 +85,9 @@ def load(
     master_port: Annotated[
         int, typer.Option(min=0, max=65_535, help="The master's port; 0: 5557, or any where all are here.", rich_help_panel=_PROCESSES)
     ] = 0,
+    wait: Annotated[
+        float, typer.Option(min=1, help="Master and workers wait at most so many seconds for each other.", rich_help_panel=_PROCESSES)
+    ] = 30.0,
     web_port: Annotated[
         int | None, typer.Option(min=1, max=65_535, help="Locust's web page on this port, instead of headless.", rich_help_panel=_PROCESSES)
     ] = None,
@@ -95,6 +99,8 @@ def load(
         raise OptionError("SCENARIO", f"there is no scenario {scenario!r}; there is {', '.join(SCENARIOS)}")
     if master and worker:
         raise OptionError("--master", "cannot be had together with --worker")
+    if (master or worker) and target is None:
+        raise OptionError("--target", "is missing: master and workers, wherever they are, need the file of one target")
     if shape not in SHAPES:
         raise OptionError("--shape", f"{shape!r} is no shape: {', '.join(SHAPES)}")
     console = Console(stderr=True)
@@ -102,7 +108,7 @@ def load(
     if shape != STEADY and not run_time_s:
         raise OptionError("--run-time", f"must be above 0 for the shape {shape!r}")
     directory = run_directory(out, "load")
-    with _target(target, users, console) as target_path:
+    with _interruptible(), _target(target, users, console) as target_path:
         plan = LoadPlan(
             target=target_path.absolute(),
             scenario=scenario,
@@ -121,7 +127,7 @@ def load(
             out=str(directory.absolute()),
         )
         role = Role.MASTER if master else Role.WORKERS if worker else Role.EVERYTHING
-        launch = Launch(plan, run_time_s, workers, role, master_host, master_port, web_port)
+        launch = Launch(plan, run_time_s, workers, role, master_host, master_port, wait, web_port)
         raise typer.Exit(_conducted(_checked(launch), directory, console, as_json=as_json))
 
 
@@ -152,6 +158,18 @@ def _conducted(launch: Launch, directory: Path, console: Console, *, as_json: bo
     if as_json:
         typer.echo(json.dumps(outcome))
     return int(outcome["exit_status"])
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGINT and SIGTERM end this process tidily, even where a script's shell has them ignored; `run` does better while it lasts."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

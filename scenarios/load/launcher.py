@@ -11,20 +11,23 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Self
 
 from harness.bench.processes import ending_with_us
+from harness.clock import SystemClock
 from harness.errors import BenchError, ConfigurationError
 from scenarios.load.plan import LoadPlan
 from scenarios.load.shapes import STEADY
 
 MASTER_PORT = 5557
-WORKERS_WAIT_S_MAX = 60
+LOOK_S = 0.2
 OUR_LINES = "/hil.load: "
+LEADER_LOG = "locust.log"
 LEAVE_S_MAX = 30.0
 
 
@@ -46,6 +49,7 @@ class Launch:
     role: Role = Role.EVERYTHING
     master_host: str = "127.0.0.1"
     master_port: int = 0  # 0: any free port, where master and workers are here
+    wait_s: float = 30.0  # how long master and workers wait for each other
     web_port: int | None = None  # None: headless
 
 
@@ -56,7 +60,7 @@ def ensure_locust() -> None:
 
 
 def run(launch: Launch, directory: Path, say: Callable[[str], None]) -> int:
-    """Runs to the end; returns the exit status of the leader. Logs go to `directory`. Raises BenchError where no process stays alive."""
+    """Runs to the end; returns the exit status of the leader. Logs go to `directory`. Raises BenchError where no master is there."""
     port = launch.master_port or (MASTER_PORT if launch.role is not Role.EVERYTHING else _free_port())
     with contextlib.ExitStack() as open_files:
         if launch.role is Role.WORKERS:
@@ -69,6 +73,8 @@ def run(launch: Launch, directory: Path, say: Callable[[str], None]) -> int:
                 signals.hand_to([leader])
                 _pass_on(leader, directory, say)
                 status = leader.wait()
+                if status < 0:  # Killed: nobody has told the helpers that it is over.
+                    _interrupt(helpers)
             finally:
                 _see_off([leader, *helpers])
         return status
@@ -76,19 +82,41 @@ def run(launch: Launch, directory: Path, say: Callable[[str], None]) -> int:
 
 def _run_workers(launch: Launch, port: int, directory: Path, open_files: contextlib.ExitStack, say: Callable[[str], None]) -> int:
     """Workers for a master on another machine; the worst of their exit statuses."""
+    _await_master(launch, port)
     with _Signals() as signals:
         workers = _start_workers(launch, port, directory, open_files)
         say(f"{len(workers)} workers for the master at {launch.master_host}:{port}")
         try:
             signals.hand_to(workers)
-            return max(abs(worker.wait()) for worker in workers)
+            statuses = [worker.wait() for worker in workers]
         finally:
             _see_off(workers)
+    for number, status in enumerate(statuses, 1):
+        if status:
+            say(f"worker {number} ended with status {status}: {log_tail(directory, worker_log(number), lines=1)}")
+    return max(map(abs, statuses))
+
+
+def _await_master(launch: Launch, port: int) -> None:
+    """Returns once somebody listens there: Locust's own workers would wait for minutes. Raises BenchError after `wait_s`."""
+    clock = SystemClock()
+    deadline_s = clock.monotonic_s() + launch.wait_s
+    pause = threading.Event()
+    while True:
+        try:
+            socket.create_connection((launch.master_host, port), timeout=launch.wait_s).close()
+        except OSError as error:
+            if clock.monotonic_s() >= deadline_s:
+                problem = f"there was no master at {launch.master_host}:{port} for {launch.wait_s:g} s (--wait): {error}"
+                raise BenchError(problem) from error
+        else:
+            return
+        pause.wait(LOOK_S)
 
 
 def _start_workers(launch: Launch, port: int, directory: Path, open_files: contextlib.ExitStack) -> list[subprocess.Popen[str]]:
     options = ["--worker", "--master-host", launch.master_host, "--master-port", str(port)]
-    logs = [open_files.enter_context((directory / f"worker-{number}.log").open("w")) for number in range(1, launch.workers + 1)]
+    logs = [open_files.enter_context((directory / worker_log(number)).open("w")) for number in range(1, launch.workers + 1)]
     return [_start(launch, options, log.fileno()) for log in logs]
 
 
@@ -110,7 +138,7 @@ def _start(launch: Launch, options: list[str], output: int) -> subprocess.Popen[
 
 def _master_options(launch: Launch, port: int) -> list[str]:
     host = "127.0.0.1" if launch.role is Role.EVERYTHING else "*"
-    expected = ["--expect-workers", str(launch.workers), "--expect-workers-max-wait", str(WORKERS_WAIT_S_MAX)]
+    expected = ["--expect-workers", str(launch.workers), "--expect-workers-max-wait", str(round(launch.wait_s))]
     return ["--master", "--master-bind-host", host, "--master-bind-port", str(port), *expected]
 
 
@@ -129,7 +157,7 @@ def _run_options(launch: Launch) -> list[str]:
 def _pass_on(leader: subprocess.Popen[str], directory: Path, say: Callable[[str], None]) -> None:
     """Writes the leader's output into its log, and says its lines that are ours."""
     assert leader.stdout is not None
-    with (directory / "locust.log").open("w") as log:
+    with (directory / LEADER_LOG).open("w") as log:
         for line in leader.stdout:
             log.write(line)
             log.flush()
@@ -167,9 +195,14 @@ class _Signals:
 
     def _hand_on(self, number: int, frame: object) -> None:
         self._is_told = True
-        for process in self._processes:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT)
+        _interrupt(self._processes)
+
+
+def _interrupt(processes: Iterable[subprocess.Popen[str]]) -> None:
+    """Tells them to end cleanly; those that have ended already do not mind."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
 
 
 def _see_off(processes: list[subprocess.Popen[str]]) -> None:
@@ -182,10 +215,15 @@ def _see_off(processes: list[subprocess.Popen[str]]) -> None:
             process.wait()
 
 
-def log_tail(directory: Path, *, lines: int = 8) -> str:
-    """The end of the leader's log."""
+def worker_log(number: int) -> str:
+    """The name of the log of a worker, counted from 1."""
+    return f"worker-{number}.log"
+
+
+def log_tail(directory: Path, name: str = LEADER_LOG, *, lines: int = 8) -> str:
+    """The end of a process's log."""
     try:
-        return " / ".join((directory / "locust.log").read_text().strip().splitlines()[-lines:])
+        return " / ".join((directory / name).read_text().strip().splitlines()[-lines:])
     except OSError as error:
         raise BenchError(f"no log in {directory}: {error}") from error
 

@@ -35,13 +35,23 @@ class PlatformProcess:
             env=environment,
             start_new_session=True,
         )
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        try:
+            is_serving = self._is_serving(self._process)
+        except KeyboardInterrupt:  # Nobody else would end it.
+            self.stop()
+            raise
+        if not is_serving:
+            _, errors = self._process.communicate()
+            raise BenchError(f"{' '.join(self._command)} ended with status {self._process.returncode}: {errors.strip()[-2_000:]}")
+
+    def _is_serving(self, process: subprocess.Popen[str]) -> bool:
+        """Reads the path of the target file, which says that it serves; False where the process ended instead."""
+        assert process.stdout is not None
+        for line in process.stdout:
             if line.startswith(_TARGET_LINE):
                 self.target_path = Path(line[len(_TARGET_LINE) :].rstrip("\n"))
-                return
-        _, errors = self._process.communicate()
-        raise BenchError(f"{' '.join(self._command)} ended with status {self._process.returncode}: {errors.strip()[-2_000:]}")
+                return True
+        return False
 
     @property
     def pid(self) -> int:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -229,6 +230,8 @@ def test_plain_locust_runs_a_locustfile(tmp_path, platform):
         (("nonsense",), "there is no scenario 'nonsense'"),
         (("mixed", "--target", "/nowhere.toml"), "/nowhere.toml"),
         (("mixed", "--master", "--worker"), "--worker"),
+        (("mixed", "--worker"), "--target: is missing"),
+        (("mixed", "--master"), "--target: is missing"),
         (("mixed", "--shape", "round"), "round"),
         (("mixed", "--out", "/dev/null/x"), "--out: /dev/null/x"),
     ],
@@ -239,6 +242,17 @@ def test_mistakes_are_one_line_and_status_two(tmp_path, arguments, problem):
     assert done.returncode == 2
     assert problem in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_workers_without_a_master_say_so_in_one_line_and_end(tmp_path, platform):
+    target, _ = platform(provision=0)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # A port that nobody listens at.
+        options = ("--worker", "--target", str(target), "--master-port", str(nobody.getsockname()[1]), "--wait", "1")
+        done, _ = hil_load("commands", *options, out=tmp_path / "out")
+    assert done.returncode == 3
+    assert "there was no master at 127.0.0.1:" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 # -------------------------------------------------------------------------------- two machines
