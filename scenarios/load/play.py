@@ -96,7 +96,7 @@ class Play:
         self.outcome = None
         drawn = self.plan.seed or SystemEntropy().integer(1, 2**31)
         run = f"{drawn}-{rfc3339(SystemClock().utc_s())}" if self.plan.seed else str(drawn)
-        log.info("run %s: %d devices, %g commands a second", run, self.plan.users, self.plan.command_rate_per_s())
+        log.info("run %s: %g commands a second", run, self.plan.command_rate_per_s())  # How many users, Locust says.
         if isinstance(self._runner, MasterRunner):
             workers = sorted(client.id for client in self._runner.clients.ready)
             self._accounts.deal(workers)
