@@ -122,8 +122,9 @@ class _Player:
             await self.hang_up(abruptly=True)
             return Connected(connack.return_code if connack else None, problem="" if connack else line.end or "no CONNACK came")
         self.has_left_a_session = not operation.clean_session
-        granted = await self._subscribe(line, session, operation.filters) if operation.filters else ()
-        return Connected(0, connack.session_present, granted)
+        # A server may end the connection in the same breath as it accepts it.
+        granted = await self._subscribe(line, session, operation.filters) if operation.filters and line.end is None else ()
+        return Connected(0, connack.session_present, granted, problem=line.end or "")
 
     async def _open_stream(self) -> ByteStream:
         tls = ssl_context(self._platform.tls) if self._platform.mqtt_url.startswith(("mqtts:", "wss:")) else None

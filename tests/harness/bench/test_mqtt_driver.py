@@ -1,13 +1,15 @@
-"""The devices that the harness plays: how long they wait for a platform that sends nothing."""
+"""The devices that the harness plays: how long they wait for a platform that sends nothing, and what a hasty one comes to."""
 
 import asyncio
 
 import pytest
 
 from harness.bench.mqtt_driver import MqttDriver
-from harness.bench.target import ApiKeys, Platform
+from harness.bench.target import ApiKeys, Platform, TargetDevice
 from harness.clock import SystemClock
 from harness.history.recorder import Recorder
+from harness.operations import Connect
+from harness.wire.commands import DeviceKind
 
 DEVICE = "dev-1"
 
@@ -65,3 +67,36 @@ def test_a_message_brings_the_patience_back(driver, player):
 def test_short_waits_in_vain_cost_no_patience(driver, player):
     waits(driver, *[0.2] * 20, 5.0)
     assert player.waited_s[-1] == 5.0
+
+
+def connected_to_a_server_that_says(said):
+    """What connecting comes to with a server that answers CONNECT with these bytes, and closes."""
+
+    async def story():
+        async def answer(reader, writer):
+            await reader.read(1_024)
+            writer.write(said)
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        platform = Platform(name="hasty", api_url="http://127.0.0.1:1", mqtt_url=url, api_keys=ApiKeys(full="QB_x"))
+        device = TargetDevice(id=DEVICE, project_id="p", token="t", kind=DeviceKind.MQTT)
+        async with server, MqttDriver(platform, Recorder(SystemClock())) as driver:
+            return await driver.connect(device, Connect(DEVICE, filters=((f"{DEVICE}/control/+", 2),)))
+
+    return asyncio.run(story())
+
+
+ACCEPTED = b"\x20\x02\x00\x00"
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [(ACCEPTED, "the connection was closed"), (ACCEPTED + b"\xd0\x00", "malformed"), (ACCEPTED + b"\x10\x00", "malformed")],
+)
+def test_a_server_that_accepts_a_connection_and_ends_it_at_once_is_an_outcome(said, problem):
+    connected = connected_to_a_server_that_says(said)
+
+    assert (connected.is_accepted, connected.granted) == (True, ())
+    assert connected.problem.startswith(problem)
