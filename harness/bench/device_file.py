@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from harness.bench.toml_file import CommandTable, Table, first_mistake, from_file, read_toml, resolve_secret
+from harness.bench.toml_file import CommandTable, Table, first_mistake, from_file, read_toml, require_file, resolve_secret
 from harness.errors import ConfigurationError
 from harness.wire.commands import STANDARD_COMMANDS
 from harness.wire.files import FileType
@@ -32,6 +32,12 @@ class BenchAddress(Table):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_ca: Path | None = None
+
+    @model_validator(mode="after")
+    def _has_a_whole_pair(self) -> "BenchAddress":
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together; without them a certificate is made")
+        return self
 
 
 class Declares(Table):
@@ -186,12 +192,11 @@ def _with_absolute_paths(path: Path, read: DeviceFile) -> DeviceFile:
     here = path.absolute().parent
     images = tuple(image.model_copy(update={"path": here / image.path}) for image in read.device.images)
     for index, image in enumerate(images):
-        if not image.path.is_file():
-            raise ConfigurationError(str(path), f"device.images.{index}", "path", f"{str(image.path)!r} is no file")
-    bench = read.bench.model_copy(
-        update={name: here / value for name in ("tls_cert", "tls_key", "tls_ca") if (value := getattr(read.bench, name)) is not None}
-    )
-    return DeviceFile(device=read.device.model_copy(update={"images": images}), bench=bench)
+        require_file(path, f"device.images.{index}", "path", image.path)
+    named = {name: here / value for name in ("tls_cert", "tls_key", "tls_ca") if (value := getattr(read.bench, name)) is not None}
+    for name, file in named.items():
+        require_file(path, "bench", name, file)
+    return DeviceFile(device=read.device.model_copy(update={"images": images}), bench=read.bench.model_copy(update=named))
 
 
 def payload_of(configuration: dict[str, Any]) -> bytes:

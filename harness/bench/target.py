@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from harness.bench.toml_file import CommandTable, Table, first_mistake, from_file, read_toml, resolve_secret
+from harness.bench.toml_file import CommandTable, Table, first_mistake, from_file, read_toml, require_file, resolve_secret
 from harness.errors import ConfigurationError
 from harness.wire.commands import DeviceKind
 from harness.wire.files import FileType
@@ -36,6 +36,12 @@ class Tls(Table):
     client_cert: Path | None = None
     client_key: Path | None = None
     insecure: bool = False
+
+    @model_validator(mode="after")
+    def _has_a_certificate_for_its_key(self) -> "Tls":
+        if self.client_key is not None and self.client_cert is None:
+            raise ValueError("client_key is of no use without client_cert")
+        return self
 
 
 class HttpOptions(Table):
@@ -230,7 +236,7 @@ def _with_devices_file(path: Path, platform: dict[str, Any]) -> dict[str, Any]:
     more = []
     try:
         lines = (path.parent / name).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: it is no text, or such a name no file can have
         raise ConfigurationError(str(path), "platform", "devices_file", f"{name!r} cannot be read: {error}") from error
     for number, line in enumerate(lines, 1):
         try:
@@ -264,12 +270,11 @@ def _checked_references(path: Path, target: Target) -> Target:
                 problem = f"{project_id!r} is none of [[platform.projects]]: {', '.join(sorted(projects)) or 'there is none'}"
                 raise ConfigurationError(str(path), f"platform.{table}.{index}", "project_id", problem)
     for index, file in enumerate(target.platform.files):
-        if not file.path.is_file():
-            raise ConfigurationError(str(path), f"platform.files.{index}", "path", f"{str(file.path)!r} is no file")
+        require_file(path, f"platform.files.{index}", "path", file.path)
     for name in ("ca", "client_cert", "client_key"):
         value = getattr(target.platform.tls, name)
-        if value is not None and not value.is_file():
-            raise ConfigurationError(str(path), "platform.tls", name, f"{str(value)!r} is no file")
+        if value is not None:
+            require_file(path, "platform.tls", name, value)
     doubled = _first_doubled([device.id for device in target.platform.devices])
     if doubled is not None:
         raise ConfigurationError(str(path), "platform.devices", "id", f"{doubled!r} stands there twice")

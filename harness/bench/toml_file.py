@@ -66,6 +66,16 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
 
 
+def require_file(path: Path, table: str, key: str, file: Path) -> None:
+    """Raises ConfigurationError where there is no file that the user's file at `path` names."""
+    try:
+        is_there = file.is_file()
+    except OSError:
+        is_there = False  # Such a name no file can have.
+    if not is_there:
+        raise ConfigurationError(str(path), table, key, f"{str(file)!r} is no file")
+
+
 def resolve_secret(path: Path, table: str, key: str, value: Any) -> Any:
     """A secret itself, or what `env:NAME` or `file:PATH` stands for. Raises ConfigurationError where that is not there."""
     if not isinstance(value, str):
@@ -78,6 +88,6 @@ def resolve_secret(path: Path, table: str, key: str, value: Any) -> Any:
     if value.startswith("file:"):
         try:
             return (path.parent / value.removeprefix("file:")).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # ValueError: it is no text, or such a name no file can have
             raise ConfigurationError(str(path), table, key, f"{value!r} cannot be read: {error}") from error
     return value

@@ -37,7 +37,7 @@ def event_of(line: str) -> Event:
         members = json.loads(line)
         number, at_s, utc_s, scope, kind = (members.pop(name) for name in ("line", "at_s", "utc_s", "scope", "kind"))
         fact = _ADAPTERS[_TYPE_BY_KIND[kind]].validate_python(members)
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
         raise JournalError(f"no event of a journal: {line[:120]!r}") from error
     return Event(number, at_s, utc_s, scope, fact)
 

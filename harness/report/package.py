@@ -193,7 +193,7 @@ def read_report(place: Path) -> Report:
         members = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(str(path), "", "", f"cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(str(path), "", "", f"is no JSON: {error}") from error
     schema = members.get("schema") if isinstance(members, dict) else None
     if schema != SCHEMA:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.bench.serial.ports import LinkKind, SerialPort
-from harness.bench.toml_file import CommandTable, Table, first_mistake, from_file, read_toml
+from harness.bench.toml_file import CommandTable, Table, first_mistake, from_file, read_toml, require_file
 from harness.errors import ConfigurationError
 
 BOARD_NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -175,6 +175,5 @@ def _with_files(path: Path, table: str, board: BoardEntry) -> BoardEntry:
         raise ConfigurationError(str(path), table, "agent", problem)
     files = {key: path.absolute().parent / value for key in ("program", "agent", "device") if (value := getattr(board, key)) is not None}
     for key, file in files.items():
-        if not file.is_file():
-            raise ConfigurationError(str(path), table, key, f"{str(file)!r} is no file")
+        require_file(path, table, key, file)
     return board.model_copy(update=files)

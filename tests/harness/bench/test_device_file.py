@@ -75,6 +75,20 @@ def test_a_mistake_names_its_key(tmp_path, old, new, key, problem):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("bench", "problem"),
+    [
+        ('tls_cert = "c.pem"', r"bench: tls_cert and tls_key go together"),
+        ('tls_cert = "c.pem"\ntls_key = "k.pem"', r"\[bench\] tls_key: .*k\.pem' is no file"),
+    ],
+)
+def test_a_certificate_of_ours_needs_its_key(tmp_path, bench, problem):
+    (tmp_path / "c.pem").write_text("-")
+
+    with pytest.raises(ConfigurationError, match=problem):
+        read(tmp_path, f"{GOOD}\n[bench]\ntls = true\n{bench}\n")
+
+
 def test_an_image_must_be_there(tmp_path):
     image = '[[device.images]]\npath = "{}"\ntype = "firmware"\n'
     (tmp_path / "a.bin").write_bytes(b"a")

@@ -82,6 +82,16 @@ def test_a_missing_table_is_named(tmp_path):
         ('project_id = "p-1"', 'project_id = "p-9"', "platform.devices.0", "project_id", "'p-9' is none of [[platform.projects]]: p-1"),
         ('token = "t-1"', 'token = "env:HIL_NO_SUCH_VARIABLE"', "platform.devices.0", "token", "'HIL_NO_SUCH_VARIABLE' is not set"),
         ('token = "t-1"', 'token = "file:no-such-file"', "platform.devices.0", "token", "cannot be read"),
+        ('token = "t-1"', 'token = "file:\\u0000"', "platform.devices.0", "token", "cannot be read"),
+        ('name = "staging"', 'name = "staging"\ndevices_file = "\\u0000"', "platform", "devices_file", "cannot be read"),
+        (
+            "[platform.api_keys]",
+            '[platform.tls]\nclient_key = "k"\n[platform.api_keys]',
+            "platform",
+            "tls",
+            "of no use without client_cert",
+        ),
+        ("[platform.api_keys]", f'[platform.tls]\nca = "{"a" * 300}"\n[platform.api_keys]', "platform.tls", "ca", "is no file"),
     ],
 )
 def test_a_mistake_names_its_table_key_and_value(tmp_path, old, new, table, key, problem):

@@ -132,6 +132,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         read_journal(tmp_path / "missing.jsonl")
 
 
+def test_a_line_that_nests_without_end_is_no_event(tmp_path):
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"a":' * 20_000 + "\n")
+    with pytest.raises(JournalError, match=r"history\.jsonl:1: no event of a journal"):
+        read_journal(path)
+
+
 def test_a_file_that_is_no_text_is_named(tmp_path):
     path = tmp_path / "history.jsonl"
     path.write_bytes(b"\xff\xfe")

@@ -108,6 +108,7 @@ def test_a_report_made_twice_from_one_history_is_the_same(history, results, repo
     ("text", "problem"),
     [
         ("{", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
         ("[]", "schema: is None"),
         ('{"schema": "hil-report/9"}', "schema: is 'hil-report/9'"),
         ('{"schema": "hil-report/1"}', "run: Field required"),
