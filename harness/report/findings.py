@@ -3,7 +3,7 @@
 `report.json` holds them as its member `findings`; the script that shows a finding without hil stands beside it in the package.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.checks.verdict import CheckResult, Verdict
@@ -16,6 +16,7 @@ from harness.requirements import CATALOGUE, SOURCES
 SCRIPTS_DIRECTORY = "reproduce"
 BROKEN = (Verdict.FAIL, Verdict.WARNING, Verdict.DEVIATION)  # what was seen to be otherwise than it should
 _TOLD_MAX = 20
+_OF_THE_BENCH = ev.Stimulus | ev.HookRun | ev.ClockAdvanced | ev.FaultInjected
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,8 @@ class Cited:
 class Finding:
     """What a check found, told for whoever must mend it. `detail` shows the offending value and what was allowed.
 
-    `sent` and `came_back` are the events of the worst finding in words; `script` is a path in the package, "" where curl and mosquitto_sub
-    cannot show it.
+    `sent` and `came_back` are the events of the worst finding in words: what the bench did, and what the subject did. `script` is a path in
+    the package, "" where curl and mosquitto_sub cannot show it.
     """
 
     check: str
@@ -51,14 +52,15 @@ class Finding:
 def finding_of(check: CheckResult, history: History) -> Finding:
     """The finding behind a check's verdict."""
     events = [history.events[line - 1] for line in check.example if 0 < line <= len(history.events)]
+    ours, theirs = _by_whom(events, history)
     return Finding(
         check=check.id,
         verdict=check.verdict,
         requirements=tuple(_cited(check)),
         detail=check.detail,
         likely_causes=check.hint,
-        sent=tuple(words(event.fact) for event in events if _is_ours(event.fact))[:_TOLD_MAX],
-        came_back=tuple(words(event.fact) for event in events if not _is_ours(event.fact))[:_TOLD_MAX],
+        sent=tuple(words(event.fact) for event in ours[:_TOLD_MAX]),
+        came_back=tuple(words(event.fact) for event in theirs[:_TOLD_MAX]),
         script=f"{SCRIPTS_DIRECTORY}/{check.id}.sh" if recipe(history, check.example) else "",
     )
 
@@ -75,8 +77,36 @@ def _letters(source: str) -> set[str]:
     return {part.strip()[:1] for part in source.split(",")}
 
 
-def _is_ours(fact: ev.Fact) -> bool:
-    """Whether it is something that we did, and not something that was done to us."""
+def _by_whom(events: Iterable[ev.Event], history: History) -> tuple[list[ev.Event], list[ev.Event]]:
+    """What the bench did, and what was done to it. For a device the bench is the platform: broker, downloads and all."""
+    devices = {seen.fact.name for seen in history.of(ev.ScenarioStarted) if seen.fact.subject == "device"}
+    downloads = {exchange.request.exchange for exchange in history.exchanges if exchange.request.endpoint == "download"}
+    ours: list[ev.Event] = []
+    theirs: list[ev.Event] = []
+    for event in events:
+        is_ours = _is_served(event.fact, downloads) if event.scope in devices else _is_asked(event.fact)
+        (ours if is_ours else theirs).append(event)
+    return ours, theirs
+
+
+def _is_asked(fact: ev.Fact) -> bool:
+    """Whether it is something that we did who play devices and operators, and not something that a platform did."""
     if isinstance(fact, ev.MqttPacket):
         return fact.sent_by == "client"
-    return isinstance(fact, ev.HttpRequest | ev.Stimulus | ev.HookRun | ev.ClockAdvanced | ev.FaultInjected | ev.MqttOpened)
+    return isinstance(fact, ev.HttpRequest | ev.MqttOpened | _OF_THE_BENCH)
+
+
+def _is_served(fact: ev.Fact, downloads: set[int]) -> bool:
+    """Whether it is something that we did who play the platform, and not something that a device did."""
+    match fact:
+        case ev.MqttPacket():
+            return fact.sent_by == "server"
+        case ev.HttpRequest():
+            return fact.exchange not in downloads
+        case ev.HttpResponse() | ev.HttpProgress() | ev.HttpEnded():
+            return fact.exchange in downloads
+        case ev.SerialLine():
+            return fact.sent_by == "us"
+        case ev.DeviceExited():
+            return fact.by_us
+    return isinstance(fact, _OF_THE_BENCH)

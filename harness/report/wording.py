@@ -1,5 +1,6 @@
 """One line of words, and one lane, for every kind of fact: how the timeline reads on a page."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 from enum import Enum
 from functools import singledispatch
@@ -56,6 +57,12 @@ def _(fact: ev.RunEnded) -> str:
 
 
 @words.register
+def _(fact: ev.BrokerChecked) -> str:
+    kept = sum(promise.verdict == "pass" for promise in fact.promises)
+    return f"broker {fact.broker} checked: {kept} of {len(fact.promises)} promises kept"
+
+
+@words.register
 def _(fact: ev.ScenarioStarted) -> str:
     return f"scenario {fact.name} starts"
 
@@ -67,7 +74,9 @@ def _(fact: ev.ScenarioEnded) -> str:
 
 @words.register
 def _(fact: ev.Stimulus) -> str:
-    return f"stimulus {fact.name}" + (f" {_short(fact.facts)}" if fact.facts else "")
+    return f"stimulus {fact.name}" + (
+        f": {_short(', '.join(f'{name} {value}' for name, value in fact.facts.items()))}" if fact.facts else ""
+    )
 
 
 @words.register
@@ -111,8 +120,8 @@ def _(fact: ev.MqttPacket) -> str:
         fact.topic or "",
         _short(fact.payload) if fact.payload is not None else "",
         f"session present {int(fact.session_present)}" if fact.session_present is not None else "",
-        f"codes {_short(fact.return_codes)}" if fact.return_codes is not None else "",
-        f"filters {_short(fact.filters)}" if fact.filters is not None else "",
+        f"codes {_listed(fact.return_codes)}" if fact.return_codes is not None else "",
+        f"filters {_listed(fact.filters)}" if fact.filters is not None else "",
         f"client {fact.client_id}" if fact.client_id is not None else "",
         f"clean session {int(fact.clean_session)}" if fact.clean_session is not None else "",
         f"keep-alive {fact.keep_alive_s} s" if fact.keep_alive_s is not None else "",
@@ -168,6 +177,11 @@ def _(fact: ev.SerialLine) -> str:
 @words.register
 def _(fact: ev.Observed) -> str:
     return f"observed {fact.name} = {_short(fact.value)}"
+
+
+def _listed(values: Iterable[Any]) -> str:
+    """Return codes, filters, or filters with the QoS that was asked for."""
+    return ", ".join(f"{value[0]} (QoS {value[1]})" if isinstance(value, tuple) else str(value) for value in values)
 
 
 def _short(value: Any) -> str:

@@ -215,6 +215,16 @@ def test_a_websocket_broker_asks_for_a_listener_that_mosquitto_sub_speaks_to():
     assert "name a listener for MQTT over TCP here" in shell_script(found(USED_TWICE, ev.HttpRequest), History(events))
 
 
+def test_of_a_device_the_platform_s_part_was_sent_and_the_device_s_came_back():
+    started = ev.ScenarioStarted("asking", "device", ("a_check",), {})
+    command = ev.MqttPacket(1, DEVICE, "server", "PUBLISH", 9, packet_id=7, topic=f"{DEVICE}/control/reboot", payload="{}", qos=2)
+    told = [START, started, command, ev.MqttPacket(1, DEVICE, "client", "PUBREC", 4, packet_id=7), fetch(2), *answered(2, 401)]
+    history = History(tuple(ev.Event(line, float(line), float(line), "asking", fact) for line, fact in enumerate(told, 1)))
+    finding = finding_of(found(history, ev.MqttPacket, ev.HttpRequest, ev.HttpResponse), history)
+    assert finding.sent == (f"← PUBLISH id 7 QoS 2 {DEVICE}/control/reboot {{}}", "← 401")
+    assert finding.came_back == ("→ PUBREC id 7", f"→ GET /v2/device/download?key=<key:7> as token:{DEVICE}")
+
+
 def test_a_finding_tells_what_was_sent_and_what_came_back():
     finding = finding_of(found(USED_TWICE, ev.HttpRequest, ev.HttpResponse), USED_TWICE)
     assert finding.sent[1] == f"→ GET /v2/device/download?key=<key:7> as token:{DEVICE}"

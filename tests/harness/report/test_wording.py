@@ -5,10 +5,13 @@ import pytest
 from harness.history import events as ev
 from harness.report.wording import Lane, lane_of, words
 
+PROMISES = tuple(ev.BrokerPromise(name, "A title", ("BRK-01",), "MUST", name, "") for name in ("pass", "fail"))
+
 FACTS = [
+    (ev.BrokerChecked("embedded", PROMISES), "broker embedded checked: 1 of 2 promises kept"),
     (ev.RunEnded(True), "run ends, aborted"),
     (ev.ScenarioEnded("x", "the relay is gone"), "scenario x ends: the relay is gone"),
-    (ev.Stimulus("restart", {"after_s": 1}), "stimulus restart {'after_s': 1}"),
+    (ev.Stimulus("restart", {"after_s": 1}), "stimulus restart: after_s 1"),
     (
         ev.HttpRequest(1, "download", "GET", "http://h:1/v2/device/download?key=<key:1>", "none", ()),
         "→ GET /v2/device/download?key=<key:1> as none",
@@ -22,12 +25,12 @@ FACTS = [
         ev.MqttPacket(1, "d", "server", "PUBLISH", 9, packet_id=7, topic="d/control/x", payload="{}", qos=2, dup=True, retain=False),
         "← PUBLISH id 7 QoS 2 DUP d/control/x {}",
     ),
-    (ev.MqttPacket(1, "d", "client", "SUBSCRIBE", 9, packet_id=1, filters=(("d/#", 2),)), "→ SUBSCRIBE id 1 filters (('d/#', 2),)"),
+    (ev.MqttPacket(1, "d", "client", "SUBSCRIBE", 9, packet_id=1, filters=(("d/#", 2),)), "→ SUBSCRIBE id 1 filters d/# (QoS 2)"),
     (
         ev.MqttPacket(1, "d", "client", "CONNECT", 9, client_id="d", clean_session=False, keep_alive_s=30),
         "→ CONNECT client d clean session 0 keep-alive 30 s",
     ),
-    (ev.MqttPacket(1, "d", "server", "CONNACK", 4, session_present=True, return_codes=(0,)), "← CONNACK session present 1 codes (0,)"),
+    (ev.MqttPacket(1, "d", "server", "CONNACK", 4, session_present=True, return_codes=(0,)), "← CONNACK session present 1 codes 0"),
     (ev.MqttDelivered(1, "d", "d/control/x", "{}", 2, True, False), "★ delivered d/control/x {} QoS 2 RETAIN"),
     (ev.MqttMalformed(1, "d", "reserved bits", "MQTT-3.6.1-1", "x"), "⚠ no MQTT: reserved bits [MQTT-3.6.1-1]"),
     (ev.MqttClosed(1, "d", "fault", "cut"), "connection 1 closed by fault: cut"),
