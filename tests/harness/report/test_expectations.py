@@ -62,6 +62,14 @@ def test_a_failure_that_no_longer_happens_turns_the_run_red():
     assert "no longer happens" in weighed.notes[0]
 
 
+@pytest.mark.parametrize("verdict", [Verdict.WARNING, Verdict.DEVIATION])
+def test_what_happens_as_a_warning_has_not_gone_away(verdict):
+    weighed = weigh([result("a", verdict)], RunVerdict.PASS_WITH_WARNINGS, [expecting("KEY-05")], TODAY)
+
+    assert weighed.verdict is RunVerdict.PASS_WITH_WARNINGS
+    assert f"KEY-05 is a {verdict.value} only" in weighed.notes[0]
+
+
 def test_an_expectation_about_what_was_not_judged_changes_nothing():
     weighed = weigh([result("a", Verdict.SKIPPED), result("b", Verdict.PASS, "KEY-01a")], RunVerdict.PASS, [expecting("KEY-05")], TODAY)
 
