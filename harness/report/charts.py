@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from math import floor, log10
 
 _WIDTH_PX, _HEIGHT_PX = 720, 200
 _LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 44, 8, 10, 34
 _LABELS_MAX = 8
 _BAR_PX_MAX = 48
+_STEPS = (1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Bar:
 
 def stacked_bars(title: str, bars: Sequence[Bar]) -> str:
     """A column for each bar, oldest left."""
-    highest = max((bar.height for bar in bars), default=0) or 1
+    highest = _top(max((bar.height for bar in bars), default=0))
     width = min(_BAR_PX_MAX, 0.8 * _plot_width() / max(1, len(bars)))
     drawn = []
     for number, bar in enumerate(bars):
@@ -39,7 +41,7 @@ def stacked_bars(title: str, bars: Sequence[Bar]) -> str:
 
 def line(title: str, points: Sequence[tuple[str, float, str]]) -> str:
     """A line through (label, value, tooltip), oldest left; the scale starts at zero."""
-    highest = max((value for _, value, _ in points), default=0) or 1
+    highest = _top(max((value for _, value, _ in points), default=0))
     places = [(_x(number, len(points)), _y(value, highest)) for number, (_, value, _) in enumerate(points)]
     drawn = [f'<polyline class="curve" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>']
     for (x, y), (_, _, tip) in zip(places, points, strict=True):
@@ -60,6 +62,14 @@ def _chart(title: str, highest: float, labels: Sequence[str], drawn: list[str]) 
     ]
     opening = f'<svg class="chart" viewBox="0 0 {_WIDTH_PX} {_HEIGHT_PX}" width="{_WIDTH_PX}" height="{_HEIGHT_PX}" role="img" '
     return "".join([opening, f'xmlns="http://www.w3.org/2000/svg"><title>{escape(title)}</title>', *grid, *drawn, *names, "</svg>"])
+
+
+def _top(highest: float) -> float:
+    """Where a scale ends: the next number above that reads well, and so does its half."""
+    if highest <= 0:
+        return 1
+    power: float = 10.0 ** floor(log10(highest))
+    return next(step * power for step in _STEPS if step * power >= highest)
 
 
 def _plot_width() -> float:

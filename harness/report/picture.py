@@ -16,15 +16,16 @@ ROWS_MAX = 44
 _BEFORE_LINES = 6
 _AFTER_LINES = 3
 _GAP_S = 1.0
-_LABEL_CHARS = 104
+_LABEL_CHARS = 98
 
 _ROW_PX = 21
 _HEAD_PX = 28
-_LANE_PX = 40
-_LANES_AT_PX = 112
+_LANE_PX = 46
+_LANES_AT_PX = 124
+_CHAR_PX = 7.6  # of the labels' font at its size; a wider picture would not fit beside the page's margins
 _LANES = tuple(Lane)
 _WORDS_AT_PX = _LANES_AT_PX + len(_LANES) * _LANE_PX + 8
-_WIDTH_PX = _WORDS_AT_PX + 700
+_WIDTH_PX = round(_WORDS_AT_PX + _LABEL_CHARS * _CHAR_PX)
 
 # Ids are long and alike: eight digits tell them apart on a picture; the whole text is the label's tooltip.
 _ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
@@ -100,7 +101,7 @@ def _places(rows: tuple[Row, ...]) -> list[int]:
 def _gap_words(row: Row) -> str:
     said = []
     if row.left_out:
-        said.append(f"{row.left_out} events not shown")
+        said.append(f"{row.left_out} event{'s' if row.left_out > 1 else ''} not shown")
     if row.after_s >= _GAP_S:
         said.append(f"{_duration(row.after_s)} later")
     return ", ".join(said)
@@ -150,7 +151,7 @@ def _drawn_row(row: Row, y: int, start_s: float) -> list[str]:
     is_fault = isinstance(row.event.fact, ev.FaultInjected) or getattr(row.event.fact, "closed_by", "") == "fault"
     kind = "fault" if is_fault else "evidence" if row.is_evidence else "event"
     gap = _gap_words(row)
-    drawn = [f'<text class="gap" x="{_LANES_AT_PX}" y="{y - _ROW_PX + 3}">⋮ {gap}</text>'] if gap else []
+    drawn = [f'<text class="gap" x="{_WORDS_AT_PX}" y="{y - _ROW_PX + 4}">⋮ {gap}</text>'] if gap else []
     if kind != "event":
         drawn.append(f'<rect class="band {kind}" x="0" y="{y - _ROW_PX // 2}" width="{_WIDTH_PX}" height="{_ROW_PX}"/>')
     x = _x(row.lane)

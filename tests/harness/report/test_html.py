@@ -14,6 +14,7 @@ from harness.report.html import as_html
 from harness.report.official import Official
 from harness.report.picture import ROWS_MAX, picture, rows_of
 
+CHARACTER_PX = 12.5 * 0.602  # the picture's font at its size; DejaVu Sans Mono is the widest that the page names
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 
@@ -111,6 +112,15 @@ def test_the_picture_is_xml_with_the_evidence_lit_and_the_fault_marked(history):
     classes = [element.get("class") for element in root.iter() if element.get("class")]
     assert classes.count("band evidence") == 2
     assert classes.count("band fault") == 1
+
+
+def test_a_label_ends_inside_the_picture(history):
+    long = replace(history.events[8].fact, payload="x" * 300)
+    drawn = History((*history.events[:8], replace(history.events[8], fact=long), *history.events[9:]))
+    root = ET.fromstring(picture(drawn, (9,)))
+    labels = [element for element in root.iter() if (element.get("class") or "").startswith("words")]
+    widest = max(float(label.get("x")) + len(label.text) * CHARACTER_PX for label in labels)
+    assert widest <= float(root.get("width"))
 
 
 def test_exchanges_and_connections_are_bars(history):

@@ -8,6 +8,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from harness.checks.verdict import RunVerdict, Verdict
 from harness.errors import ConfigurationError
+from harness.report.charts import line
 from harness.report.package import as_json
 from harness.report.trend import as_openmetrics, as_trend_page, charts, read_runs, subject_trends
 
@@ -101,3 +102,9 @@ def test_each_verdict_is_a_series(nights):
     families = {family.name: family for family in text_string_to_metric_families(as_openmetrics(nights))}
     failed = [sample.value for sample in families["hil_checks"].samples if sample.labels["verdict"] == "fail"]
     assert failed == [1, 0, 1]
+
+
+@pytest.mark.parametrize(("highest", "labels"), [(0, ["0", "0.5", "1"]), (40.556, ["0", "25", "50"]), (163, ["0", "100", "200"])])
+def test_a_scale_ends_at_a_number_that_reads_well(highest, labels):
+    root = ET.fromstring(line("a title", [("night", highest, "a tip")]))
+    assert [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")][:3] == labels
