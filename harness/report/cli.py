@@ -144,7 +144,7 @@ def _print_difference(found: Difference, console: Console) -> None:
         line.append(f"{change.id}: {change.words()}", style="default")
         if change.after and change.after.detail and change.change is not Change.BETTER:
             line.append(f"\n       {change.after.detail}", style="dim")
-        console.print(line)
+        console.print(line, soft_wrap=not console.is_terminal)
     for word, ids in (("no longer covered", found.uncovered), ("newly covered", found.newly_covered)):
         if ids:
-            console.print(f"{word}: {', '.join(ids)}")
+            console.print(f"{word}: {', '.join(ids)}", soft_wrap=not console.is_terminal)

@@ -14,11 +14,12 @@ from markupsafe import Markup
 from harness.checks.verdict import NEEDS_A_REASON, CheckResult
 from harness.history.journal import line_of
 from harness.history.timeline import History
+from harness.report.families import family_rank, family_title
 from harness.report.findings import Finding
 from harness.report.package import Report
 from harness.report.picture import picture
 from harness.report.wording import words
-from harness.requirements import CATALOGUE, FAMILIES, SOURCES, Requirement
+from harness.requirements import CATALOGUE, SOURCES, Requirement
 
 HTML_FILE = "report.html"
 
@@ -101,9 +102,8 @@ def _shown_check(check: CheckResult, report: Report, history: History) -> ShownC
 
 def families(found: Iterable[ShownCheck]) -> list[Family]:
     """The checks by family, in the catalogue's order."""
-    order = [*FAMILIES, ""]
-    ranked = sorted(found, key=lambda shown: order.index(_family(shown.check)))
-    return [Family(FAMILIES.get(name, "Other"), tuple(members)) for name, members in groupby(ranked, key=lambda f: _family(f.check))]
+    ranked = sorted(found, key=lambda shown: family_rank(shown.check.family))
+    return [Family(family_title(name), tuple(members)) for name, members in groupby(ranked, key=lambda shown: shown.check.family)]
 
 
 def _evidence(history: History, lines: Iterable[int], *, with_record: bool) -> Iterable[EvidenceLine]:
@@ -133,11 +133,6 @@ def _without(words: list[str], options: Mapping[str, int]) -> list[str]:
         if index >= skipped_until:
             kept.append(word)
     return kept
-
-
-def _family(check: CheckResult) -> str:
-    """The check's family where the catalogue has it; the others stand together at the end."""
-    return check.family if check.family in FAMILIES else ""
 
 
 def _pretty(members: dict[str, Any]) -> str:

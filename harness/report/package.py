@@ -18,6 +18,7 @@ from harness.checks.verdict import CheckResult, RunVerdict, Verdict
 from harness.clock import rfc3339
 from harness.errors import ConfigurationError
 from harness.history.events import SubjectKind
+from harness.history.journal import HISTORY_FILE
 from harness.history.timeline import History
 from harness.report.attempts import Attempt
 from harness.report.certificate import DownloadedImage, Remainder, downloaded_images, remaining_scope
@@ -192,7 +193,8 @@ def read_report(place: Path) -> Report:
     try:
         members = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigurationError(str(path), "", "", f"cannot be read: {error.strerror or error}") from error
+        way_out = "; the run was interrupted: `hil check` judges its history" if (place / HISTORY_FILE).is_file() else ""
+        raise ConfigurationError(str(path), "", "", f"cannot be read: {error.strerror or error}{way_out}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(str(path), "", "", f"is no JSON: {error}") from error
     schema = members.get("schema") if isinstance(members, dict) else None

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.checks.verdict import NEEDS_A_REASON, CheckResult, RunVerdict, Verdict
+from harness.report.families import family_rank, family_title
 from harness.report.findings import Finding
 from harness.report.official import Official
 from harness.report.package import Report
-from harness.requirements import FAMILIES
 
 STYLES = {
     Verdict.PASS: "green",
@@ -29,8 +29,8 @@ STYLES = {
 }
 _RUN_STYLES = {RunVerdict.PASS: "bold green", RunVerdict.PASS_WITH_WARNINGS: "bold yellow", RunVerdict.FAIL: "bold red"}
 _PLAIN_WIDTH = 160
-_MQTT = "MQT"  # statements of the standard that no row of the catalogue repeats; a broker's self-check cites them
 _IMAGES_MAX = 3
+_NAMES_MAX = 6  # of checks that one reason leaves out; `hil report show --all` names every one
 _TOLD_MAX = 4  # events of a finding that are told here; the rest stands in the report
 
 
@@ -42,7 +42,8 @@ def show(report: Report, console: Console, *, everything: bool = False) -> None:
         console.print(_table(report.checks, everything=everything))
     for check in sorted(report.with_verdict(*NEEDS_A_REASON), key=lambda check: NEEDS_A_REASON.index(check.verdict)):
         console.print(_reason(check, report.finding(check.id)), soft_wrap=not console.is_terminal)
-    console.print(scope(report), soft_wrap=not console.is_terminal)
+    if remaining := scope(report):
+        console.print(remaining, soft_wrap=not console.is_terminal)
     console.print(summary(report), soft_wrap=not console.is_terminal)
     if report.official is not None:
         console.print(official(report.official), soft_wrap=not console.is_terminal)
@@ -54,9 +55,9 @@ def _table(checks: Sequence[CheckResult], *, everything: bool) -> Table:
     table.add_column("check", overflow="fold")
     table.add_column("requirements", overflow="fold")
     table.add_column("verdict", overflow="fold")
-    for family, grouped in groupby(sorted(checks, key=_family_rank), key=lambda check: check.family):
+    for family, grouped in groupby(sorted(checks, key=lambda check: family_rank(check.family)), key=lambda check: check.family):
         members = list(grouped)
-        table.add_row(Text(_family_title(family), style="bold"), "", _counts(members))
+        table.add_row(Text(family_title(family), style="bold"), "", _counts(members))
         for check in members:
             if check in named:
                 verdict = Text(check.verdict.value, style=STYLES[check.verdict])
@@ -71,15 +72,6 @@ def _counts(checks: Sequence[CheckResult]) -> Text:
     return Text(", ").join(parts)
 
 
-def _family_title(family: str) -> str:
-    return FAMILIES.get(family, "MQTT 3.1.1" if family == _MQTT else family)
-
-
-def _family_rank(check: CheckResult) -> int:
-    families = list(FAMILIES)
-    return families.index(check.family) if check.family in families else len(families)
-
-
 def _reason(check: CheckResult, finding: Finding | None) -> Text:
     text = Text("\n")
     text.append(check.verdict.value.upper(), style=STYLES[check.verdict])
@@ -87,7 +79,7 @@ def _reason(check: CheckResult, finding: Finding | None) -> Text:
     for requirement in finding.requirements if finding else ():
         text.append(f"\n  {requirement.id} {requirement.level}: {requirement.statement} (source {requirement.source})", style="dim")
     for name, lines in (("sent", finding.sent), ("came back", finding.came_back)) if finding else ():
-        text.append("".join(f"\n  {name}: {line}" for line in _first(lines)))
+        text.append("".join(f"\n  {name}: {line}" for line in _first(lines, _TOLD_MAX)))
     if check.hint:
         text.append(f"\n  hint: {check.hint}", style="italic")
     if check.evidence:
@@ -97,9 +89,9 @@ def _reason(check: CheckResult, finding: Finding | None) -> Text:
     return text
 
 
-def _first(lines: tuple[str, ...]) -> list[str]:
-    more = [f"and {len(lines) - _TOLD_MAX} more"] if len(lines) > _TOLD_MAX else []
-    return [*lines[:_TOLD_MAX], *more]
+def _first(lines: tuple[str, ...], most: int) -> list[str]:
+    more = [f"and {len(lines) - most} more"] if len(lines) > most else []
+    return [*lines[:most], *more]
 
 
 def _lines(numbers: tuple[int, ...], *, most: int = 12) -> str:
@@ -119,7 +111,7 @@ def summary(report: Report) -> Text:
     for policy, outcome in report.updates.items():
         text.append(f"\nfrom a platform whose keys end with {policy}: {outcome}")
     for attempt in report.attempts:
-        text.append(f"\nearlier attempt: run {attempt.run} was {attempt.verdict.value}, {len(attempt.checks)} checks were asked again")
+        text.append(f"\nearlier attempt: run {attempt.run} was {attempt.verdict.value}, checks asked again: {len(attempt.checks)}")
     for note in report.notes:
         text.append(f"\n{note}")
     return text
@@ -134,7 +126,7 @@ def scope(report: Report) -> Text:
     if len(report.images) > _IMAGES_MAX:
         text.append(f"\nimages: {len(report.images) - _IMAGES_MAX} more in report.json")
     for rest in report.remaining_scope:
-        text.append(f"\nnot shown, {rest.verdict.value}: {', '.join(rest.checks)}: {rest.reason}", style="dim")
+        text.append(f"\nnot shown, {rest.verdict.value}: {', '.join(_first(rest.checks, _NAMES_MAX))}: {rest.reason}", style="dim")
     return text
 
 

@@ -3,6 +3,10 @@ say() { printf '\n== %s\n' "$*"; }
 # curl, and what came back: the head, and of the body its size, its hash, and its text where it is short.
 # With ABORT_AFTER the connection is closed after so many bytes of the body.
 call() {
+    if [ "$1" = -I ]; then  # the answer to HEAD is its head
+        curl -sS --globoff --path-as-is "${CURL[@]}" "$@" || echo "curl ended with status $?"
+        return
+    fi
     local body; body=$(mktemp -p "$WORK")
     if [ -n "${ABORT_AFTER:-}" ]; then
         curl -sS -N --globoff --path-as-is "${CURL[@]}" "$@" 2>/dev/null | head -c "$ABORT_AFTER" > "$body"

@@ -75,6 +75,13 @@ def test_statements_of_the_standard_stand_under_its_name(report):
     assert "MQTT 3.1.1" in console.file.getvalue()
 
 
+def test_one_reason_names_some_of_the_checks_that_it_leaves_out_and_counts_the_rest(report):
+    skipped = [replace(report.checks[-1], id=f"check_{number}", detail="not named by --only") for number in range(9)]
+    console = Console(file=StringIO())
+    show(replace(report, checks=tuple(skipped), findings=()), console)
+    assert "not shown, skipped: check_0, check_1, check_2, check_3, check_4, check_5, and 3 more: not named by" in console.file.getvalue()
+
+
 def test_show_as_json_is_the_report(capsys, package):
     _, out, _ = hil(capsys, "report", "show", package, "--json")
     assert json.loads(out) == json.loads((package / "report.json").read_text())
@@ -136,6 +143,13 @@ def test_what_is_no_package_is_one_line_and_status_2(capsys, tmp_path, command):
     assert err.count("\n") == 1
 
 
+def test_an_interrupted_run_is_sent_to_hil_check(capsys, package):
+    (package / "report.json").unlink()
+    status, _, err = hil(capsys, "report", "show", package)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "`hil check` judges its history" in err
+
+
 def test_diff_is_1_when_something_got_worse_and_0_the_other_way(capsys, tmp_path, package, report):
     better = replace(report, checks=tuple(replace(check, verdict=Verdict.PASS) for check in report.checks), verdict=RunVerdict.PASS)
     (tmp_path / "better.json").write_text(as_json(better))
@@ -144,6 +158,12 @@ def test_diff_is_1_when_something_got_worse_and_0_the_other_way(capsys, tmp_path
     assert "verdict: pass → fail" in out
     assert "worse  delivered_once: pass → fail" in out
     assert hil(capsys, "report", "diff", package, tmp_path / "better.json")[0] == 0
+
+
+def test_diff_in_a_log_breaks_no_line(capsys, tmp_path, package, report):
+    worse = tuple(replace(check, verdict=Verdict.FAIL, detail="a long reason " * 20) for check in report.checks)
+    (tmp_path / "b.json").write_text(as_json(replace(report, checks=worse)))
+    assert ("a long reason " * 20).strip() in hil(capsys, "report", "diff", package, tmp_path / "b.json")[1]
 
 
 def test_diff_of_a_package_with_itself_is_empty(capsys, package):
