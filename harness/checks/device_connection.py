@@ -12,6 +12,7 @@ from harness.checks.device_view import (
     crashes,
     declares,
     downloads_with,
+    in_lines,
     is_download,
     reboots,
     received_messages,
@@ -69,7 +70,7 @@ def repeated_qos_1_command_has_one_effect(history: History) -> Iterator[Observat
         else:
             continue
         if len(effects) > 1:
-            detail = f"{message.command!r}, repeated with DUP, had {len(effects)} effects (lines {effects}), allowed: 1"
+            detail = f"{message.command!r}, repeated with DUP, had {len(effects)} effects ({in_lines(effects)}), allowed: 1"
             yield broken(detail, message.first, *message.copies, hint="QoS 1 repeats: remember what was executed last")
         elif effects:
             yield kept(message.first, *message.copies)

@@ -9,6 +9,7 @@ from harness.checks.device_view import (
     ReceivedMessage,
     commands_received,
     effects_of,
+    in_lines,
     received_messages,
     requires_results,
     results_of,
@@ -46,14 +47,14 @@ def repeated_publish_has_one_effect(history: History) -> Iterator[Observation]:
         if len(message.pubrecs) < 1 + len(copies):
             detail = f"{message.command!r} was sent {1 + len(copies)} times and got {len(message.pubrecs)} PUBREC"
             yield broken(detail, message.first, *copies, hint="every PUBLISH of QoS 2 is answered by a PUBREC, repeated or not")
-        yield from _one_effect(history, message, f"repeated {len(copies)} times with the same packet id", KEEPS_NO_IDS)
+        yield from _one_effect(history, message, f"sent {1 + len(copies)} times with the same packet id", KEEPS_NO_IDS)
 
 
 def _one_effect(history: History, message: ReceivedMessage, how: str, hint: str) -> Iterator[Observation]:
     lines = effects_of(history, message)
     evidence = [message.first, *message.copies]
     if len(lines) > 1:
-        detail = f"{message.command!r}, {how}, had {len(lines)} effects (lines {lines}), allowed: 1"
+        detail = f"{message.command!r}, {how}, had {len(lines)} effects ({in_lines(lines)}), allowed: 1"
         yield broken(detail, *evidence, hint=hint_with_stack(history, message.device_id, hint))
     elif is_in_force_afterwards(history, message) is False:
         yield broken(f"{message.payload_json!r} was acknowledged, and is not in force afterwards: no effect at all", *evidence, hint=hint)

@@ -11,6 +11,7 @@ from harness.checks.device_view import (
     crashes,
     declares,
     downloads_with,
+    in_lines,
     is_download,
     reboots,
     requires_results,
@@ -46,7 +47,7 @@ def reboot_happens_once(history: History) -> Iterator[Observation]:
         elif not booted:
             yield broken("the device was told to reboot and did not", message.first, hint="a result alone is no reboot")
         else:
-            yield broken(f"one command caused {len(booted)} reboots (lines {booted}), allowed: 1", message.first)
+            yield broken(f"one command caused {len(booted)} reboots ({in_lines(booted)}), allowed: 1", message.first)
 
 
 def _back_in_time(history: History, message: ReceivedMessage, booted_line: int) -> Observation:

@@ -4,6 +4,7 @@ A message counts once, however often its PUBLISH was repeated: `ReceivedMessage`
 Results of the device are counted likewise. Effects are what a message caused: a result, a download, a reboot.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -194,6 +195,11 @@ def configuration_in_force(history: History, answer: Result) -> dict[str, Any] |
     """The configuration that a result reports, at the place that the declaration names."""
     found = pointed_at(answer.body, str(declares(history).get("configuration_pointer", "/configuration")))
     return found if isinstance(found, dict) else None
+
+
+def in_lines(lines: Sequence[int]) -> str:
+    """Where in the history something stands, for a reader."""
+    return f"lines {', '.join(map(str, lines))}"
 
 
 def effects_of(history: History, message: ReceivedMessage) -> list[int]:

@@ -154,7 +154,7 @@ def judge(trial: Trial, observations: Sequence[Seen]) -> CheckResult:
     if not observations:
         return _result(trial, Verdict.INCONCLUSIVE, "nothing was seen")
     if not broken:
-        return _result(trial, Verdict.PASS, f"{len(observations)} observations as the standard says")
+        return _result(trial, Verdict.PASS, f"{len(observations)} observation{'s' if len(observations) > 1 else ''} as the standard says")
     first = broken[0]
     allowed = " or ".join(repr(value) for value in first.wanted)
     more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""

@@ -95,7 +95,7 @@ def test_all_broker_rows_are_asked_for():
 @pytest.mark.parametrize(
     ("trial", "observations", "verdict", "words"),
     [
-        (MUST, [saw("x", 1, 1)], Verdict.PASS, "1 observations"),
+        (MUST, [saw("x", 1, 1)], Verdict.PASS, "1 observation as"),
         (MUST, [saw("x", 1, 1), saw("y", 2, 3, 4)], Verdict.FAIL, "y: 2, allowed 3 or 4"),
         (MUST, [saw("x", 1, 2), saw("y", 2, 3)], Verdict.FAIL, "(and 1 more)"),
         (SHOULD, [saw("x", 1, 2)], Verdict.WARNING, "x: 1, allowed 2"),
