@@ -4,7 +4,7 @@ _EXTRA_OF = {"qemu": "emulator", "amqtt": "amqtt", "locust": "load", "gevent": "
 
 
 def missing_extra(error: BaseException) -> str:
-    """What is missing and how to install it, as "it needs locust: pip install 'hil[load]'"; "" where no extra brings it."""
+    """What is missing, and what brings it; "" where no extra does."""
     module = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     extra = _EXTRA_OF.get(module)
-    return f"it needs {module}: pip install 'hil[{extra}]'" if extra else ""
+    return f"it needs {module}, of the extra hil[{extra}]: make install-dev brings it" if extra else ""

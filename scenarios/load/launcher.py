@@ -56,7 +56,7 @@ class Launch:
 def ensure_locust() -> None:
     """Raises ConfigurationError where Locust is not installed: it is an extra."""
     if importlib.util.find_spec("locust") is None:
-        raise ConfigurationError("hil load", "", "", "needs Locust, which is not installed: pip install 'hil[load]'")
+        raise ConfigurationError("hil load", "", "", "it needs locust, of the extra hil[load]: make install-dev brings it")
 
 
 def run(launch: Launch, directory: Path, say: Callable[[str], None]) -> int:

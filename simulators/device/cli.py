@@ -31,7 +31,7 @@ from simulators.device.settings import DeviceSettings
 EXIT_CRASH = 70  # EX_SOFTWARE of sysexits.h; 1 would be a FAIL
 
 DEVICE_FILE = """\
-# The reference device as a device under test: hil certify device --device {path}
+# Our device `{model}` as a device under test: hil certify device --device {path}
 [device]
 vendor = "hil"
 model = "{model}"

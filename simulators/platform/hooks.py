@@ -40,7 +40,7 @@ PID_FILE = "pid"
 RESTART, STOP_BROKER, START_BROKER = signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2
 _MEMORY_OF_PROCESSES = Path("/proc")
 
-app = typer.Typer(help=__doc__)
+app = typer.Typer(help=__doc__, rich_markup_mode=None)  # plain lines: whoever runs a hook shows the last one
 
 
 def hook_lines(state_directory: Path, *, has_own_broker: bool) -> dict[str, str]:

@@ -129,7 +129,7 @@ class TestPlugins:
             ("configuration", 2, "hil: target.toml: [platform] api_url: is missing\n"),
             ("bench", 3, "hil: no answer from the relay\n"),
             ("group", 3, "hil: the relay is gone\n"),
-            ("library", 3, "hil: not available: it needs qemu: pip install 'hil[emulator]'\n"),
+            ("library", 3, "hil: not available: it needs qemu, of the extra hil[emulator]: make install-dev brings it\n"),
         ],
     )
     def test_a_known_error_is_one_line_and_says_whose_fault(self, capsys, fail, status, line):

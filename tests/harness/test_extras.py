@@ -10,7 +10,7 @@ from harness.extras import missing_extra
 )
 def test_the_extra_that_brings_a_missing_library_is_named(module, extra):
     assert missing_extra(ModuleNotFoundError(f"No module named {module!r}", name=module)) == (
-        f"it needs {module.partition('.')[0]}: pip install '{extra}'"
+        f"it needs {module.partition('.')[0]}, of the extra {extra}: make install-dev brings it"
     )
 
 

@@ -139,5 +139,5 @@ def test_without_locust_there_is_one_clear_line(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
-    assert "pip install 'hil[load]'" in done.stderr
+    assert "hil[load]: make install-dev brings it" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
