@@ -31,7 +31,7 @@ class ToldLedger(Ledger):
 
     def delivered(self, correlation: str, *, device_id: str, at_s: float) -> float | None:
         latency_s = super().delivered(correlation, device_id=device_id, at_s=at_s)
-        if latency_s is None and is_of_another_run(correlation):
+        if latency_s is None and is_of_another_run(correlation, self.entries):
             return None
         if latency_s is None:
             self._tell("MQTT", "delivery", 0.0, "unexpected: no send explains it")

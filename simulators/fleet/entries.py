@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Answer(Enum):
@@ -71,6 +71,13 @@ class Entry:
         """Raises TypeError or ValueError for what `to_json` did not write."""
         device_id, command, sent_at_s, answer, is_owed, deliveries, delivered_at_s = record
         return cls(device_id, command, sent_at_s, Answer(answer), is_owed, deliveries, delivered_at_s)
+
+
+class Stray(NamedTuple):
+    """A delivery for which no send is known (yet), or none to this device."""
+
+    correlation: str
+    device_id: str
 
 
 RUN_OVER = "the run was over"

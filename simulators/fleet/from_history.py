@@ -84,6 +84,8 @@ class _Reader:
         if packet.type == "CONNECT" and packet.clean_session:
             self.clean.add(packet.device_id)
             self.ledger.session_ended(packet.device_id)
+        elif packet.type == "CONNACK" and not packet.session_present:
+            self.held = {place for place in self.held if place[0] != packet.device_id}
         elif packet.type == "SUBACK" and packet.device_id in self.clean:
             self.ledger.session_began(packet.device_id)
         if packet.packet_id is None:

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Self
 
-from simulators.fleet.entries import Answer, Entry, KeyRecord
-from simulators.fleet.totals import FOREIGN, LEFT_OVER, Totals, download_correlation, totals_of
+from simulators.fleet.entries import Answer, Entry, KeyRecord, Stray
+from simulators.fleet.totals import LEFT_OVER, Totals, download_correlation, totals_of
 
 SCHEMA = "hil-ledger/1"
 
@@ -26,7 +26,7 @@ class Ledger:
     def __init__(self, *, late_after_s: float = 10.0) -> None:
         self.late_after_s = late_after_s
         self.entries: dict[str, Entry] = {}
-        self.strays: Counter[str] = Counter()  # deliveries by correlation for which no send is known (yet)
+        self.strays: Counter[Stray] = Counter()
         self.keys: dict[str, KeyRecord] = {}
         self._offers: Counter[str] = Counter()  # distinct download keys seen, by device
         # Of devices with clean sessions: what was sent into the present session; None: there is none.
@@ -39,7 +39,7 @@ class Ledger:
         """A command is about to leave. Raises ValueError where the correlation is in use: the sender's mistake."""
         if correlation in self.entries:
             raise ValueError(f"correlation {correlation!r} was sent before")
-        entry = Entry(device_id, command, at_s, is_owed=is_owed, deliveries=self.strays.pop(correlation, 0))
+        entry = Entry(device_id, command, at_s, is_owed=is_owed, deliveries=self.strays.pop(Stray(correlation, device_id), 0))
         self.entries[correlation] = entry
         if device_id in self._sessions:
             into = self._sessions[device_id]
@@ -69,11 +69,8 @@ class Ledger:
     def delivered(self, correlation: str, *, device_id: str, at_s: float) -> float | None:
         """A command was released to a device's application; returns the seconds since it was sent, None where that is not known here."""
         entry = self.entries.get(correlation)
-        if entry is None:
-            self.strays[correlation] += 1
-            return None
-        if entry.device_id != device_id:
-            self.strays[f"{FOREIGN}{correlation} at {device_id}"] += 1
+        if entry is None or entry.device_id != device_id:
+            self.strays[Stray(correlation, device_id)] += 1
             return None
         entry.deliveries += 1
         if entry.delivered_at_s is None:
@@ -92,7 +89,7 @@ class Ledger:
             number = 0 if is_left_over else self._offers[device_id]
             self.keys[key] = KeyRecord(device_id, number, at_s, expires_at)
         if not self.keys[key].number:
-            self.strays[f"{LEFT_OVER}{device_id}"] += 1
+            self.strays[Stray(f"{LEFT_OVER}{device_id}", device_id)] += 1
             return None
         return self.delivered(download_correlation(device_id, self.keys[key].number), device_id=device_id, at_s=at_s)
 
@@ -141,7 +138,7 @@ class Ledger:
             "schema": SCHEMA,
             "late_after_s": self.late_after_s,
             "entries": {correlation: entry.to_json() for correlation, entry in self.entries.items()},
-            "strays": dict(self.strays),
+            "strays": [[*stray, count] for stray, count in self.strays.items()],
             "keys": [record.to_json() for record in self.keys.values()],
             "totals": self.totals().to_json(),
         }
@@ -153,7 +150,7 @@ class Ledger:
             raise ValueError(f"schema {document['schema']!r}, not {SCHEMA!r}")
         ledger = cls(late_after_s=document["late_after_s"])
         ledger.entries = {correlation: Entry.from_json(record) for correlation, record in document["entries"].items()}
-        ledger.strays = Counter(document["strays"])
+        ledger.strays = Counter({Stray(correlation, device_id): count for correlation, device_id, count in document["strays"]})
         ledger.keys = {f"{record['device_id']}#{number}": KeyRecord(**record) for number, record in enumerate(document["keys"])}
         return ledger
 
@@ -161,14 +158,16 @@ class Ledger:
 def merge(ledgers: Iterable[Ledger]) -> Ledger:
     """One ledger of several: what one sent and another received finds together. Raises ValueError where two sent the same correlation."""
     merged = Ledger()
-    for ledger in ledgers:
+    for number, ledger in enumerate(ledgers):
         merged.late_after_s = ledger.late_after_s
         doubled = merged.entries.keys() & ledger.entries.keys()
         if doubled:
             raise ValueError(f"two processes sent correlation {min(doubled)!r}")
         merged.entries |= {correlation: replace(entry) for correlation, entry in ledger.entries.items()}
         merged.strays += ledger.strays
-        merged.keys |= ledger.keys
-    for correlation in [correlation for correlation in merged.strays if correlation in merged.entries]:
-        merged.entries[correlation].deliveries += merged.strays.pop(correlation)
+        merged.keys |= {f"{number}/{key}": record for key, record in ledger.keys.items()}
+    for stray in list(merged.strays):
+        entry = merged.entries.get(stray.correlation)
+        if entry is not None and entry.device_id == stray.device_id:
+            entry.deliveries += merged.strays.pop(stray)
     return merged

@@ -6,12 +6,12 @@ accepted and lost.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from typing import Any
 
-from simulators.fleet.entries import RUN_OVER, Answer, Column, Entry, KeyRecord
+from simulators.fleet.entries import RUN_OVER, Answer, Column, Entry, KeyRecord, Stray
 
 RED_COLUMNS = ("duplicated", "lost", "unexpected")
 """What turns a ledger red (interfaces.md)."""
@@ -74,12 +74,12 @@ def download_correlation(device_id: str, number: int) -> str:
     return f"{DOWNLOAD}{device_id}:{number}"
 
 
-def totals_of(entries: Mapping[str, Entry], strays: Counter[str], keys: Iterable[KeyRecord], *, late_after_s: float) -> Totals:
+def totals_of(entries: Mapping[str, Entry], strays: Counter[Stray], keys: Iterable[KeyRecord], *, late_after_s: float) -> Totals:
     """The partition of `entries`. What is still on its way counts as lost: to be asked when everything had its time."""
     entries, strays = _with_downloads_bound(entries, strays)
     columns = Counter(entry.column() for entry in entries.values())
     once = (entry for entry in entries.values() if entry.column() is Column.DELIVERED_ONCE)
-    unexplained = {correlation: count for correlation, count in strays.items() if not is_of_another_run(correlation)}
+    left_over = sum(count for stray, count in strays.items() if is_of_another_run(stray.correlation, entries))
     return Totals(
         sent=len(entries),
         refused=columns[Column.REFUSED],
@@ -90,19 +90,19 @@ def totals_of(entries: Mapping[str, Entry], strays: Counter[str], keys: Iterable
         duplicated=columns[Column.DUPLICATED],
         lost=columns[Column.LOST],
         not_owed=columns[Column.NOT_OWED],
-        unexpected=sum(entry.unexpected() for entry in entries.values()) + sum(unexplained.values()),
-        left_over=strays.total() - sum(unexplained.values()),
+        unexpected=sum(entry.unexpected() for entry in entries.values()) + strays.total() - left_over,
+        left_over=left_over,
         keys=_key_totals(list(keys)),
         named=_named(entries, strays),
     )
 
 
-def is_of_another_run(stray: str) -> bool:
-    """Whether some run of ours has sent it: it carries a correlation of our making."""
-    return not stray.startswith((DOWNLOAD, FOREIGN))
+def is_of_another_run(correlation: str, entries: Container[str]) -> bool:
+    """Whether another run of ours has sent it: it carries a correlation of our making, which this run has not."""
+    return not correlation.startswith((DOWNLOAD, FOREIGN)) and correlation not in entries
 
 
-def _with_downloads_bound(entries: Mapping[str, Entry], strays: Counter[str]) -> tuple[Mapping[str, Entry], Counter[str]]:
+def _with_downloads_bound(entries: Mapping[str, Entry], strays: Counter[Stray]) -> tuple[Mapping[str, Entry], Counter[Stray]]:
     """Entries and strays with each device's keys counted against its download commands, in the order that the module tells."""
     by_device: dict[str, list[str]] = {}
     for correlation, entry in entries.items():
@@ -119,12 +119,12 @@ def _with_downloads_bound(entries: Mapping[str, Entry], strays: Counter[str]) ->
     for device_id, downloads in in_doubt.items():
         arrivals = [(entry.deliveries, entry.delivered_at_s) for entry in map(entries.__getitem__, downloads) if entry.deliveries]
         for number in range(len(downloads) + 1, len(downloads) + 1 + len(strays)):
-            if not (count := left.pop(download_correlation(device_id, number), 0)):
+            if not (count := left.pop(Stray(download_correlation(device_id, number), device_id), 0)):
                 break
             arrivals.append((count, None))
         bound |= _bound([(correlation, entries[correlation]) for correlation in downloads], arrivals)
         for number, (count, _) in enumerate(arrivals[len(downloads) :], len(downloads) + 1):
-            left[download_correlation(device_id, number)] = count
+            left[Stray(download_correlation(device_id, number), device_id)] = count
     return bound, left
 
 
@@ -150,13 +150,14 @@ def _key_totals(keys: list[KeyRecord]) -> dict[str, int]:
     }
 
 
-def _named(entries: Mapping[str, Entry], strays: Counter[str]) -> dict[str, list[str]]:
+def _named(entries: Mapping[str, Entry], strays: Counter[Stray]) -> dict[str, list[str]]:
     named: dict[str, list[str]] = {}
     for correlation, entry in entries.items():
         for word in _words(entry):
             _name(named, word, f"{correlation} ({entry.command} to {entry.device_id})")
-    for correlation in strays:
-        _name(named, "left_over" if is_of_another_run(correlation) else "unexpected", correlation)
+    for correlation, device_id in strays:
+        text = f"{FOREIGN}{correlation} at {device_id}" if correlation in entries else correlation
+        _name(named, "left_over" if is_of_another_run(correlation, entries) else "unexpected", text)
     return named
 
 

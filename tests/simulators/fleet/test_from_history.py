@@ -65,6 +65,19 @@ def test_the_end_of_a_download_is_the_end_of_its_key(status, complete, column):
     assert sum(keys[name] for name in ("used", "cut", "refused", "unused")) == 1
 
 
+@pytest.mark.parametrize("is_clean", [True, False])
+def test_a_packet_id_of_a_session_that_is_gone_means_nothing_to_the_next(is_clean):
+    """A cut before PUBCOMP, and a server that knows of no session: the same packet id is a new message."""
+    connect = MqttPacket(1, DEVICE, "client", "CONNECT", 9, client_id=DEVICE, clean_session=is_clean)
+    connack = MqttPacket(1, DEVICE, "server", "CONNACK", 4, session_present=False, return_codes=(0,))
+    suback = MqttPacket(1, DEVICE, "server", "SUBACK", 5, 1, return_codes=(2,))
+    arrival = (connect, connack, suback)
+    commands = [command(number, "reboot", {"hil": str(number)}) for number in (1, 2)]
+    first, second = delivery(7, "reboot", {"hil": "1"}), delivery(7, "reboot", {"hil": "2"})
+    totals = ledger_of(*arrival, *commands[0], *first[:2], *arrival, *commands[1], *second).totals()
+    assert (totals.delivered_once, totals.lost) == (2, 0)
+
+
 def test_what_was_sent_to_a_clean_session_that_ended_is_not_owed():
     connect = MqttPacket(1, DEVICE, "client", "CONNECT", 9, client_id=DEVICE, clean_session=True)
     suback = MqttPacket(1, DEVICE, "server", "SUBACK", 5, 1, return_codes=(2,))

@@ -1,6 +1,7 @@
 """The ledger is a partition: whatever happens, every command ends in exactly one column and the columns add up."""
 
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -187,6 +188,50 @@ def test_what_one_process_sent_and_another_received_finds_together():
     assert sender.totals().lost == 2
 
 
+def test_what_one_process_sent_and_another_received_at_the_wrong_device_is_lost_here_and_unexpected_there():
+    receiver = Ledger()
+    receiver.delivered("c0", device_id="dev-2", at_s=1.0)
+    again = Ledger.from_json(json.loads(json.dumps(receiver.to_json())))
+    totals = merge([ledger_of((Answer.ACCEPTED, 0, True)), again]).totals()
+    assert (totals.lost, totals.unexpected, totals.left_over, totals.delivered_once) == (1, 1, 0, 0)
+    assert totals.named["unexpected"] == ["foreign:c0 at dev-2"]
+
+
+def test_keys_of_two_runs_of_one_device_are_all_counted():
+    former, latter = Ledger(), Ledger()
+    former.offered("k1", device_id=DEVICE, at_s=1.0)
+    latter.offered("k2", device_id=DEVICE, at_s=1.0)
+    written = [Ledger.from_json(json.loads(json.dumps(ledger.to_json()))) for ledger in (former, latter)]
+    assert merge(written).totals().keys["issued"] == 2
+
+
+@pytest.mark.parametrize(("deliveries", "column"), [(0, "unknown"), (1, "delivered_once"), (2, "duplicated")])
+def test_a_device_that_is_out_of_sight_is_accused_of_what_was_seen_only(deliveries, column):
+    ledger = ledger_of((Answer.ACCEPTED, deliveries, True))
+    ledger.lost_sight(DEVICE)
+    assert getattr(ledger.totals(), column) == 1
+    assert ledger.totals().adds_up()
+
+
+def test_an_answer_that_comes_after_a_device_went_out_of_sight_owes_nothing():
+    ledger = Ledger()
+    ledger.lost_sight(DEVICE)
+    for correlation, device_id in (("a", DEVICE), ("b", "dev-2")):
+        ledger.sent(correlation, device_id=device_id, command="reboot", at_s=0.0)
+        ledger.answered(correlation, Answer.ACCEPTED)
+    assert (ledger.totals().unknown, ledger.totals().lost) == (1, 1)
+
+
+def test_a_run_that_is_cut_short_calls_lost_only_what_had_its_time():
+    ledger = Ledger()
+    for correlation, at_s in (("old", 0.0), ("new", 50.0)):
+        ledger.sent(correlation, device_id=DEVICE, command="reboot", at_s=at_s)
+        ledger.answered(correlation, Answer.ACCEPTED)
+    ledger.cut_short(sent_after_s=10.0)
+    assert ledger.totals().named["lost"] == [f"old (reboot to {DEVICE})"]
+    assert (ledger.totals().unknown, ledger.totals().lost) == (1, 1)
+
+
 def test_two_processes_cannot_send_the_same_correlation():
     with pytest.raises(ValueError, match="c0"):
         merge([ledger_of((Answer.ACCEPTED, 1, True)), ledger_of((Answer.ACCEPTED, 1, True))])
@@ -216,35 +261,84 @@ def test_it_does_not_matter_which_process_saw_a_delivery(commands, data):
     assert one == other == both
 
 
+DEVICES = st.sampled_from([DEVICE, "dev-2"])
+
+
 class Books(RuleBasedStateMachine):
-    """Any order of sends, answers and deliveries."""
+    """Any order of sends, answers, deliveries (at the wrong device, too), download keys, clean sessions, and devices out of sight."""
 
     correlations = Bundle("correlations")
 
     def __init__(self):
         super().__init__()
         self.ledger = Ledger()
-        self.count = 0
+        self.sent = 0
+        self.delivered = 0
+        self.downloads = Counter()
 
-    @rule(target=correlations, is_owed=st.booleans())
-    def send(self, is_owed):
-        self.count += 1
-        self.ledger.sent(f"c{self.count}", device_id=DEVICE, command="reboot", at_s=float(self.count), is_owed=is_owed)
-        return f"c{self.count}"
+    @rule(target=correlations, device_id=DEVICES)
+    def send(self, device_id):
+        self.sent += 1
+        self.ledger.sent(f"c{self.sent}", device_id=device_id, command="reboot", at_s=float(self.sent))
+        return f"c{self.sent}"
+
+    @rule(target=correlations, device_id=DEVICES)
+    def send_download(self, device_id):
+        self.sent += 1
+        self.downloads[device_id] += 1
+        correlation = download_correlation(device_id, self.downloads[device_id])
+        self.ledger.sent(correlation, device_id=device_id, command="download_firmware", at_s=float(self.sent))
+        return correlation
 
     @rule(correlation=consumes(correlations), answer=st.sampled_from(Answer))
     def answer(self, correlation, answer):
         self.ledger.answered(correlation, answer)
 
-    @rule(number=st.integers(1, 8))
-    def deliver(self, number):
-        self.ledger.delivered(f"c{number}", device_id=DEVICE, at_s=100.0)
+    @rule(number=st.integers(1, 8), device_id=DEVICES)
+    def deliver(self, number, device_id):
+        self.delivered += 1
+        self.ledger.delivered(f"c{number}", device_id=device_id, at_s=100.0)
+
+    @rule(key=st.sampled_from("abc"), device_id=DEVICES)
+    def offer(self, key, device_id):
+        self.delivered += 1
+        self.ledger.offered(f"{device_id} {key}", device_id=device_id, at_s=100.0)
+
+    @rule(key=st.sampled_from("abc"), device_id=DEVICES, is_whole=st.booleans())
+    def download(self, key, device_id, is_whole):
+        if f"{device_id} {key}" not in self.ledger.keys:
+            return
+        if is_whole:
+            self.ledger.downloaded(f"{device_id} {key}", size_bytes=1, duration_s=1.0)
+        else:
+            self.ledger.download_failed(f"{device_id} {key}", reason="HTTP status 401", size_bytes=0, duration_s=1.0)
+
+    @rule(device_id=DEVICES, is_beginning=st.booleans())
+    def change_session(self, device_id, is_beginning):
+        (self.ledger.session_began if is_beginning else self.ledger.session_ended)(device_id)
+
+    @rule(device_id=DEVICES)
+    def lose_sight(self, device_id):
+        self.ledger.lost_sight(device_id)
+
+    @rule(sent_after_s=st.floats(0, 10))
+    def cut_short(self, sent_after_s):
+        self.ledger.cut_short(sent_after_s=sent_after_s)
 
     @invariant()
-    def the_columns_add_up(self):
+    def every_command_is_in_one_column(self):
         totals = self.ledger.totals()
         assert totals.adds_up()
-        assert totals.sent == self.count
+        assert totals.sent == self.sent
+
+    @invariant()
+    def every_delivery_is_in_the_books_once(self):
+        assert sum(entry.deliveries for entry in self.ledger.entries.values()) + self.ledger.strays.total() == self.delivered
+
+    @invariant()
+    def written_down_and_merged_it_says_the_same(self):
+        again = Ledger.from_json(json.loads(json.dumps(self.ledger.to_json())))
+        assert merge([again, Ledger()]).totals() == self.ledger.totals()
 
 
 TestBooks = Books.TestCase
