@@ -1,9 +1,9 @@
 """What a device scenario needs of the declaration, and what it is given."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from harness.bench.device_file import Declares, Device, payload_of
-from harness.wire.commands import DOWNLOADS
+from harness.bench.device_file import Declares, Device
+from harness.wire.commands import DOWNLOADS, RESET, configuration_payload
 
 OFFER_BYTES_MIN = 110  # what the payload of our platform's download commands has at least
 
@@ -36,7 +36,7 @@ class DeviceNeeds:
         for command in (*self.commands, *(download_commands(declares)[:1] if self.any_download else ())):
             if command not in declares.commands:
                 return f"[device.declares] commands does not list {command!r}"
-            if command == "reset" and not declares.allow_reset:
+            if command == RESET and not declares.allow_reset:
                 return "[device.declares] allow_reset = false"
             if command in DOWNLOADS and declares.max_payload_bytes < OFFER_BYTES_MIN:
                 return f"[device.declares] max_payload_bytes = {declares.max_payload_bytes}: a download command has more"
@@ -90,12 +90,12 @@ class DeviceCast:
 
     device: Device
     device_id: str
-    configurations: tuple[dict[str, object], ...] = field(default_factory=tuple)
-    rich_configurations: tuple[dict[str, object], ...] = field(default_factory=tuple)
+    configurations: tuple[dict[str, object], ...] = ()
+    rich_configurations: tuple[dict[str, object], ...] = ()
 
     def payload(self, configuration: dict[str, object]) -> bytes:
         """A configuration as it goes over the wire."""
-        return payload_of(configuration)
+        return configuration_payload(configuration)
 
     def padded(self, configuration: dict[str, object], size_bytes: int) -> bytes:
         """A configuration as it goes over the wire, with blanks, which are legal in JSON, up to this size."""

@@ -1,6 +1,5 @@
 """The device file: what a device under test is, what its vendor claims, and how it is run. Source: interfaces.md, "Device file"."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -197,8 +196,3 @@ def _with_absolute_paths(path: Path, read: DeviceFile) -> DeviceFile:
     for name, file in named.items():
         require_file(path, "bench", name, file)
     return DeviceFile(device=read.device.model_copy(update={"images": images}), bench=read.bench.model_copy(update=named))
-
-
-def payload_of(configuration: dict[str, Any]) -> bytes:
-    """A configuration as it goes over the wire."""
-    return json.dumps(configuration, separators=(",", ":")).encode()

@@ -97,7 +97,7 @@ def slow_download_keeps_the_connection(history: History) -> Iterator[Observation
             continue
         silence_s, evidence = _longest_silence(history, fetch.message, transfer)
         lost = [seen for seen in history.of(MqttClosed) if seen.fact.device_id == device_id and transfer.covers(seen.line)]
-        if lost and not _came_back(history, device_id, lost[-1].line):
+        if lost and _listening_after(history, device_id, lost[-1].line) is None:
             yield broken(f"the download cost the connection ({lost[-1].fact.reason}), and it did not come back", *fetch.evidence, lost[-1])
         elif not lost and silence_s > keep_alive_s * BROKER_PATIENCE + KEEP_ALIVE_GRACE_S:
             continue
@@ -149,10 +149,6 @@ def _longest_silence(history: History, message: ReceivedMessage, transfer: _Tran
         if after.at_s - since_s > longest_s:
             longest_s, around = after.at_s - since_s, (before or after, after)
     return longest_s, around
-
-
-def _came_back(history: History, device_id: str, line: int) -> bool:
-    return _listening_after(history, device_id, line) is not None
 
 
 def _listening_after(history: History, device_id: str, line: int) -> Seen[MqttPacket] | None:

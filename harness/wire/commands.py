@@ -1,8 +1,10 @@
 """Commands: their names, what a device permits, and the body of a download command. Source: CMD-05, CMD-06, CMD-15, CMD-19."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from harness.wire.files import FileType
@@ -51,6 +53,11 @@ def permits(allowed_commands: str, command: str) -> bool:
     """
     names = command_names(allowed_commands)
     return not names or command in names
+
+
+def configuration_payload(configuration: Mapping[str, Any]) -> bytes:
+    """A configuration as a message's payload: a JSON object without blanks. Source: CMD-05."""
+    return json.dumps(configuration, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True, slots=True)

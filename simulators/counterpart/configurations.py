@@ -1,6 +1,7 @@
 """The configurations that a device under test is sent: those that its device file calls legal, or objects of our own."""
 
-from harness.bench.device_file import Device, payload_of
+from harness.bench.device_file import Device
+from harness.wire.commands import configuration_payload
 
 _COUNT = 8
 # Neighbours differ in a key, so that merging them can be told from replacing.
@@ -25,4 +26,4 @@ def rich_configurations(device: Device) -> tuple[dict[str, object], ...]:
     """Configurations with texts, fractions, booleans, objects and lists, as far as what we make up is legal and fits."""
     if device.configurations:
         return ()
-    return tuple(rich for rich in _RICH if len(payload_of(rich)) <= device.declares.max_payload_bytes)
+    return tuple(rich for rich in _RICH if len(configuration_payload(rich)) <= device.declares.max_payload_bytes)

@@ -160,7 +160,8 @@ def test_help_may_be_asked_with_a_short_option(capsys):
 
 
 @pytest.mark.parametrize(("options", "level"), [([], logging.WARNING), (["-v"], logging.INFO), (["-vv"], logging.DEBUG)])
-def test_v_says_more_and_twice_says_everything(plugins, options, level):
+@pytest.mark.usefixtures("plugins")
+def test_v_says_more_and_twice_says_everything(options, level):
     before = logging.getLogger().level
     try:
         cli.run([*options, "several", "one"])

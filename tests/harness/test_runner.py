@@ -17,15 +17,15 @@ def check_named(name: str, *requirements: str) -> Check:
     return Check(name, name, requirements or ("CMD-01a",), lambda history: iter(()), "unseen", "")
 
 
-def scenario_named(name: str, *serves: str, workload=None, alone=False, full_only=False, needs=None) -> Scenario:
+def scenario_named(name: str, *serves: str, workload=None, alone=False, full_only=False) -> Scenario:
     def quiet(cast):
         yield "nothing"
 
-    return Scenario(name, "platform", name, serves, needs, workload or quiet, alone, full_only, 1.0)
+    return Scenario(name, "platform", name, serves, None, workload or quiet, alone, full_only, 1.0)
 
 
 class FakeBench:
-    """A bench with a number of places; an operation that is an exception is raised, a callable is called, all else is echoed."""
+    """A bench with a number of places; an operation that is an exception is raised, all else is echoed."""
 
     def __init__(self, places: int = 2, ruled_out: dict[str, str] | None = None, stuck: str = "") -> None:
         self.free = places

@@ -6,7 +6,8 @@ import re
 import pytest
 from aiohttp import web
 
-from harness.bench.http_driver import HttpDriver, Pace
+from harness.bench.http_driver import HttpDriver
+from harness.bench.pace import Pace
 from harness.bench.target import ApiKeys, Limits, Platform
 from harness.clock import SystemClock
 from harness.errors import TargetUnavailable

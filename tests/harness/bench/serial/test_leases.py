@@ -40,7 +40,8 @@ def test_a_second_holder_is_told_who_has_the_board(tmp_path: Path, other_process
         Lease("board-1", directory=tmp_path).acquire()
 
 
-def test_another_board_is_free(tmp_path: Path, other_process) -> None:
+@pytest.mark.usefixtures("other_process")
+def test_another_board_is_free(tmp_path: Path) -> None:
     with Lease("board-2", directory=tmp_path) as lease:
         assert lease.is_held
 

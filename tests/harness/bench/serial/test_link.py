@@ -1,6 +1,5 @@
 """The link's two ends against each other: over a perfect line, over a lossy one, and over reboots."""
 
-import json
 from dataclasses import dataclass, field
 
 import pytest
@@ -272,13 +271,8 @@ def test_a_frame_that_the_table_does_not_list_changes_nothing(state: HostState, 
     host.take_output()
     host.state = state
     body = {"k": kind.value, "c": 1, "s": 1, "v": 1, "m": {}, "about": {}}
-    host.receive(json_line(body), 0.0)
+    host.receive(encode_frame(body), 0.0)
     assert host.state is HOST_NEXT_STATE.get((state, kind), state)
-
-
-def json_line(body: dict[str, object]) -> bytes:
-    assert json.dumps(body)
-    return encode_frame(body)
 
 
 def test_sequence_numbers_wrap() -> None:

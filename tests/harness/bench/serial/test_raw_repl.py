@@ -1,6 +1,7 @@
 """MicroPython's raw REPL: what the board says, at any split."""
 
 import contextlib
+import itertools
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ def test_an_execution_is_read_at_every_split(cuts: list[int]) -> None:
     stream = GREETING + b'OK{"success":true}\r\n\x04\x04>'
     edges = sorted({0, len(stream), *(cut % len(stream) for cut in cuts)})
     repl = RawRepl()
-    for start, end in zip(edges, edges[1:], strict=False):  # noqa: RUF007
+    for start, end in itertools.pairwise(edges):
         repl.feed(stream[start:end])
     assert repl.is_entered
     assert repl.take_executed() == Executed(b'{"success":true}\r\n', b"")
