@@ -9,6 +9,7 @@ from harness.checks.admission import TargetView
 from harness.checks.command_calls import REFUSALS, answered_or_hung_up, has_whole_body, shown_status
 from harness.checks.key_life import KeyLife, is_token_taken, key_lives, moved_bounds_s, use_policy
 from harness.checks.registry import Observation, broken, check, kept
+from harness.checks.transfers import TRANSFER_TOLERANCE_S
 from harness.history.timeline import Exchange, History
 from harness.wire.commands import DOWNLOADS, FIRST_USE, KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
 from harness.wire.files import is_plain_name
@@ -17,8 +18,6 @@ from harness.wire.responses import error_body_problem, missing_error_members
 # Importing this module registers the whole family (entry point `hil.checks`).
 __all__ = ["transfers"]
 
-_TIME_TOLERANCE_S = 5.0
-
 
 def _first_uses(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
     """Undisturbed first uses of young keys: a plain GET of the key's device, before which nothing was tried, and that nobody had to cut."""
@@ -26,7 +25,7 @@ def _first_uses(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
         for attempt in life.own_attempts()[:1]:
             if attempt.ended is None or not answered_or_hung_up(attempt):
                 continue
-            is_cut = attempt.ended.fact.closed_by in ("us", "fault") or _has_run_out_of_time(attempt)
+            is_cut = attempt.was_ended_by_us or _has_run_out_of_time(attempt)
             is_moved = moved_bounds_s(history, attempt.asked.line, attempt.ended.line)[1] > 0
             is_alone = not life.before(attempt) and not life.is_beside_others(attempt)
             is_young = life.age_bounds_s(history, attempt)[1] < KEY_LIFETIME_S / 2
@@ -37,7 +36,7 @@ def _first_uses(history: History) -> Iterator[tuple[KeyLife, Exchange]]:
 def _has_run_out_of_time(attempt: Exchange) -> bool:
     """Whether a transfer was cut at the end of the fifteen minutes: DLD-05 speaks of these."""
     ended = attempt.ended
-    return ended is not None and not ended.fact.complete and ended.at_s - attempt.asked.at_s > TRANSFER_TIME_S_MAX - _TIME_TOLERANCE_S
+    return ended is not None and not ended.fact.complete and ended.at_s - attempt.asked.at_s > TRANSFER_TIME_S_MAX - TRANSFER_TOLERANCE_S
 
 
 @check(

@@ -19,7 +19,11 @@ _ISO8601_UTC = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d)(?::(\d\d)(?:[.,]\d+)
 _LEAP_SECOND = 60
 
 
+_VALID_TYPES = tuple([file_type.value] for file_type in FileType)
+
+
 def _types(exchange: Exchange) -> list[str]:
+    """The values of the parameter `type`: one of them in a well-formed call."""
     return parse_qs(urlsplit(exchange.request.url).query, keep_blank_values=True).get("type", [])
 
 
@@ -27,7 +31,7 @@ def _well_asked(history: History, credential: str = "api-key:full") -> Iterator[
     """List calls with a valid key and type, with the type."""
     for exchange in history.lists():
         types = _types(exchange)
-        if exchange.request.credential == credential and answered_or_hung_up(exchange) and types in (["firmware"], ["logo"]):
+        if exchange.request.credential == credential and answered_or_hung_up(exchange) and types in _VALID_TYPES:
             yield exchange, types[0]
 
 
@@ -148,7 +152,7 @@ def list_without_valid_type_is_refused(history: History) -> Iterator[Observation
         is_own = not exchange.request.project_id or exchange.request.project_id in projects
         if exchange.request.credential != "api-key:full" or not answered_or_hung_up(exchange) or not is_own:
             continue
-        if len(types) > 1 or types in (["firmware"], ["logo"]):
+        if len(types) > 1 or types in _VALID_TYPES:
             continue
         asked = f"type {types[0]!r}" if types else "a list without type"
         if exchange.status == 400:

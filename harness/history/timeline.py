@@ -74,6 +74,11 @@ class Exchange:
         """Whether a 200 came with its whole body; a HEAD delivers none."""
         return self.request.method != "HEAD" and self.status == 200 and self.ended is not None and self.ended.fact.complete
 
+    @property
+    def was_ended_by_us(self) -> bool:
+        """Whether we ended the exchange, or a fault that we injected: then its end says nothing of the other side."""
+        return self.ended is not None and self.ended.fact.closed_by in ("us", "fault")
+
     def sent_header(self, name: str) -> str | None:
         """The request's header of that name, as `header_of` finds it."""
         return header_of(self.request.headers, name)

@@ -17,7 +17,7 @@ SHOWN_LINES = 5
 
 
 class LineSplitter:
-    """Cuts a stream at line ends, at any split. Longer lines come in pieces of `line_bytes_max`."""
+    """Cuts a stream at line ends, at any split. A line of more than `line_bytes_max` bytes comes in pieces of so many."""
 
     def __init__(self, *, line_bytes_max: int = LINE_BYTES_MAX) -> None:
         self._line_bytes_max = line_bytes_max
@@ -25,11 +25,14 @@ class LineSplitter:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that these bytes completed, without their ends; empty lines are left out."""
-        *whole, self._kept = (self._kept + data).split(b"\n")
-        while len(self._kept) > self._line_bytes_max:
-            whole.append(self._kept[: self._line_bytes_max])
-            self._kept = self._kept[self._line_bytes_max :]
-        return [line for line in (line.rstrip(b"\r") for line in whole) if line]
+        *whole, last = (self._kept + data).split(b"\n")
+        *cut, self._kept = self._pieces(last)
+        pieces = [piece for line in whole for piece in self._pieces(line)] + cut
+        return [line for line in (piece.rstrip(b"\r") for piece in pieces) if line]
+
+    def _pieces(self, line: bytes) -> list[bytes]:
+        size = self._line_bytes_max
+        return [line[start : start + size] for start in range(0, len(line), size)] or [b""]
 
     @property
     def unfinished(self) -> bytes:

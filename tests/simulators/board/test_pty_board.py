@@ -7,7 +7,6 @@ import resource
 
 import pytest
 
-from harness.bench.serial.console import LineSplitter
 from harness.bench.serial.ports import PortUnplugged
 from harness.errors import DriverTimeout
 from simulators.board.core import BoardMemory
@@ -148,12 +147,6 @@ def test_a_rate_three_percent_off_is_still_understood(heard_baud: int) -> None:
 def test_another_rate_is_noise(heard_baud: int) -> None:
     heard = as_heard(b"Booting v1.0.0 on mps2\n" * 5, sent_baud=115_200, heard_baud=heard_baud)
     assert b"Boot" not in heard
-
-
-def test_lines_are_cut_at_any_split() -> None:
-    splitter = LineSplitter()
-    assert splitter.feed(b"one\r\ntw") + splitter.feed(b"o\n\n\nthr") == [b"one", b"two"]
-    assert splitter.unfinished == b"thr"
 
 
 def test_results_are_json_objects(pty_board) -> None:
