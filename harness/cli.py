@@ -9,6 +9,7 @@ reserved for a FAIL, so nothing that goes wrong in the harness itself may end wi
 """
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ EXIT_FAIL = 1  # at least one FAIL
 EXIT_USAGE = 2  # usage or configuration
 EXIT_VOID = 3  # equipment or harness error, or a MUST that stayed inconclusive
 EXIT_INTERRUPTED = 130  # Ctrl-C where the command had nothing to hand over
+EXIT_UNREAD = 141  # whoever read our output left before its end
 
 
 class PluginGroup(typer.core.TyperGroup):
@@ -129,9 +131,23 @@ def run(arguments: Sequence[str]) -> int:
         return EXIT_INTERRUPTED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except SystemExit as ended:  # rich's answer, with status 1, where nobody reads what it prints
+        if isinstance(ended.__context__, BrokenPipeError):
+            return EXIT_UNREAD
+        raise
     except Exception as error:  # the last door: status 1 would mean a FAIL, which this is not
-        return _trouble(error)
+        return EXIT_UNREAD if _nobody_reads() else _trouble(error)
     return outcome if isinstance(outcome, int) else EXIT_OK
+
+
+def _nobody_reads() -> bool:
+    """Whether our output goes into a pipe whose reader has left, as in `hil … | head`; what is left of it is thrown away then."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _usage_problem(error: typer.TyperException) -> int:

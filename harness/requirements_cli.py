@@ -13,6 +13,7 @@ from rich.text import Text
 
 from harness.checks.registry import all_checks
 from harness.errors import ConfigurationError, OptionError
+from harness.outputs import write_file
 from harness.requirements import CATALOGUE, FAMILIES, Requirement, find
 
 BEGIN = "<!-- requirements and checks: made by `make trace` -->"
@@ -109,9 +110,12 @@ def with_table(text: str, table: str) -> str:
 
 def _replace_table(path: Path, table: str) -> None:
     try:
-        path.write_text(with_table(path.read_text(encoding="utf-8"), table), encoding="utf-8")
-    except (OSError, ValueError) as error:
+        text = with_table(path.read_text(encoding="utf-8"), table)
+    except OSError as error:
+        raise ConfigurationError(str(path), "", "", f"cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
         raise ConfigurationError(str(path), "", "", str(error)) from error
+    write_file("--write", path, text)
 
 
 def _wanted(names: list[str]) -> list[Requirement]:

@@ -77,14 +77,15 @@ def recorded_history(run: Path) -> History:
     try:
         return History(tuple(read_journal(path)))
     except JournalError as error:
-        raise ConfigurationError(str(path), "", "", str(error).removeprefix(f"{path}: ")) from error
+        place, _, problem = str(error).partition(": ")  # the file, and the line where it is one line's fault
+        raise ConfigurationError(place, "", "", problem) from error
 
 
 def _events(path: Path) -> Iterator[Event]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise JournalError(f"{path}: cannot be read ({error})") from error
+        raise JournalError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     lines = text.split("\n")
     cut_off = lines.pop()  # Empty where the file ends with a line end, as it does unless the writer was killed.
     for number, line in enumerate(lines, 1):

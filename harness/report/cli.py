@@ -11,6 +11,7 @@ from rich.text import Text
 from harness.cli import EXIT_FAIL, EXIT_OK
 from harness.errors import ConfigurationError
 from harness.history.journal import recorded_history
+from harness.outputs import write_file
 from harness.report.difference import Change, Difference, difference
 from harness.report.edition import redacted
 from harness.report.keys import keys_directory, known_keys, signing_key, wanted_fingerprint
@@ -104,7 +105,7 @@ def trend_of_packages(
     for problem in problems:
         typer.echo(f"left out: {problem}", err=True)
     for name, text in ((TREND_FILE, as_trend_page(runs)), (METRICS_FILE, as_openmetrics(runs))):
-        (directory / name).write_text(text, encoding="utf-8")
+        write_file("DIR", directory / name, text)
         typer.echo(str(directory / name))
 
 

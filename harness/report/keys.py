@@ -96,10 +96,10 @@ def known_keys(directory: Path) -> dict[str, str]:
 def remember_key(directory: Path, fingerprint: str, name: str) -> None:
     """Enters a key as known. Raises ConfigurationError for a fingerprint of another form or a name that is none."""
     if not _FINGERPRINT.match(fingerprint):
-        raise ConfigurationError("FINGERPRINT", "", fingerprint, "is no fingerprint: 32 hexadecimal digits in lower case")
+        raise OptionError("FINGERPRINT", f"{fingerprint!r} is none: 32 hexadecimal digits in lower case")
     cleaned = " ".join(name.split())
     if not cleaned:
-        raise ConfigurationError("NAME", "", "", "is empty")
+        raise OptionError("NAME", "is empty")
     path = directory / _KNOWN_FILE
     entries = _entered_keys(path) | {fingerprint: cleaned}
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -17,6 +17,7 @@ import typer
 from harness.bench.serial.inventory import BoardEntry, read_inventory
 from harness.certification import RunOptions
 from harness.errors import ConfigurationError, OptionError
+from harness.outputs import made_directory
 from harness.report.matrix import MATRIX_FILE, MATRIX_PAGE, Column, Matrix, as_matrix_json, as_matrix_page
 from harness.report.package import REPORT_FILE, read_report
 from scenarios.certify.options import CommonOptions
@@ -70,7 +71,7 @@ def certify_all(inventory: Path, board: str, jobs: int, wait_for_board: str, run
         _claims_of(inventory, entry)
         if (run.out / entry.name / REPORT_FILE).exists():  # It would be taken for this run's.
             raise OptionError("--out", f"{str(run.out / entry.name)!r} holds a report already; name another directory")
-    run.out.mkdir(parents=True, exist_ok=True)
+    made_directory("--out", run.out)
     arguments = tuple(_passed_on(wait_for_board, run, options))
     queue = [_Job(inventory, entry.name, run.out / entry.name, arguments) for entry in entries]
     columns = asyncio.run(_side_by_side(queue, jobs))

@@ -19,12 +19,13 @@ from harness.bench.target import read_target
 from harness.cli import EXIT_OK, EXIT_VOID
 from harness.clock import SystemClock
 from harness.errors import BenchError, OptionError
+from harness.outputs import made_directory
 from scenarios.load.launcher import Launch, Role, ensure_locust, log_tail, run
 from scenarios.load.plan import SCENARIOS, LoadPlan, check
 from scenarios.load.shapes import SHAPES, STEADY
 from scenarios.load.thresholds import read_thresholds
 from simulators.fleet.capacity import ensure_open_files
-from simulators.fleet.view import ledger_lines, make_directory, print_lines, run_directory
+from simulators.fleet.view import ledger_lines, print_lines, run_directory
 from simulators.platform.process import PlatformProcess
 
 RUN_TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
@@ -144,7 +145,7 @@ def _checked(launch: Launch) -> Launch:
 
 def _conducted(launch: Launch, directory: Path, console: Console, *, as_json: bool) -> int:
     """Runs it and shows what came out; returns the exit status."""
-    make_directory(directory)
+    made_directory("--out", directory)
     result = directory / "load.json"
     result.unlink(missing_ok=True)
     with _progress(console, launch.run_time_s) as say:

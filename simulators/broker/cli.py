@@ -14,6 +14,7 @@ from harness import __version__
 from harness.checks.verdict import CheckResult, RunVerdict, run_verdict
 from harness.clock import SystemClock, rfc3339
 from harness.entropy import SystemEntropy
+from harness.errors import OptionError
 from harness.report.package import Report, Run, Subject, as_json, coverage_of
 from harness.report.terminal import show
 from simulators.broker.backends import broker_named, is_url
@@ -66,11 +67,15 @@ def report_of_check(broker: str, results: list[CheckResult], started_s: float, f
 def serve(
     broker: Annotated[str, typer.Option(help="embedded, mosquitto or amqtt.")] = "embedded",
     bind: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The MQTT port, 0 for any free one.")] = 0,
-    websocket_port: Annotated[int | None, typer.Option(help="A port for MQTT over WebSocket (embedded only).")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The MQTT port, 0 for any free one.")] = 0,
+    websocket_port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="A port for MQTT over WebSocket (embedded only), 0 for any free one.")
+    ] = None,
     state: Annotated[Path | None, typer.Option(help="Keep sessions and messages in this directory.")] = None,
 ) -> None:
     """Serve a broker without logins, print its URL, and end on SIGINT or SIGTERM."""
+    if is_url(broker):
+        raise OptionError("--broker", f"{broker!r} is served by somebody else already; `hil broker check` judges it")
     settings = BrokerSettings(bind=bind, port=port, websocket_port=websocket_port, state_directory=state)
     with asyncio.Runner(loop_factory=fast_loop() if broker == "embedded" else None) as runner:
         runner.run(serve_until_told(broker, settings))

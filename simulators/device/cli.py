@@ -22,6 +22,7 @@ from harness.bench.target import TargetDevice, read_target
 from harness.bench.tls import ssl_context
 from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError, OptionError
+from harness.outputs import write_file
 from simulators.device.asyncio_device import AsyncioDevice, Ending, broker_address
 from simulators.device.flash import DirectoryStorage, MemoryStorage, Storage
 from simulators.device.personalities import PERSONALITIES
@@ -77,7 +78,7 @@ def device(
         show_personalities()
         return
     if write_device_file is not None:
-        write_device_file.write_text(device_file(write_device_file, chosen))
+        write_file("--write-device-file", write_device_file, device_file(write_device_file, chosen))
         typer.echo(f"device file: {write_device_file}")
         return
     settings = from_target(target, device_id, keep_alive_s) if target is not None else from_environment(os.environ)

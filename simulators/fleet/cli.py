@@ -16,6 +16,7 @@ from harness.bench.target import read_target
 from harness.cli import EXIT_FAIL, EXIT_OK
 from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError, OptionError
+from harness.outputs import made_directory
 from simulators.broker.operator_login import operator_beside
 from simulators.broker.port import Login
 from simulators.fleet.behaviour import LINKS_BYTES_PER_S, ensure_link, parse_mix
@@ -23,7 +24,7 @@ from simulators.fleet.capacity import ensure_open_files, resident_bytes
 from simulators.fleet.ledger import Ledger, merge
 from simulators.fleet.run import FleetRun, Outcome, Plan
 from simulators.fleet.totals import Totals
-from simulators.fleet.view import figure_lines, ledger_lines, make_directory, print_lines, run_directory, serve_metrics, watch
+from simulators.fleet.view import figure_lines, ledger_lines, print_lines, run_directory, serve_metrics, watch
 
 T = TypeVar("T")
 
@@ -117,12 +118,11 @@ def fleet(
     )
     memory_bytes = resident_bytes()
     platform = read_target(target).platform
-    directory = run_directory(out, "fleet")
-    make_directory(directory)
+    directory = made_directory("--out", run_directory(out, "fleet"))
     console = Console(stderr=True)
+    run = FleetRun(plan, platform, memory_before_bytes=memory_bytes)
     console.print(f"seed {plan.seed}, {plan.devices} devices, {plan.commands} commands via {plan.via}", highlight=False)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        run = FleetRun(plan, platform, memory_before_bytes=memory_bytes)
         outcome = runner.run(run_watched(run, console, metrics_port))
     report(outcome, directory, console, as_json=as_json)
     raise typer.Exit(outcome.judgement.exit_status)

@@ -13,7 +13,7 @@ from typing import Any
 from harness.bench.target import Platform, TargetDevice
 from harness.bench.tls import ssl_context
 from harness.entropy import SeededEntropy
-from harness.errors import ConfigurationError, OptionError, ScenarioError
+from harness.errors import OptionError, ScenarioError
 from harness.wire.commands import CONFIGURATION, DOWNLOADS, permits
 from harness.wire.files import FileType
 from simulators.broker.port import Login
@@ -82,13 +82,17 @@ class FleetRun:
     """One run against one target. `fleet` is there for a live view as soon as `run` has begun."""
 
     def __init__(self, plan: Plan, platform: Platform, *, memory_before_bytes: int = 0) -> None:
-        """`memory_before_bytes`: of this process before it read the target file; what that leaves behind counts as the devices'."""
+        """Raises OptionError where the target has too few devices, or not the file.
+
+        `memory_before_bytes`: of this process before it read the target file; what that leaves behind counts as the devices'.
+        """
         self._memory_before_bytes = memory_before_bytes or resident_bytes()
         self.plan = plan
         self.platform = platform
         self.ledger = Ledger(late_after_s=plan.late_after_s)
         self.fleet: Fleet | None = None
         self.phase = "starting"
+        self._chosen = self._choose()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -101,9 +105,9 @@ class FleetRun:
         return max(0, resident_bytes() - self._memory_before_bytes) / devices if devices else 0.0
 
     async def run(self) -> Outcome:
-        """Raises ConfigurationError where the target has too few devices, BenchError where it cannot be reached."""
+        """Raises BenchError where the target cannot be reached."""
         loop = asyncio.get_running_loop()
-        chosen = self._chosen()
+        chosen = self._chosen
         memory_before = self._memory_before_bytes
         self.fleet = fleet = self._make_fleet([Credentials(device.id, device.token) for device in chosen])
         figures: dict[str, Any] = {"devices": len(chosen), "seed": self.plan.seed, "via": self.plan.via}
@@ -246,14 +250,14 @@ class FleetRun:
 
     # -------------------------------------------------------------------------------- who takes part
 
-    def _chosen(self) -> list[TargetDevice]:
+    def _choose(self) -> list[TargetDevice]:
         able = [entry for entry in self.platform.devices if entry.kind.takes_commands and _is_unrestricted(entry)]
+        if self.plan.file_name and all(file.name != self.plan.file_name for file in self.platform.files):
+            raise OptionError("--file", f"{self.plan.file_name!r} is none of the target's files")
         mine = list(shard_of(able, *self.plan.shard))
         if len(mine) < self.plan.devices:
-            problem = (
-                f"{len(mine)} devices take all commands in this shard, not {self.plan.devices}; `hil platform --provision N` makes more"
-            )
-            raise ConfigurationError("target file", "platform.devices", "", problem)
+            problem = f"{len(mine)} devices of the target take all commands in this shard; `hil platform --provision N` makes more"
+            raise OptionError("--devices", f"{self.plan.devices} are wanted, but {problem}")
         # The last ones are those of `--provision`; the first are for certification.
         return mine[len(mine) - self.plan.devices :]
 

@@ -30,7 +30,7 @@ async def watch(run: FleetRun, console: Console) -> None:
     if not console.is_terminal:
         while True:
             await asyncio.sleep(PLAIN_LOOK_S)
-            console.print(", ".join(f"{name} {value}" for name, value in figures(run)), highlight=False)
+            print_lines(console, [", ".join(f"{name} {value}" for name, value in figures(run))])
     with Live(console=console, refresh_per_second=4) as live:
         while True:
             live.update(table(run))
@@ -97,14 +97,6 @@ def print_lines(console: Console, lines: Iterable[str | Text]) -> None:
 def run_directory(out: Path | None, prefix: str) -> Path:
     """Where a run's files go: `out`, or else a directory in `reports` that is named for the time."""
     return out or Path("reports") / f"{prefix}-{rfc3339(SystemClock().utc_s()).replace(':', '')}"
-
-
-def make_directory(directory: Path) -> None:
-    """Makes it if it is missing. Raises ConfigurationError."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OptionError("--out", f"{directory} cannot be made: {error.strerror}") from error
 
 
 async def serve_metrics(run: FleetRun, port: int) -> web.AppRunner:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from harness.clock import AdvanceableClock, SystemClock
 from harness.errors import BenchError, OptionError
+from harness.outputs import made_directory
 from simulators.broker.backends import broker_named, is_url
 from simulators.broker.cli import fast_loop
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, TlsFiles
@@ -93,7 +94,7 @@ def platform(
     _set_up_logs(verbose, json_logs)
     with tempfile.TemporaryDirectory(prefix="hil-platform-") as temporary:
         settings = PlatformSettings(
-            state_directory=state or Path(temporary),
+            state_directory=made_directory("--state", state or Path(temporary)),
             files_directory=files,
             bind=bind,
             public_host=public_host,

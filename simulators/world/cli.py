@@ -18,6 +18,7 @@ from rich.progress import track
 
 from harness.clock import SystemClock
 from harness.errors import OptionError
+from harness.outputs import made_directory
 from simulators.world.campaign import (
     Campaign,
     SeedResult,
@@ -111,6 +112,7 @@ def _tell(outcome: Outcome) -> None:
 
 
 def _search(campaign: Campaign, seeds: range, jobs: int, out: Path, as_json: bool) -> bool:
+    made_directory("--out", out)  # Whoever waited for a finding must be able to keep it.
     clock = SystemClock()
     begun_s = clock.monotonic_s()
     failures: list[SeedResult] = []

@@ -1,6 +1,8 @@
 """The command line: plug-ins are mounted, a broken one harms nobody, and the exit status says whose fault it was."""
 
 import logging
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -147,6 +149,17 @@ class TestPlugins:
 
     def test_ctrl_c_is_130(self):
         assert cli.run(["greet", "Ada", "--fail", "interrupt"]) == 130
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["rich", "echo"])
+def test_output_that_nobody_reads_to_its_end_is_neither_a_fail_nor_an_internal_error(options):
+    command = [sys.executable, "-m", "harness.cli", "requirements", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+
+    assert process.communicate()[1] == b""
+    assert process.returncode == cli.EXIT_UNREAD
 
 
 def test_the_version_is_printed(capsys):

@@ -7,7 +7,7 @@ import signal
 import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO
 
 import typer
 from rich.console import Console as Terminal
@@ -22,6 +22,7 @@ from harness.bench.serial.usb import PluggedPort, plugged_ports
 from harness.clock import SystemClock, rfc3339
 from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError, OptionError
+from harness.outputs import write_file
 
 app = typer.Typer(help="Boards over a serial line.", no_args_is_help=True)
 
@@ -105,8 +106,7 @@ def init(
     if not BOARD_NAME.fullmatch(name):
         raise OptionError("--name", f"{name!r}: letters, digits and . _ - are allowed")
     text = inventory_text(name, url, link, plugged_ports(), file=str(out))
-    with _opened(out, "wb", "--out") as file:
-        file.write(text.encode())
+    write_file("--out", out, text)
     typer.echo(f"written: {out}")
 
 
@@ -128,12 +128,12 @@ def _chosen(url: str, inventory: Path | None, board: str, *, baud: int, link: Li
     return found
 
 
-def _opened(path: Path, mode: Literal["wb", "ab"], option: str) -> BinaryIO:
-    """The file that an option names, for writing. Raises ConfigurationError where it cannot be."""
+def _raw_log(path: Path) -> BinaryIO:
+    """The file behind `--raw`, for more bytes at its end. Raises OptionError where it cannot be written."""
     try:
-        return path.open(mode)
+        return path.open("ab")
     except OSError as error:
-        raise OptionError(option, f"{str(path)!r} cannot be written: {error.strerror or error}") from error
+        raise OptionError("--raw", f"{str(path)!r} cannot be written: {error.strerror or error}") from error
 
 
 def _row(port: PluggedPort, boards: tuple[BoardEntry, ...]) -> dict[str, str]:
@@ -168,7 +168,7 @@ async def _listen(entry: BoardEntry, seconds: float, send: list[str], raw: Path 
     def show(line: ConsoleLine) -> None:
         typer.echo(f"{rfc3339(clock.utc_s(), fraction_digits=3)} {line.at_s - start_s:9.3f} | {line.text}")
 
-    with _state() as state, _opened(raw, "ab", "--raw") if raw is not None else contextlib.nullcontext() as log:
+    with _state() as state, _raw_log(raw) if raw is not None else contextlib.nullcontext() as log:
         opening = open_board(entry, clock=clock, entropy=SystemEntropy(), state=Path(state), holder="hil board console", raw_log=log)
         async with opening as board:
             board.console.on_line(show)
