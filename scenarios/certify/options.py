@@ -23,6 +23,7 @@ from harness.report.expectations import read_expectations
 from harness.report.keys import create_key, keys_directory
 from harness.report.official import refuse_options
 from harness.report.package import REPORT_FILE, read_report
+from harness.requirements import CATALOGUE, FAMILIES
 from harness.runner import Selection
 
 PROFILES = ("quick", "full")
@@ -45,13 +46,19 @@ Out = Annotated[
 Only = Annotated[
     str | None,
     typer.Option(
-        "--only", help="Requirement or check ids, separated by commas: nothing else is asked.", show_default=False, rich_help_panel=_ASKED
+        "--only",
+        help="Ids of requirements or checks, or families as KEY, separated by commas: nothing else is asked.",
+        show_default=False,
+        rich_help_panel=_ASKED,
     ),
 ]
 Skip = Annotated[
     str | None,
     typer.Option(
-        "--skip", help="Requirement or check ids, separated by commas: these are not asked.", show_default=False, rich_help_panel=_ASKED
+        "--skip",
+        help="Ids of requirements or checks, or families as KEY, separated by commas: these are not asked.",
+        show_default=False,
+        rich_help_panel=_ASKED,
     ),
 ]
 PlanOnly = Annotated[
@@ -206,9 +213,11 @@ def _ids(option: str, text: str | None) -> frozenset[str]:
     names = frozenset(name.strip() for name in text.split(",")) - {""}
     if not names:
         raise OptionError(option, f"{text!r} names nothing; leave the option out to ask everything")
+    families = names & FAMILIES.keys()
+    names = names - families
     for name in sorted(names - names_of_checks()):
-        raise OptionError(option, f"{name!r} is neither a requirement nor a check of this version")
-    return names
+        raise OptionError(option, f"{name!r} is no requirement, check or family ({', '.join(FAMILIES)}) of this version")
+    return names | {id_ for id_ in CATALOGUE if id_[:3] in families}
 
 
 def _command_line(seed: int) -> str:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.requirements import CATALOGUE
+from scenarios.certify.options import CommonOptions
+
 HIL = [sys.executable, "-m", "harness.cli"]
 LEAST_COVERED = {
     *("CMD-01", "CMD-02", "CMD-03", "CMD-04", "CMD-10", "CMD-13", "CMD-15", "CMD-16", "KEY-01", "KEY-02", "KEY-03", "KEY-04"),
@@ -130,6 +133,11 @@ def test_every_form_says_more_with_v_behind_its_name(tmp_path, form):
 
     assert finished.returncode == 2
     assert "'slow' is none of quick, full" in finished.stderr
+
+
+def test_a_family_stands_for_its_requirements():
+    selection = CommonOptions(only="LST,KEY-02").run_options().selection
+    assert selection.only == {"KEY-02", *(id_ for id_ in CATALOGUE if id_.startswith("LST-"))}
 
 
 @pytest.mark.parametrize("option", [("--only", "DEV-03"), ("--skip", "DEV-03"), ("--budget", "5m"), ("--expect", "known.toml")])
