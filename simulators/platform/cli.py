@@ -189,7 +189,7 @@ async def _serve(settings: PlatformSettings, personality: Personality, broker: s
     running = personality.make(settings, make_broker, clock=AdvanceableClock(SystemClock()))
     async with running:
         console.print(
-            f"REST  {running.api_url}\nMQTT  {running.mqtt_url}",
+            f"REST  {running.api_url}\nMQTT  {running.mqtt_url}\npage  {running.api_url}/portal",
             highlight=False,
         )
         typer.echo(f"target file: {running.target_path}")
