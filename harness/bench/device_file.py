@@ -1,7 +1,9 @@
 """The device file: what a device under test is, what its vendor claims, and how it is run. Source: interfaces.md, "Device file"."""
 
+import re
+import ssl
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -10,13 +12,14 @@ from harness.errors import ConfigurationError
 from harness.wire.commands import STANDARD_COMMANDS
 from harness.wire.files import FileType
 
+TOPIC_LEVEL = r"^[^/+#\x00]+$"  # M 4.7
 RUN_KINDS = ("exec", "serial", "attach")
 
 
 class Identity(Table):
     """Fixed credentials of a device that cannot be provisioned."""
 
-    id: str = Field(min_length=1, pattern=r"^[^/+#\x00]+$")
+    id: str = Field(pattern=TOPIC_LEVEL)
     token: str = Field(min_length=1)
 
 
@@ -42,12 +45,12 @@ class BenchAddress(Table):
 class Declares(Table):
     """What the vendor claims. It decides which checks apply; a claim that is seen broken is a FAIL. Times in seconds."""
 
-    commands: tuple[str, ...] = STANDARD_COMMANDS
+    commands: tuple[Annotated[str, Field(pattern=TOPIC_LEVEL)], ...] = STANDARD_COMMANDS
     results: Literal["required", "optional", "none"] = "required"
     qos: Literal[1, 2] = 2
     persistent_session: bool = True
     download: Literal["single", "head-get", "range"] = "single"
-    keep_alive_s: float = Field(default=30, ge=0)
+    keep_alive_s: float = Field(default=30, ge=0, le=65_535)
     reboot_s: float = Field(default=10, gt=0)
     result_s: float = Field(default=5, gt=0)
     connect_s: float = Field(default=30, gt=0)
@@ -90,6 +93,15 @@ class Observe(CommandTable):
     image_sha256: str | None = None
     configuration: str | None = None
     boot_pattern: str | None = None
+
+    @field_validator("boot_pattern")
+    @classmethod
+    def _is_expression(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        return pattern
 
 
 class Prepare(CommandTable):
@@ -195,4 +207,16 @@ def _with_absolute_paths(path: Path, read: DeviceFile) -> DeviceFile:
     named = {name: here / value for name in ("tls_cert", "tls_key", "tls_ca") if (value := getattr(read.bench, name)) is not None}
     for name, file in named.items():
         require_file(path, "bench", name, file)
-    return DeviceFile(device=read.device.model_copy(update={"images": images}), bench=read.bench.model_copy(update=named))
+    bench = read.bench.model_copy(update=named)
+    _require_key_pair(path, bench)
+    return DeviceFile(device=read.device.model_copy(update={"images": images}), bench=bench)
+
+
+def _require_key_pair(path: Path, bench: BenchAddress) -> None:
+    """Raises ConfigurationError where the certificate and the key that are named serve no TLS."""
+    if bench.tls_cert is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(bench.tls_cert, bench.tls_key, password="")
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigurationError(str(path), "bench", "tls_cert, tls_key", f"are no certificate with its key: {error}") from error

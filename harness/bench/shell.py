@@ -37,7 +37,14 @@ def working_directory(command: str, file: Path) -> Path:
         words = shlex.split(command)
     except ValueError:
         return Path.cwd()
-    return here if any((here / word).exists() for word in words if not word.startswith(("/", "-"))) else Path.cwd()
+    return here if any(_is_there(here / word) for word in words if not word.startswith(("/", "-"))) else Path.cwd()
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False  # Such a name no file can have: a word of a command may be a whole program.
 
 
 async def run_shell(

@@ -14,7 +14,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.bench.toml_file import CommandTable, Table, first_mistake, from_file, read_toml, require_file, resolve_secret
 from harness.errors import ConfigurationError
-from harness.wire.commands import DeviceKind
+from harness.requirements import find
+from harness.wire.commands import KEY_POLICIES, DeviceKind
 from harness.wire.files import FileType
 
 _SECRET_HEADER = re.compile("auth|key|token|secret|password|cookie", re.IGNORECASE)
@@ -155,6 +156,16 @@ class Platform(Table):
     projects: tuple[Project, ...] = ()
     devices: tuple[TargetDevice, ...] = ()
     files: tuple[TargetFile, ...] = ()
+
+    @field_validator("declares")
+    @classmethod
+    def _are_readings(cls, declares: dict[str, str]) -> dict[str, str]:
+        for row, reading in declares.items():
+            if not find(row):
+                raise ValueError(f"{row!r} is no requirement; `hil requirements` lists them")
+            if row == "KEY-08" and reading not in KEY_POLICIES:
+                raise ValueError(f"KEY-08 is read as {' or '.join(KEY_POLICIES)}, not {reading!r}")
+        return declares
 
     @field_validator("api_url")
     @classmethod

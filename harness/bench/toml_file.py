@@ -16,7 +16,7 @@ _SHOWN_CHARACTERS = 60
 class Table(BaseModel):
     """A table of a file of ours: unknown keys are mistakes, and what was read does not change any more."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CommandTable(Table):

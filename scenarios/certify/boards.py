@@ -14,7 +14,7 @@ from pathlib import Path
 
 import typer
 
-from harness.bench.serial.inventory import BoardEntry, read_inventory
+from harness.bench.serial.inventory import BoardEntry, choose_board, read_inventory
 from harness.certification import RunOptions
 from harness.errors import ConfigurationError, OptionError
 from harness.outputs import made_directory
@@ -45,11 +45,7 @@ class _Job:
 
 def chosen_board(inventory: Path, name: str) -> tuple[Path, BoardEntry]:
     """The device file and the entry of a board. Raises ConfigurationError where it is unknown or claims nothing."""
-    read = read_inventory(inventory)
-    entry = read.board(name) if name else read.boards[0] if len(read.boards) == 1 else None
-    if entry is None:
-        known = ", ".join(board.name for board in read.boards)
-        raise ConfigurationError(str(inventory), "boards", "name", f"{name!r} is no board of it; there are: {known} (--all takes them all)")
+    entry = choose_board(inventory, name)
     return _claims_of(inventory, entry), entry
 
 

@@ -28,6 +28,7 @@ def bench(tmp_path, monkeypatch):
     (tmp_path / "target.toml").write_text(TARGET)
     (tmp_path / "text").write_text("x\n")
     (tmp_path / "directory").mkdir()
+    (tmp_path / "boards.toml").write_text('[[boards]]\nname = "a"\nurl = "loop://"\n')
     return tmp_path
 
 
@@ -38,6 +39,8 @@ def bench(tmp_path, monkeypatch):
         ("certify", "--only", "KEY-99"),
         ("certify", "--rerun", "nowhere"),
         ("certify device --inventory nowhere", "--board", "b"),
+        ("certify device --inventory boards.toml", "--board", "c"),
+        ("board probe --inventory boards.toml", "--board", "c"),
         ("fleet --target target.toml --devices 1", "--out", "text"),
         ("fleet --target target.toml --devices 1", "--file", "nowhere.bin"),
         ("fleet --target target.toml", "--devices", "2"),

@@ -14,7 +14,7 @@ from rich.console import Console as Terminal
 from rich.table import Table as RichTable
 
 from harness.bench.serial.board import make_emulator, open_board, url_of
-from harness.bench.serial.inventory import BOARD_NAME, BoardEntry, read_inventory
+from harness.bench.serial.inventory import BOARD_NAME, BoardEntry, choose_board, read_inventory
 from harness.bench.serial.inventory_template import inventory_text
 from harness.bench.serial.ports import ConsoleLine, LinkKind
 from harness.bench.serial.probe import Finding, probe
@@ -118,14 +118,7 @@ def _chosen(url: str, inventory: Path | None, board: str, *, baud: int, link: Li
         return BoardEntry(name="board", url=url, baud=baud, link=link)
     if inventory is None:
         raise OptionError("URL", "which board? A URL or --inventory is wanted (`hil board list` shows ports)")
-    read = read_inventory(inventory)
-    if not board and len(read.boards) == 1:
-        return read.boards[0]
-    found = read.board(board)
-    if found is None:
-        names = ", ".join(entry.name for entry in read.boards)
-        raise ConfigurationError(str(inventory), "boards", "name", f"{board!r} is none of the boards: {names}")
-    return found
+    return choose_board(inventory, board)
 
 
 def _raw_log(path: Path) -> BinaryIO:

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.bench.serial.ports import LinkKind, SerialPort
 from harness.bench.toml_file import CommandTable, Table, first_mistake, from_file, read_toml, require_file
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, OptionError
 
 BOARD_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _STEP = re.compile(r"(dtr|rts) (on|off)|wait [0-9.]+")
@@ -156,6 +156,16 @@ def read_inventory(path: Path) -> Inventory:
     except ValidationError as error:
         raise first_mistake(path, error) from error
     return Inventory(boards=tuple(_with_files(path, f"boards.{board.name}", board) for board in read.boards))
+
+
+def choose_board(path: Path, name: str) -> BoardEntry:
+    """The board of that name in the inventory at `path`; an empty name means its only one. Raises ConfigurationError."""
+    read = read_inventory(path)
+    found = read.boards[0] if not name and len(read.boards) == 1 else read.board(name)
+    if found is None:
+        names = ", ".join(board.name for board in read.boards)
+        raise OptionError("--board", f"{f'{name!r} is no board' if name else 'says which board'} of {str(path)!r}; there are: {names}")
+    return found
 
 
 def read_board(path: Path, table: dict[str, Any], *, name: str) -> BoardEntry:

@@ -61,6 +61,10 @@ def test_hardening_may_stand_before_the_tables_or_in_device(tmp_path):
         ('vendor = "ACME"', "", "vendor", "is missing"),
         ("[device.run]", '[device.declares]\nresults = "sometimes"\n[device.run]', "results", "'required'"),
         ("[device.run]", "[device.declares]\nreboot_s = 0\n[device.run]", "reboot_s", "greater than 0"),
+        ("[device.run]", "[device.declares]\nreboot_s = inf\n[device.run]", "reboot_s", "finite number"),
+        ("[device.run]", "[device.declares]\nkeep_alive_s = 1e6\n[device.run]", "keep_alive_s", "less than or equal to 65535"),
+        ("[device.run]", '[device.declares]\ncommands = ["a/b"]\n[device.run]', "0", "found 'a/b'"),
+        ("[device.run]", '[device.observe]\nboot_pattern = "("\n[device.run]', "boot_pattern", "'(' is no regular expression"),
         ("[device.run]", '[device.declares]\nconfiguration_pointer = "x"\n[device.run]', "configuration_pointer", "is no JSON pointer"),
         ("[device.run]", "[[device.configurations]]\ndata = { a = 1 }\n[device.run]", "device", "at least 2 are wanted"),
         ("[device.run]", '[device.identity]\nid = "a/b"\ntoken = "t"\n[device.run]', "id", "found 'a/b'"),
@@ -87,6 +91,13 @@ def test_a_certificate_of_ours_needs_its_key(tmp_path, bench, problem):
 
     with pytest.raises(ConfigurationError, match=problem):
         read(tmp_path, f"{GOOD}\n[bench]\ntls = true\n{bench}\n")
+
+
+def test_a_certificate_that_is_none_is_a_mistake_of_the_file(tmp_path):
+    (tmp_path / "c.pem").write_text("-")
+
+    with pytest.raises(ConfigurationError, match=r"\[bench\] tls_cert, tls_key: are no certificate with its key"):
+        read(tmp_path, f'{GOOD}\n[bench]\ntls = true\ntls_cert = "c.pem"\ntls_key = "c.pem"\n')
 
 
 def test_an_image_must_be_there(tmp_path):

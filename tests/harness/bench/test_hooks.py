@@ -48,7 +48,9 @@ def test_a_command_that_names_something_beside_its_file_starts_there(tmp_path, c
     assert working_directory(command, tmp_path / "device.toml") == tmp_path
 
 
-@pytest.mark.parametrize("command", ["python3 elsewhere.py", "make flash", "/bin/true -x", "echo 'unclosed"])
+@pytest.mark.parametrize(
+    "command", ["python3 elsewhere.py", "make flash", "/bin/true -x", "echo 'unclosed", f"python3 -c 'x = {300 * '1'}'"]
+)
 def test_any_other_command_starts_where_hil_did(tmp_path, command):
     assert working_directory(command, tmp_path / "device.toml") == Path.cwd()
 

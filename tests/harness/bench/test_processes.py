@@ -10,8 +10,8 @@ from harness.bench.processes import ending_with_us
 STARTER = """
 import subprocess, sys, time
 from harness.bench.processes import ending_with_us
-subprocess.Popen(ending_with_us(["sleep", "60"]), stdout=open(sys.argv[1], "w"))
-print("started", flush=True)
+command = ["sh", "-c", 'exec 3> "$0"; echo up; exec sleep 60', sys.argv[1]]
+print(subprocess.Popen(ending_with_us(command), stdout=subprocess.PIPE, text=True).stdout.readline(), end="", flush=True)
 time.sleep(60)
 """
 
@@ -22,7 +22,7 @@ def test_a_process_ends_with_its_starter_even_if_that_is_killed(tmp_path):
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     starter = subprocess.Popen([sys.executable, "-c", STARTER, str(pipe)], stdout=subprocess.PIPE, text=True)
     assert starter.stdout is not None
-    assert starter.stdout.readline() == "started\n"
+    assert starter.stdout.readline() == "up\n"
 
     starter.kill()
     starter.communicate()

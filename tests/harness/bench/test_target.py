@@ -91,6 +91,20 @@ def test_a_missing_table_is_named(tmp_path):
             "tls",
             "of no use without client_cert",
         ),
+        (
+            "[platform.api_keys]",
+            '[platform.declares]\n"KEY-99" = "x"\n[platform.api_keys]',
+            "platform",
+            "declares",
+            "'KEY-99' is no requirement",
+        ),
+        (
+            "[platform.api_keys]",
+            '[platform.declares]\n"KEY-08" = "x"\n[platform.api_keys]',
+            "platform",
+            "declares",
+            "first-use or complete",
+        ),
         ("[platform.api_keys]", f'[platform.tls]\nca = "{"a" * 300}"\n[platform.api_keys]', "platform.tls", "ca", "is no file"),
     ],
 )
