@@ -21,6 +21,7 @@ from harness.clock import SystemClock
 from harness.errors import BenchError, OptionError
 from harness.outputs import made_directory
 from scenarios.load.launcher import Launch, Role, ensure_locust, log_tail, run
+from scenarios.load.outcome import OUTCOME_FILE
 from scenarios.load.plan import SCENARIOS, LoadPlan, check
 from scenarios.load.shapes import SHAPES, STEADY
 from scenarios.load.thresholds import read_thresholds
@@ -146,7 +147,7 @@ def _checked(launch: Launch) -> Launch:
 def _conducted(launch: Launch, directory: Path, console: Console, *, as_json: bool) -> int:
     """Runs it and shows what came out; returns the exit status."""
     made_directory("--out", directory)
-    result = directory / "load.json"
+    result = directory / OUTCOME_FILE
     result.unlink(missing_ok=True)
     with _progress(console, launch.run_time_s) as say:
         status = run(launch, directory, say)

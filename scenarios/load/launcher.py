@@ -21,6 +21,7 @@ from typing import Self
 from harness.bench.processes import ending_with_us
 from harness.clock import SystemClock
 from harness.errors import BenchError, ConfigurationError
+from scenarios.load.outcome import OUTCOME_FILE
 from scenarios.load.plan import LoadPlan
 from scenarios.load.shapes import STEADY
 
@@ -60,7 +61,10 @@ def ensure_locust() -> None:
 
 
 def run(launch: Launch, directory: Path, say: Callable[[str], None]) -> int:
-    """Runs to the end; returns the exit status of the leader. Logs go to `directory`. Raises BenchError where no master is there."""
+    """Runs to the end; returns the exit status of the leader. Logs go to `directory`.
+
+    Raises BenchError where no master is there, KeyboardInterrupt where a signal came before there was anything to account for.
+    """
     port = launch.master_port or (MASTER_PORT if launch.role is not Role.EVERYTHING else _free_port())
     with contextlib.ExitStack() as open_files:
         if launch.role is Role.WORKERS:
@@ -73,10 +77,12 @@ def run(launch: Launch, directory: Path, say: Callable[[str], None]) -> int:
                 signals.hand_to([leader])
                 _pass_on(leader, directory, say)
                 status = leader.wait()
-                if status < 0:  # Killed: nobody has told the helpers that it is over.
+                if not (directory / OUTCOME_FILE).exists():  # It was killed, or had not begun: nobody has told the helpers that it is over.
                     _interrupt(helpers)
             finally:
                 _see_off([leader, *helpers])
+        if signals.are_given and not (directory / OUTCOME_FILE).exists():
+            raise KeyboardInterrupt
         return status
 
 
@@ -177,13 +183,13 @@ class _Signals:
 
     def __init__(self) -> None:
         self._processes: list[subprocess.Popen[str]] = []
-        self._is_told = False
+        self.are_given = False
 
     def hand_to(self, processes: list[subprocess.Popen[str]]) -> None:
         """From now on, and what came already."""
         self._processes = processes
-        if self._is_told:
-            self._hand_on(signal.SIGINT, None)
+        if self.are_given:
+            _interrupt(processes)
 
     def __enter__(self) -> Self:
         self._before = [signal.signal(number, self._hand_on) for number in self._NUMBERS]
@@ -194,8 +200,10 @@ class _Signals:
             signal.signal(number, handler)
 
     def _hand_on(self, number: int, frame: object) -> None:
-        self._is_told = True
-        _interrupt(self._processes)
+        """Once only: a second one would end the processes in the midst of their tidy end, and the ledger with them."""
+        if not self.are_given:
+            _interrupt(self._processes)
+        self.are_given = True
 
 
 def _interrupt(processes: Iterable[subprocess.Popen[str]]) -> None:

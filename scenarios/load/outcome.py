@@ -12,6 +12,8 @@ from simulators.fleet.judgement import Judgement, breaks_of, voids_of
 from simulators.fleet.totals import Totals
 
 SCHEMA = "hil-load/1"
+OUTCOME_FILE = "load.json"
+"""Its name in the directory of the run."""
 
 
 @dataclass(frozen=True, slots=True)

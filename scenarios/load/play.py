@@ -26,7 +26,7 @@ from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError
 from scenarios.load.accounts import Accounts
 from scenarios.load.crew import DRAIN_S_MAX, LOOK_S, Crew, Deal
-from scenarios.load.outcome import Outcome, judge
+from scenarios.load.outcome import OUTCOME_FILE, Outcome, judge
 from scenarios.load.plan import LoadPlan, check, paced, plan_from
 from scenarios.load.shapes import SHAPES, STEADY, users_at
 from scenarios.load.statistics import figures_of
@@ -39,6 +39,9 @@ HAND_IN_S_MAX = 15.0
 """How long a worker's ledger may take on its way, once it has settled."""
 
 PROGRESS_S = 5.0
+
+PUNCTUAL_S = 1.0
+"""A run that ends so much before its time has ended in time: Locust looks at its clock once a second."""
 
 log = logging.getLogger("hil.load")
 
@@ -62,6 +65,8 @@ class Play:
         self._accounts = Accounts(plan.late_after_s)
         self._is_open = False
         self._is_interrupted = False
+        self._clock = SystemClock()
+        self._began_s = 0.0
         locust.events.init.add_listener(self._begin)
 
     def shape(self) -> type[locust.LoadTestShape] | None:
@@ -93,6 +98,7 @@ class Play:
         if isinstance(self._runner, WorkerRunner):
             return  # The deal came before; one that comes late gets none, and has no devices.
         self._is_open = True
+        self._began_s = self._clock.monotonic_s()
         self.outcome = None
         drawn = self.plan.seed or SystemEntropy().integer(1, 2**31)
         run = f"{drawn}-{rfc3339(SystemClock().utc_s())}" if self.plan.seed else str(drawn)
@@ -113,10 +119,8 @@ class Play:
         self._close()
 
     def _quitting(self, **_: Any) -> None:
-        """Before Locust chooses the exit status. A run that is still open here was interrupted."""
-        options: Any = self._environment.parsed_options
-        is_endless = not options.run_time and self.plan.shape == STEADY
-        self._is_interrupted = self._is_open and not is_endless
+        """Before Locust chooses the exit status. A run with a planned end that is still open here was interrupted."""
+        self._is_interrupted = self._is_open and bool(self._planned_s())
         self._close()
         if not isinstance(self._runner, WorkerRunner):
             self._environment.process_exit_code = self.outcome.judgement.exit_status if self.outcome is not None else EXIT_VOID
@@ -144,11 +148,20 @@ class Play:
 
     # -------------------------------------------------------------------------------- the end
 
+    def _planned_s(self) -> float:
+        """How long the run is to last; 0: until somebody ends it."""
+        options: Any = self._environment.parsed_options
+        return run_time_s(self.plan) if self.plan.shape != STEADY else float(options.run_time or 0)
+
     def _close(self) -> None:
-        """Ends the run, once, whichever way it came to its end."""
+        """Ends the run, once, whichever way it came to its end. Locust ends a shape that is interrupted like one that is complete."""
         if not self._is_open:
             return
         self._is_open = False
+        if not isinstance(self._runner, WorkerRunner):
+            log.info("ending: what is on its way may still arrive, for %g s at most", DRAIN_S_MAX + self.plan.settle_s)
+        ran_s = self._clock.monotonic_s() - self._began_s
+        self._is_interrupted = self._is_interrupted or ran_s < self._planned_s() - PUNCTUAL_S
         if isinstance(self._runner, MasterRunner):
             self._collect()
         elif self.crew is not None:
@@ -168,9 +181,8 @@ class Play:
     def _collect(self) -> None:
         """Asks all workers for their ledgers, and waits for those that live."""
         self._runner.send_message(CLOSE)
-        clock = SystemClock()
-        deadline_s = clock.monotonic_s() + DRAIN_S_MAX + self.plan.settle_s + HAND_IN_S_MAX
-        while self._awaited() and clock.monotonic_s() < deadline_s:
+        deadline_s = self._clock.monotonic_s() + DRAIN_S_MAX + self.plan.settle_s + HAND_IN_S_MAX
+        while self._awaited() and self._clock.monotonic_s() < deadline_s:
             gevent.sleep(LOOK_S)
 
     def _awaited(self) -> bool:
@@ -192,7 +204,7 @@ class Play:
         directory = Path(self.plan.out or f"reports/load-{rfc3339(SystemClock().utc_s()).replace(':', '')}")
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "ledger.json").write_text(json.dumps(ledger.to_json()))
-        (directory / "load.json").write_text(json.dumps(self.outcome.to_json(), indent=2))
+        (directory / OUTCOME_FILE).write_text(json.dumps(self.outcome.to_json(), indent=2))
         for reason in (*self.outcome.judgement.breaks, *self.outcome.judgement.voids):
             log.warning("%s", reason)
         log.info("ledger: %s", directory / "ledger.json")

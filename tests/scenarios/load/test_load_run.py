@@ -143,6 +143,8 @@ def test_ctrl_c_writes_the_ledger_and_all_devices_leave_with_disconnect(tmp_path
     load = started_load("commands", "--target", str(target), "--users", "40", "--workers", "2", "--run-time", "10m", out=out)
     until(lambda: is_working(out))
     load.send_signal(signal.SIGINT)
+    until(lambda: "ending: " in (out / "locust.log").read_text())
+    load.send_signal(signal.SIGINT)  # Who is impatient gets the ledger all the same.
     _, errors = load.communicate(timeout=DEADLINE_S)
     outcome = outcome_in(out)
     assert load.returncode == 3, errors
@@ -152,6 +154,17 @@ def test_ctrl_c_writes_the_ledger_and_all_devices_leave_with_disconnect(tmp_path
     seen = ended(process)
     assert seen["connected"] == 40
     assert seen["disconnected"] == 40
+
+
+def test_ctrl_c_in_the_midst_of_a_shape_is_cut_short_like_any_other_run(tmp_path, platform):
+    target, _ = platform()
+    out = tmp_path / "out"
+    load = started_load("commands", "--target", str(target), "--users", "10", "--shape", "soak", out=out)
+    until(lambda: is_working(out))
+    load.send_signal(signal.SIGINT)
+    _, errors = load.communicate(timeout=DEADLINE_S)
+    assert load.returncode == 3, errors
+    assert outcome_in(out)["voids"] == ["the run was cut short"]
 
 
 def test_ctrl_c_on_a_terminal_ends_the_users_before_the_platform(tmp_path):
