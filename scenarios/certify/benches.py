@@ -23,7 +23,8 @@ from harness.wire.responses import command_path
 from scenarios.certify.device import board_of, built_in_maker, device_maker, leased, serial_line_of
 from scenarios.certify.pair import built_in_device, embedded
 from simulators.counterpart.bench import DeviceBench
-from simulators.fleet.fleet import Credentials, Fleet
+from simulators.fleet.admission import Credentials
+from simulators.fleet.fleet import Fleet
 from simulators.fleet.ledger import Ledger
 from simulators.platform.platform import PlatformSettings, ReferencePlatform
 

@@ -21,10 +21,11 @@ from harness.wire.commands import CONFIGURATION, DOWNLOADS
 from harness.wire.files import FileType
 from scenarios.load.accounts import Announcement, Tell, ToldLedger
 from scenarios.load.plan import LoadPlan, able_devices
+from simulators.fleet.admission import Credentials, shard_of
 from simulators.fleet.bookkeeping import CORRELATION
 from simulators.fleet.device_line import DeviceLine
 from simulators.fleet.entries import Answer
-from simulators.fleet.fleet import FADE_S, Credentials, shard_of
+from simulators.fleet.fleet import FADE_S
 from simulators.fleet.gevent_fleet import GeventFleet
 from simulators.fleet.operators import Order
 from simulators.fleet.totals import download_correlation

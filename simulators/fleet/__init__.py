@@ -1,5 +1,5 @@
 """Thousands of virtual devices in one process, and the count of what happened to each command.
 
-`ledger` is the pure bookkeeping: every command ends in exactly one column. `device_line` is one device's connection without a task or a
+`ledger` is the pure bookkeeping: every command ends in exactly one column. `admission` takes devices in, `device_line` is one device's connection without a task or a
 timer of its own, `fleet` the devices and what they share, `operators` those who send commands (REST or MQTT), `command` the command line.
 """

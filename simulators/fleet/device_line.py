@@ -55,7 +55,7 @@ class DeviceLine(asyncio.Protocol):
 
     __slots__ = (
         "_decoder", "_fleet", "_is_fading", "_transport", "attempt", "behaviour", "has_listened", "is_listening", "last_sent_s", "machine",
-        "personality",
+        "personality", "source",
     )  # fmt: skip
 
     def __init__(self, fleet: Surroundings, settings: DeviceSettings, behaviour: Behaviour, personality: Personality) -> None:
@@ -66,6 +66,7 @@ class DeviceLine(asyncio.Protocol):
         self._is_fading = False
         self.behaviour = behaviour
         self.personality = personality
+        self.source: tuple[str, int] | None = None  # where its connections come from; None: the system chooses
         self.attempt = 0
         self.is_listening = self.has_listened = False
         self.last_sent_s = 0.0

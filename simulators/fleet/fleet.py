@@ -7,22 +7,18 @@ for their next attempt or download have a task or a timer as long as that lasts.
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Coroutine, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Coroutine, Sequence
 
 from harness.entropy import Entropy
 from simulators.device import downloader
 from simulators.device.asyncio_device import broker_address
 from simulators.device.flash import Flash
-from simulators.device.settings import DeviceSettings
 from simulators.device.transfer import carry_out
+from simulators.fleet.admission import Credentials, admitted, shared_settings
 from simulators.fleet.behaviour import Mix
 from simulators.fleet.bookkeeping import Books
 from simulators.fleet.device_line import DeviceLine
 from simulators.fleet.ledger import Ledger
-
-T = TypeVar("T")
 
 CONNECTS_AT_A_TIME = 128
 DEVICES_PER_ADDRESS = 25_000
@@ -36,14 +32,6 @@ STORM_S = 0.1
 
 LEAVE_S_MAX = 10.0
 """How long clean disconnects may take before the process ends all the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """One device of the target file."""
-
-    device_id: str
-    token: str
 
 
 class DiscardingStorage:
@@ -85,8 +73,7 @@ class Fleet:
         self.counts = self.books.counts
         self.lines: list[DeviceLine] = []
         self._address = broker_address(mqtt_url)
-        self._settings = DeviceSettings.reference(device_id="", token="", mqtt_url=mqtt_url, keep_alive_s=keep_alive_s, tls=tls)
-        self._settings = replace(self._settings, keeps_session=False, result_qos=1, clean_session=clean_session)
+        self._settings = shared_settings(mqtt_url, keep_alive_s=keep_alive_s, tls=tls, clean_session=clean_session)
         self._entropy = entropy
         self._mix = (mix or Mix()).deal(entropy.stream("mix"))
         self._tls = (tls or ssl.create_default_context()) if self._address[2] else None
@@ -102,12 +89,8 @@ class Fleet:
     def add(self, credentials: Sequence[Credentials]) -> None:
         """Makes devices, not yet connected."""
         for device in credentials:
-            behaviour = next(self._mix)
-            personality = self.books.watched(behaviour.personality)
-            rules = replace(self._settings.firmware, device_id=device.device_id)
-            settings = replace(self._settings, device_id=device.device_id, token=device.token, firmware=rules)
-            line = DeviceLine(self, personality.tunes(settings), behaviour, personality)
-            self.books.added(line)
+            line = admitted(device, next(self._mix), settings=self._settings, surroundings=self, books=self.books)
+            line.source = self._source(len(self.lines))
             self.lines.append(line)
 
     async def connect(self, *, rate_per_s: float | None = None) -> None:
@@ -119,7 +102,7 @@ class Fleet:
             if rate_per_s and (ahead_s := started_s + number / rate_per_s - self._loop.time()) > 0:
                 await asyncio.sleep(ahead_s)
             await self._slots.acquire()
-            self._start(self._open(line, number))
+            self._start(self._open(line))
         for _ in range(CONNECTS_AT_A_TIME):
             await self._slots.acquire()
         for _ in range(CONNECTS_AT_A_TIME):
@@ -137,11 +120,11 @@ class Fleet:
         while not self.counts.connected and await self.progressed(deadline_s):
             pass
 
-    async def _open(self, line: DeviceLine, number: int) -> None:
+    async def _open(self, line: DeviceLine) -> None:
         """One connection; holds one of the connect slots, which it gives back."""
         host, port, _ = self._address
         try:
-            await self._loop.create_connection(lambda: line, host, port, ssl=self._tls, local_addr=self._source(number))
+            await self._loop.create_connection(lambda: line, host, port, ssl=self._tls, local_addr=line.source)
         except OSError:
             self._retry(line)
         finally:
@@ -167,7 +150,7 @@ class Fleet:
     async def _reopen(self, line: DeviceLine) -> None:
         await self._slots.acquire()
         self.counts.reconnects += 1
-        await self._open(line, self.lines.index(line) if len(self.lines) > DEVICES_PER_ADDRESS else 0)
+        await self._open(line)
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
         task = self._loop.create_task(work)
@@ -292,8 +275,3 @@ class Fleet:
         deadline_s = self.now_s() + LEAVE_S_MAX
         while any(line.is_open for line in self.lines) and await self.progressed(deadline_s):
             pass
-
-
-def shard_of(items: Sequence[T], index: int, count: int) -> Iterator[T]:
-    """The part of `items` that shard `index` (from 1) of `count` plays; the parts are disjoint and cover all."""
-    return (item for number, item in enumerate(items) if number % count == index - 1)

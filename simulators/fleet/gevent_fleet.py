@@ -7,7 +7,6 @@ without, TLS needs the sockets that Locust has patched.
 import ssl
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -19,12 +18,11 @@ from harness.entropy import Entropy
 from harness.errors import TargetUnavailable
 from simulators.device import downloader
 from simulators.device.asyncio_device import broker_address
-from simulators.device.settings import DeviceSettings
+from simulators.fleet.admission import Credentials, admitted, shared_settings
 from simulators.fleet.behaviour import STEADY, Behaviour
 from simulators.fleet.blocking_fetch import READ_BYTES, fetch_blocking
 from simulators.fleet.bookkeeping import Books, Transfer
 from simulators.fleet.device_line import DeviceLine
-from simulators.fleet.fleet import Credentials
 from simulators.fleet.ledger import Ledger
 
 CONNECT_S_MAX = 30.0
@@ -61,8 +59,7 @@ class GeventFleet:
         self.counts = self.books.counts
         self.lines: list[DeviceLine] = []
         self._address = broker_address(mqtt_url)
-        settings = DeviceSettings.reference(device_id="", token="", mqtt_url=mqtt_url, keep_alive_s=keep_alive_s, tls=tls)
-        self._settings = replace(settings, keeps_session=False, result_qos=1, clean_session=clean_session)
+        self._settings = shared_settings(mqtt_url, keep_alive_s=keep_alive_s, tls=tls, clean_session=clean_session)
         self._entropy = entropy
         self._happened = happened
         self._listening: dict[str, gevent.event.Event] = {}
@@ -74,11 +71,7 @@ class GeventFleet:
 
     def connect(self, device: Credentials, behaviour: Behaviour = STEADY) -> DeviceLine:
         """A device that is connected and listening. Raises TargetUnavailable; the device then goes on trying, as real ones do."""
-        personality = self.books.watched(behaviour.personality)
-        rules = replace(self._settings.firmware, device_id=device.device_id)
-        settings = replace(self._settings, device_id=device.device_id, token=device.token, firmware=rules)
-        line = DeviceLine(self, personality.tunes(settings), behaviour, personality)
-        self.books.added(line)
+        line = admitted(device, behaviour, settings=self._settings, surroundings=self, books=self.books)
         self.lines.append(line)
         self._listening[device.device_id] = listening = gevent.event.Event()
         started_s = self.now_s()

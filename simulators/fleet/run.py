@@ -17,12 +17,13 @@ from harness.errors import OptionError, ScenarioError
 from harness.wire.commands import CONFIGURATION, DOWNLOADS, permits
 from harness.wire.files import FileType
 from simulators.broker.port import Login
+from simulators.fleet.admission import Credentials, shard_of
 from simulators.fleet.behaviour import Mix
 from simulators.fleet.bookkeeping import CORRELATION
 from simulators.fleet.capacity import resident_bytes
 from simulators.fleet.device_line import DeviceLine
 from simulators.fleet.figures import connect_figures, end_figures
-from simulators.fleet.fleet import Credentials, Fleet, shard_of
+from simulators.fleet.fleet import Fleet
 from simulators.fleet.judgement import Judgement, breaks_of, voids_of
 from simulators.fleet.ledger import Ledger
 from simulators.fleet.operators import MqttOperator, Operator, Order, RestOperator

@@ -163,7 +163,8 @@ async def amqtt_devices(host, port, count, arrived):
 
 async def our_devices(host, port, count, arrived):
     from harness.entropy import SeededEntropy
-    from simulators.fleet.fleet import Credentials, Fleet
+    from simulators.fleet.admission import Credentials
+    from simulators.fleet.fleet import Fleet
     from simulators.fleet.ledger import Ledger
 
     fleet = Fleet(mqtt_url=f"mqtt://{host}:{port}", entropy=SeededEntropy(1), ledger=Ledger())

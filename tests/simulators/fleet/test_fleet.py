@@ -14,11 +14,13 @@ from harness.mqtt.packets import Disconnect
 from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings
 from simulators.device.personality import REFERENCE
+from simulators.fleet import fleet as fleet_module
+from simulators.fleet.admission import Credentials, shard_of
 from simulators.fleet.behaviour import BEHAVIOURS, Behaviour, Mix, parse_mix
 from simulators.fleet.bookkeeping import CORRELATION
 from simulators.fleet.cli import parse_shard
 from simulators.fleet.figures import quantile_ms
-from simulators.fleet.fleet import Credentials, Fleet, shard_of
+from simulators.fleet.fleet import Fleet
 from simulators.fleet.ledger import Ledger
 from simulators.fleet.run import FleetRun, Plan
 from simulators.world.world import World
@@ -239,6 +241,21 @@ def test_too_few_devices_are_a_mistake_of_the_user():
         asyncio.run(run_fleet(devices=21))
 
 
+def test_a_target_that_goes_away_in_the_middle_is_void_and_the_line_says_so():
+    async def stop_broker(run, broker):
+        while run.ledger.totals().accepted < 1000:
+            await asyncio.sleep(0.01)
+        await broker.stop()
+
+    outcome = in_a_world(commands=20_000, settle_s=10.0, meanwhile=stop_broker)
+    assert outcome.judgement.exit_status == 3
+    assert outcome.judgement.voids == (
+        "no device was connected any more at the end: the target has gone",
+        f"only {outcome.totals.sent} of 20000 commands were sent: the operator lost its connection",
+    )
+    assert outcome.totals.adds_up()
+
+
 def test_an_operator_without_a_broker_is_a_void_run():
     async def stop_broker(run, broker):
         while run.phase != "connecting":
@@ -267,6 +284,27 @@ def test_an_idle_device_has_no_task():
         await broker.stop()
 
     asyncio.run(scenario())
+
+
+def test_more_devices_than_one_address_has_ports_for_come_from_several(monkeypatch):
+    monkeypatch.setattr(fleet_module, "DEVICES_PER_ADDRESS", 2)
+
+    async def scenario():
+        sources = asyncio.Queue()
+
+        async def note(reader, writer):
+            sources.put_nowait(writer.get_extra_info("peername")[0])
+
+        async with await asyncio.start_server(note, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            fleet = Fleet(mqtt_url=f"mqtt://127.0.0.1:{port}", entropy=SeededEntropy(1), ledger=Ledger())
+            fleet.add([Credentials(f"dev-{number}", "t") for number in range(5)])
+            await fleet.connect()
+            seen = [await sources.get() for _ in range(5)]
+            await fleet.disconnect()
+        return sorted(seen)
+
+    assert asyncio.run(scenario()) == ["127.0.0.1", "127.0.0.1", "127.0.1.1", "127.0.1.1", "127.0.1.2"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])

@@ -18,10 +18,10 @@ from harness.mqtt.packets import Connack, Connect, Publish, Suback, Subscribe
 from harness.wire.topics import control_topic
 from simulators.device.downloader import Body, BodyEnd, Failed, Request, Response
 from simulators.device.personality import REFERENCE
+from simulators.fleet.admission import Credentials
 from simulators.fleet.behaviour import BEHAVIOURS, STEADY
 from simulators.fleet.blocking_fetch import fetch_blocking
 from simulators.fleet.entries import Answer
-from simulators.fleet.fleet import Credentials
 from simulators.fleet.ledger import Ledger
 from simulators.fleet.totals import download_correlation
 from simulators.platform.process import PlatformProcess
