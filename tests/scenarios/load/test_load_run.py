@@ -246,7 +246,7 @@ def test_plain_locust_runs_a_locustfile(tmp_path, platform):
         (("mixed", "--worker"), "--target: is missing"),
         (("mixed", "--master"), "--target: is missing"),
         (("mixed", "--shape", "round"), "round"),
-        (("mixed", "--out", "/dev/null/x"), "--out: /dev/null/x"),
+        (("mixed", "--out", "/dev/null/x"), "--out: '/dev/null/x'"),
     ],
 )
 def test_mistakes_are_one_line_and_status_two(tmp_path, arguments, problem):
