@@ -8,10 +8,8 @@ crash.
 import asyncio
 import contextlib
 import os
-import shlex
 import signal
 import ssl
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -24,39 +22,13 @@ from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError, OptionError
 from harness.outputs import write_file
 from simulators.device.asyncio_device import AsyncioDevice, Ending, broker_address
+from simulators.device.example_file import example_file
 from simulators.device.flash import DirectoryStorage, MemoryStorage, Storage
 from simulators.device.personalities import PERSONALITIES
 from simulators.device.personality import Personality
 from simulators.device.settings import DeviceSettings
 
 EXIT_CRASH = 70  # EX_SOFTWARE of sysexits.h; 1 would be a FAIL
-
-DEVICE_FILE = """\
-# Our device `{model}` as a device under test: hil certify device --device {path}
-[device]
-vendor = "hil"
-model = "{model}"
-firmware_version = "1"
-
-[device.declares]
-commands = ["configuration", "send_configuration", "download_firmware", "download_logo", "reboot", "reset"]
-results = "required"
-qos = 2
-persistent_session = true
-download = "single"
-keep_alive_s = 5
-reboot_s = 5
-result_s = 5
-connect_s = 30
-max_payload_bytes = 4096
-allow_reset = true
-
-[device.factory]
-configuration = {{ sampling_rate = 300 }}
-
-[device.run]
-exec = "{command}"
-"""
 
 app = typer.Typer()
 
@@ -70,7 +42,9 @@ def device(
     keep_alive_s: Annotated[int, typer.Option("--keep-alive", min=0, max=65_535, help="Keep-alive in seconds, 0 for none.")] = 30,
     exit_on_reboot: Annotated[bool, typer.Option("--exit-on-reboot", help="A reboot ends the process with status 0.")] = False,
     list_personalities: Annotated[bool, typer.Option("--list-personalities", help="Print the personalities and what each breaks.")] = False,
-    write_device_file: Annotated[Path | None, typer.Option(help="Write the device file that certifies this device, and end.")] = None,
+    write_device_file: Annotated[
+        Path | None, typer.Option(help="Write the device file that certifies this device, with every key explained, and end.")
+    ] = None,
 ) -> None:
     """Run one virtual device, until Ctrl-C."""
     chosen = find_personality(personality)
@@ -78,7 +52,7 @@ def device(
         show_personalities()
         return
     if write_device_file is not None:
-        write_file("--write-device-file", write_device_file, device_file(write_device_file, chosen))
+        write_file("--write-device-file", write_device_file, example_file(write_device_file, chosen.name))
         typer.echo(f"device file: {write_device_file}")
         return
     settings = from_target(target, device_id, keep_alive_s) if target is not None else from_environment(os.environ)
@@ -117,13 +91,6 @@ def show_personalities() -> None:
     for personality in PERSONALITIES.values():
         breaks = ", ".join(personality.breaks) or "nothing"
         typer.echo(f"{personality.name}: {personality.story} Breaks {breaks}.")
-
-
-def device_file(path: Path, personality: Personality) -> str:
-    """The text of a device file that has `hil certify device` start this device with this interpreter."""
-    words = [sys.executable, "-m", "harness.cli", "device", "--personality", personality.name]
-    command = shlex.join(words).replace("\\", "\\\\").replace('"', '\\"')
-    return DEVICE_FILE.format(path=path, model=personality.name, command=command)
 
 
 def from_target(path: Path, device_id: str, keep_alive_s: int) -> DeviceSettings:

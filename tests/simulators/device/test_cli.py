@@ -1,14 +1,27 @@
 """`hil device`: mistakes of the user are one line and status 2; the device file starts this very device."""
 
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from harness.bench.device_file import (
+    BenchAddress,
+    Configuration,
+    Declares,
+    Device,
+    Factory,
+    Identity,
+    Image,
+    Observe,
+    Prepare,
+)
 from harness.bench.target import read_target
 from harness.cli import run
 from harness.errors import ConfigurationError
 from simulators.device.cli import from_environment, from_target, open_storage
+from simulators.device.example_file import example_file
 from simulators.device.flash import DirectoryStorage, MemoryStorage
 from simulators.device.personalities import PERSONALITIES
 
@@ -103,3 +116,23 @@ def test_the_device_file_starts_this_personality(tmp_path, capsys):
     assert tables["device"]["run"]["exec"].endswith("device --personality qos1-only")
     assert Path(tables["device"]["run"]["exec"].split()[0]).is_file()
     assert str(path) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("table", "model"),
+    [
+        (lambda file: file["device"], Device),
+        (lambda file: file["device"]["identity"], Identity),
+        (lambda file: file["device"]["declares"], Declares),
+        (lambda file: file["device"]["factory"], Factory),
+        (lambda file: file["device"]["images"][0], Image),
+        (lambda file: file["device"]["configurations"][0], Configuration),
+        (lambda file: file["device"]["observe"], Observe),
+        (lambda file: file["device"]["prepare"], Prepare),
+        (lambda file: file["bench"], BenchAddress),
+    ],
+)
+def test_the_device_file_shows_every_key_there_is(table, model):
+    text = example_file(Path("device.toml"), "reference")
+    shown = tomllib.loads(re.sub(r"(?m)^# (?=\[|\w+ = )", "", text))
+    assert table(shown).keys() == model.model_fields.keys()
