@@ -51,13 +51,13 @@ async def _undo(left: Leftovers, platform: Platform) -> list[str]:
     troubles: list[str] = []
     for name, values in left.hooks():
         if getattr(platform.hooks, name) is None:
-            troubles.append(f"{name} {values}: the target file has no [platform.hooks] {name}")
+            troubles.append(f"{_told(name, values)}: the target file has no [platform.hooks] {name}")
             continue
         try:
             await run_hook(platform.hooks, name, values, recorder)
-            typer.echo(f"{name} {values}")
+            typer.echo(_told(name, values))
         except BenchError as error:
-            troubles.append(f"{name} {values}: {error}")
+            troubles.append(f"{_told(name, values)}: {error}")
     async with MqttDriver(platform, recorder) as mqtt:
         devices = {device.id: device for device in platform.devices}
         for device_id in left.sessions():
@@ -72,3 +72,8 @@ async def _undo(left: Leftovers, platform: Platform) -> list[str]:
             except BenchError as error:
                 troubles.append(f"session of device {device.id}: {error}")
     return troubles
+
+
+def _told(name: str, values: Mapping[str, str]) -> str:
+    """A hook with its values in words."""
+    return f"{name} ({', '.join(f'{key} {value}' for key, value in values.items())})" if values else name

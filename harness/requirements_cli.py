@@ -45,7 +45,7 @@ def requirements(
     as_json: Annotated[bool, typer.Option("--json", help="Machine output on stdout.")] = False,
     write: Annotated[Path | None, typer.Option("--write", help="Write the table into this file, between its two markers.")] = None,
 ) -> None:
-    """Prints the requirement catalogue: id, level, statement, source, our reading, and which checks judge it."""
+    """Print the requirement catalogue: id, level, statement, source, our reading, and which checks judge it."""
     judges = judges_by_requirement(all_judges())
     if write is not None:
         _replace_table(write, trace_table(judges, words_by_test(write.parent / tests for tests in TESTS)))

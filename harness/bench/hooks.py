@@ -13,7 +13,6 @@ from harness.history.recorder import Recorder
 
 HOOK_TIME_S_MAX = 120.0
 _RECORDED_CHARACTERS = 2_000
-_SHOWN_CHARACTERS = 200
 
 
 async def run_hook(hooks: Hooks, name: str, values: Mapping[str, str], recorder: Recorder) -> str:
@@ -28,7 +27,7 @@ async def run_hook(hooks: Hooks, name: str, values: Mapping[str, str], recorder:
     ended = await run_shell(command, within_s=HOOK_TIME_S_MAX, directory=hooks.directory_of(template))
     recorder.record(HookRun(name, command, ended.status, ended.said[:_RECORDED_CHARACTERS]))
     if ended.status:
-        raise BenchError(f"hook {name!r} ended with status {ended.status}: {ended.said[:_SHOWN_CHARACTERS]}")
+        raise BenchError(f"hook {name!r} ended with status {ended.status}: {ended.last_words}")
     return ended.output
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 OVERTIME_STATUS = 124  # what timeout(1) says
+_LAST_WORDS_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,12 @@ class ShellRun:
     def said(self) -> str:
         """All that it printed, for people."""
         return "\n".join(filter(None, (self.output, self.errors)))
+
+    @property
+    def last_words(self) -> str:
+        """The last line that it printed, where shells, interpreters and tools give their reason; cut where it is long."""
+        lines = self.said.splitlines()
+        return lines[-1].strip()[:_LAST_WORDS_CHARACTERS] if lines else "it printed nothing"
 
 
 def working_directory(command: str, file: Path) -> Path:

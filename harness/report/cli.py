@@ -20,7 +20,7 @@ from harness.report.signature import MANIFEST_FILE, verify
 from harness.report.terminal import show
 from harness.report.writer import write_package
 
-app = typer.Typer(help="Reads, verifies, compares report packages; follows them over nights.", no_args_is_help=True)
+app = typer.Typer(help="Read, verify and compare report packages; follow them over nights.", no_args_is_help=True)
 
 Package = Annotated[Path, typer.Argument(metavar="RUN", help="A report package: its directory, or its report.json.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]

@@ -331,7 +331,7 @@ class DeviceBench:
         ended = await run_shell(command, within_s=_OBSERVER_S, environment=place.station.power.environment, directory=directory)
         self._recorder.record(HookRun(operation.name, command, ended.status, ended.said))
         if ended.status:
-            raise BenchError(f"[device.observe] {operation.name} ended with status {ended.status}: {ended.said[:200]}")
+            raise BenchError(f"[device.observe] {operation.name} ended with status {ended.status}: {ended.last_words}")
         self._recorder.record(Observed(place.station.device_id, operation.name, ended.output))
         return ended.output
 

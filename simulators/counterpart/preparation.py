@@ -19,7 +19,6 @@ from harness.history.recorder import Recorder
 
 _WITHIN_S = 600.0  # a large image over a slow line
 _RECORDED_CHARACTERS = 64 * 1024
-_SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +84,7 @@ class Preparation:
             ended = await run_shell(command, within_s=_WITHIN_S, environment=self._environment, directory=directory)
         self._recorder.record(HookRun(name, command, ended.status, ended.said[:_RECORDED_CHARACTERS]))
         if ended.status:
-            last = next((line for line in reversed(ended.said.splitlines()) if line.strip()), "it printed nothing")
-            raise BenchError(f"[device.prepare] {name} ended with status {ended.status}: {last.strip()[:_SHOWN_CHARACTERS]}")
+            raise BenchError(f"[device.prepare] {name} ended with status {ended.status}: {ended.last_words}")
 
     def _filled_in(self, template: str) -> str:
         place = self._find_line() if self._find_line is not None else _broker(self._environment)

@@ -52,7 +52,7 @@ def test_an_uploaded_file_is_deleted_by_the_hook(cleanup, capsys, tmp_path):
     ("facts", "hooks", "trouble"),
     [
         ((UPLOADED,), "", "the target file has no [platform.hooks] delete_file"),
-        ((UPLOADED,), "delete_file = 'echo busy; exit 1'", "hook 'delete_file' ended with status 1: busy"),
+        ((UPLOADED,), "delete_file = 'echo usage; echo busy; exit 1'", "hook 'delete_file' ended with status 1: busy"),
         ((connected("dev-1"),), "", "no connection to mqtt://127.0.0.1:1"),
         ((connected("dev-2"),), "", "session of device dev-2: the target file does not name it"),
     ],

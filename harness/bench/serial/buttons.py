@@ -9,7 +9,6 @@ from harness.bench.toml_file import CommandTable
 from harness.errors import BenchError
 
 COMMAND_S_MAX = 30.0
-_SHOWN_CHARACTERS = 200
 
 
 class ModemLineReset:
@@ -57,4 +56,4 @@ async def _press(command: str, table: CommandTable) -> None:
     """Runs a command of the inventory. Raises BenchError where it fails or is not over within 30 s."""
     ended = await run_shell(command, within_s=COMMAND_S_MAX, directory=table.directory_of(command))
     if ended.status:
-        raise BenchError(f"`{command}` ended with status {ended.status}: {ended.said[-_SHOWN_CHARACTERS:] or 'no output'}")
+        raise BenchError(f"`{command}` ended with status {ended.status}: {ended.last_words}")
