@@ -25,10 +25,10 @@ from harness.scenario import all_scenarios
 from scenarios.certify.broker import broker_check
 from scenarios.certify.conduct import run_parts
 from scenarios.certify.options import CommonOptions
-from simulators.board.powered import board_maker
+from simulators.board.powered import BoardDevice
 from simulators.counterpart.bench import DeviceBench
 from simulators.counterpart.power import AttachedDevice, BuiltInDevice, Credentials, ExecDevice, PoweredDevice, ScopeOf
-from simulators.counterpart.preparation import FindLine, Place
+from simulators.counterpart.preparation import FindLine, Line
 from simulators.counterpart.station import MakeDevice, state_directory_of
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]")
@@ -97,9 +97,9 @@ def serial_line_of(board: BoardEntry | None) -> FindLine | None:
     return None if board is None or board.emulator is not None else partial(_serial_line, board)
 
 
-def _serial_line(board: BoardEntry) -> Place:
+def _serial_line(board: BoardEntry) -> Line:
     url = url_of(board)
-    return Place(url, device_behind(url))
+    return Line(url, device_behind(url))
 
 
 async def require_board(board: BoardEntry, lease: Lease, state: Path) -> None:
@@ -150,8 +150,9 @@ def device_maker(
         return lambda credentials, scope_of: AttachedDevice(credentials, partial(typer.echo, err=True))
     board = board or board_of(file, path)
     assert board is not None  # the device file holds exactly one way to run it
-    return board_maker(
-        board,
+    return partial(
+        BoardDevice,
+        entry=board,
         state=state,
         clock=SystemClock(),
         entropy=SeededEntropy(f"{seed}/board"),

@@ -8,16 +8,17 @@ gone with the power.
 import hashlib
 import json
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.bench.serial import messages
 from harness.errors import RemoteWireError
+from harness.wire.files import FileType
 from harness.wire.topics import control_topic
 from simulators.device import firmware
 from simulators.device.firmware import FirmwareRules, Message, PublishResult, Reboot, StartDownload, WhenBusy
-from simulators.device.flash import DirectoryStorage, Flash, Image, area_name
+from simulators.device.flash import DirectoryStorage, Flash, Image, replace_text
 from simulators.device.settings import FACTORY_CONFIGURATION
 
 QUEUE_MAX = 4
@@ -27,11 +28,10 @@ DEVICE_ID = "board"
 
 @dataclass(slots=True)
 class BoardMemory:
-    """What the board keeps without power: the last command number, the flash, the contents of its areas."""
+    """What the board keeps without power: the last command number, and the flash, in which an image is its record alone."""
 
     done: int = 0
     flash: Flash = field(default_factory=lambda: Flash(configuration=FACTORY_CONFIGURATION))
-    areas: dict[str, bytes] = field(default_factory=dict)
 
 
 class KeptMemory:
@@ -53,7 +53,7 @@ class KeptMemory:
         """Writes down what has changed. To be called before anything that follows from it leaves the board."""
         if self._kept == (memory.done, memory.flash):
             return
-        self._done.write_text(str(memory.done))
+        replace_text(self._done, str(memory.done))
         self._storage.save(memory.flash)
         self._kept = (memory.done, memory.flash)
 
@@ -62,8 +62,6 @@ class KeptMemory:
 class _Transfer:
     number: int
     command: str
-    area: str
-    url: str
     file_name: str
     size_bytes: int | None = None
     data: bytearray = field(default_factory=bytearray)
@@ -73,7 +71,9 @@ class BoardCore:
     """One powered board. `accept` takes the link's messages, `next_message` gives what to say; ask again until it gives None."""
 
     def __init__(self, memory: BoardMemory, *, rules: FirmwareRules | None = None) -> None:
+        """A boot: a download that was under way is gone with the power, and a reboot that was due has happened."""
         self.memory = memory
+        memory.flash = replace(memory.flash, jobs=(), is_reboot_due=False)
         self.rules = rules or FirmwareRules(DEVICE_ID, factory_configuration=FACTORY_CONFIGURATION, when_busy=WhenBusy.REFUSE)
         self.wants_reboot = False
         self._commands: deque[tuple[int, str, bytes]] = deque()
@@ -127,7 +127,7 @@ class BoardCore:
         job = self.memory.flash.jobs[-1]
         shelf = self.memory.flash.shelf(job.file_type).erased()
         self.memory.flash = self.memory.flash.with_shelf(job.file_type, shelf)
-        self._transfer = _Transfer(number, start.command, area_name(job.file_type, shelf.spare), start.url, start.file_name)
+        self._transfer = _Transfer(number, start.command, start.file_name)
         self._replies.append({"t": "fetch", "n": number, "url": start.url})
 
     def _continue(self, transfer: _Transfer, kind: str, message: dict[str, Any]) -> None:
@@ -152,10 +152,9 @@ class BoardCore:
         if not is_complete or transfer.size_bytes not in (None, len(data)) or not data:
             self._fail(transfer, f"the download ended early, after {len(data)} bytes")
             return
-        job = self._drop_job()
+        file_type = self._drop_job()
         image = Image(transfer.file_name, len(data), hashlib.sha256(data).hexdigest())
-        self.memory.areas[transfer.area] = data
-        self.memory.flash = self.memory.flash.with_shelf(job, self.memory.flash.shelf(job).installed(image))
+        self.memory.flash = self.memory.flash.with_shelf(file_type, self.memory.flash.shelf(file_type).installed(image))
         facts = {"file_name": image.file_name, "size": image.size_bytes, "sha256": image.sha256}
         self._reply(transfer.number, transfer.command, firmware.success(transfer.command, "installed", **facts).body)
 
@@ -163,7 +162,8 @@ class BoardCore:
         self._drop_job()
         self._reply(transfer.number, transfer.command, firmware.failure(transfer.command, why).body)
 
-    def _drop_job(self) -> Any:
+    def _drop_job(self) -> FileType:
+        """The download is over; returns what it was to bring."""
         self._transfer = None
         job = self.memory.flash.jobs[-1]
         self.memory.flash = self.memory.flash.without_job(job.number)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from harness.bench.serial.ports import BoardLink
 from harness.entropy import Entropy
 from harness.errors import BenchError, LocalWireError, RemoteWireError
-from harness.mqtt.client_session import ClientMemory, ClientSession, Duties, Phase
+from harness.mqtt.client_session import ClientMemory, ClientSession, Phase
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
-from harness.mqtt.packets import Connack, Packet, Publish
+from harness.mqtt.packets import SUBSCRIPTION_REFUSED, Connack, Packet, Publish, Suback
 from harness.wire.topics import control_filter, parse_control_topic, result_topic
 from simulators.device.asyncio_device import broker_address
 from simulators.device.downloader import Body, Event, Failed, Request, Response
@@ -64,6 +64,7 @@ class BoardGateway:
             password=login.token.encode(),
             memory=memory,
         )
+        self._is_subscribed = False
         self._board_is_up = asyncio.Event()
         self._commands: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
         self._writer: asyncio.StreamWriter | None = None
@@ -175,15 +176,23 @@ class BoardGateway:
         return is_accepted
 
     def _received(self, packet: Packet) -> bool:
-        duties: Duties = self._session.receive(packet)
+        duties = self._session.receive(packet)
         self._write(duties.send)
         for publish in duties.deliver:
             self._deliver(publish)
-        if not isinstance(packet, Connack) or packet.return_code:
-            return False
-        if not packet.session_present:
+        match packet:
+            case Connack(return_code=0):
+                self._subscribe(is_resumed=packet.session_present)
+                return True
+            case Suback():
+                self._is_subscribed = SUBSCRIPTION_REFUSED not in packet.return_codes
+        return False
+
+    def _subscribe(self, *, is_resumed: bool) -> None:
+        """Asks for the commands, unless a resumed session is known to: one whose SUBSCRIBE was lost hears nothing."""
+        self._is_subscribed = self._is_subscribed and is_resumed
+        if not self._is_subscribed:
             self._write((self._session.subscribe(((control_filter(self.login.device_id), 2),)),))
-        return True
 
     async def _ping(self) -> None:
         while self.login.keep_alive_s:

@@ -6,7 +6,8 @@ timeline of the run.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from harness.errors import BenchError, ResourceMissing
 from harness.history.events import DeviceExited, DeviceStarted, SerialLine
 from harness.history.recorder import Recorder
 from simulators.board.gateway import BoardGateway, GatewayLogin
-from simulators.counterpart.power import Credentials, ScopeOf, environment_of
+from simulators.counterpart.power import Credentials, ScopeOf, environment_of, record_for
 
 QEMU_HOST = "10.0.2.2"  # this machine, as a board on QEMU's user network sees it
 BOOT_EVENT = "boot"
@@ -32,27 +33,28 @@ class BoardDevice:
     def __init__(
         self,
         credentials: Credentials,
-        entry: BoardEntry,
+        scope_of: ScopeOf,
         *,
+        entry: BoardEntry,
         state: Path,
         clock: Clock,
         entropy: Entropy,
         recorder: Recorder,
         lease: Lease | None = None,
         boot_pattern: str | None = None,
-        scope_of: ScopeOf | None = None,
     ) -> None:
-        """`lease` is held for longer than the board is powered; without it the board is free for others between `cut` and `on`.
+        """`entry` is one of an inventory, or `read_board(device_file, file.device.run.serial, name=…)`.
 
-        `scope_of` names the scenario that is at work with a device: a board speaks outside of any scenario's task.
+        `lease` is held for longer than the board is powered; without it the board is free for others between `cut` and `on`.
         """
         self._credentials, self._entry, self._state = credentials, entry, state
         self.environment: Mapping[str, str] = environment_of(credentials)
-        self._clock, self._entropy, self._recorder = clock, entropy, recorder
+        self._clock, self._entropy = clock, entropy
         self._lease = lease
         self._patterns = {BOOT_EVENT: boot_pattern} if boot_pattern else {}
-        self.scope_of = scope_of
+        self._record = partial(record_for, recorder, scope_of, credentials.device_id)
         self._boots = 0
+        self._booting = asyncio.Event()
         self._is_expected = True  # whether the next boot is our doing
         self._task: asyncio.Task[None] | None = None
         self._board: OpenBoard | None = None
@@ -138,7 +140,7 @@ class BoardDevice:
         """Before the board runs, so that its first line is seen too."""
         board.console.on_line(self._printed)
         if self._gateway is None:
-            self._booting = asyncio.Event()
+            self._booting.clear()
             board.console.on_event(self._heard)
 
     async def _provision_each_boot(self, board: OpenBoard) -> None:
@@ -190,40 +192,5 @@ class BoardDevice:
     def _printed(self, line: ConsoleLine) -> None:
         self._record(SerialLine(self._credentials.device_id, "board", line.text))
 
-    def _record(self, fact: SerialLine | DeviceStarted | DeviceExited) -> None:
-        scope = None if self.scope_of is None else self.scope_of(self._credentials.device_id)
-        self._recorder.record(fact, in_scope=scope)
-
     def _note(self, line: str) -> None:
         self._record(SerialLine(self._credentials.device_id, "us", line))
-
-
-def board_maker(
-    entry: BoardEntry,
-    *,
-    state: Path,
-    clock: Clock,
-    entropy: Entropy,
-    recorder: Recorder,
-    lease: Lease | None = None,
-    boot_pattern: str | None = None,
-) -> Callable[[Credentials, ScopeOf], BoardDevice]:
-    """How a station makes its board once the credentials are known (`simulators.counterpart.station.MakeDevice`).
-
-    `entry` is `read_board(device_file, file.device.run.serial, name=…)`, or one of an inventory; `lease` as `BoardDevice` takes it.
-    """
-
-    def make(credentials: Credentials, scope_of: ScopeOf) -> BoardDevice:
-        return BoardDevice(
-            credentials,
-            entry,
-            state=state,
-            clock=clock,
-            entropy=entropy,
-            recorder=recorder,
-            lease=lease,
-            boot_pattern=boot_pattern,
-            scope_of=scope_of,
-        )
-
-    return make

@@ -65,7 +65,7 @@ class PoweredDevice(Protocol):
         ...
 
 
-def _record_for(recorder: Recorder, scope_of: ScopeOf, device_id: str, fact: Fact) -> None:
+def record_for(recorder: Recorder, scope_of: ScopeOf, device_id: str, fact: Fact) -> None:
     """A device lives longer than the scenario that switched it on: what it does belongs to the one that is at work now."""
     recorder.record(fact, in_scope=scope_of(device_id))
 
@@ -100,7 +100,7 @@ class BuiltInDevice:
     ) -> None:
         self._device_id = credentials.device_id
         self.environment: Mapping[str, str] = environment_of(credentials)
-        self._record = partial(_record_for, recorder, scope_of, credentials.device_id)
+        self._record = partial(record_for, recorder, scope_of, credentials.device_id)
         self._entropy = entropy
         self._personality = personality
         self._storage = MemoryStorage()
@@ -128,7 +128,7 @@ class BuiltInDevice:
                 storage=self._storage,
                 personality=self._personality,
                 exits_on_reboot=True,
-                console=lambda line: self._print(line),
+                console=self._print,
             )
             ending = await self._device.run()
             if ending is Ending.STOPPED:
@@ -175,7 +175,7 @@ class ExecDevice:
         self._device_id = credentials.device_id
         self._command = in_place_of_the_shell(command)
         self._directory = directory
-        self._record = partial(_record_for, recorder, scope_of, credentials.device_id)
+        self._record = partial(record_for, recorder, scope_of, credentials.device_id)
         self.environment: Mapping[str, str] = environment_of(credentials) | {"HIL_STATE_DIR": str(state_directory)}
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None

@@ -22,14 +22,14 @@ _RECORDED_CHARACTERS = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """What `{url}` and `{port}` stand for."""
+class Line:
+    """How the device is reached: what `{url}` and `{port}` stand for."""
 
     url: str
     port: str
 
 
-FindLine = Callable[[], Place]
+FindLine = Callable[[], Line]
 
 
 class Preparation:
@@ -87,10 +87,10 @@ class Preparation:
             raise BenchError(f"[device.prepare] {name} ended with status {ended.status}: {ended.last_words}")
 
     def _filled_in(self, template: str) -> str:
-        place = self._find_line() if self._find_line is not None else _broker(self._environment)
-        return filled_in(template, {"url": place.url, "port": place.port})
+        line = self._find_line() if self._find_line is not None else _broker(self._environment)
+        return filled_in(template, {"url": line.url, "port": line.port})
 
 
-def _broker(environment: Mapping[str, str]) -> Place:
+def _broker(environment: Mapping[str, str]) -> Line:
     url = environment["HIL_MQTT_URL"]
-    return Place(url, str(urlsplit(url).port))
+    return Line(url, str(urlsplit(url).port))

@@ -169,9 +169,7 @@ class DirectoryStorage:
         return flash_from_json(json.loads(self._record.read_bytes())) if self._record.exists() else None
 
     def save(self, flash: Flash) -> None:
-        fresh = self._record.with_suffix(".new")
-        fresh.write_text(json.dumps(flash_to_json(flash)))
-        os.replace(fresh, self._record)
+        replace_text(self._record, json.dumps(flash_to_json(flash)))
 
     def erase(self, area: str) -> None:
         self._area(area).write_bytes(b"")
@@ -188,6 +186,13 @@ class DirectoryStorage:
 
     def _area(self, area: str) -> Path:
         return self._directory / area
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a file anew; after a SIGKILL at any moment either it or its predecessor is found."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text)
+    os.replace(fresh, path)
 
 
 def flash_to_json(flash: Flash) -> JsonObject:

@@ -19,7 +19,7 @@ from harness.history.events import DeviceStarted, ScenarioEnded, ScenarioStarted
 from harness.runner import Selection
 from harness.scenario import all_scenarios
 from scenarios.certify.device import board_of, declaration_facts
-from simulators.board.powered import BoardDevice, board_maker
+from simulators.board.powered import BoardDevice
 from simulators.counterpart.bench import DeviceBench
 from simulators.counterpart.power import Credentials, ScopeOf
 
@@ -50,8 +50,8 @@ async def certified(out: Path) -> Outcome:
         number = next(numbers)
         entry = board.model_copy(update={"name": f"pty-{number}"})
         entropy = SeededEntropy(number)
-        maker = board_maker(entry, state=out, clock=SystemClock(), entropy=entropy, recorder=certification.recorder)
-        return maker(credentials, scope_of)
+        options = {"clock": SystemClock(), "entropy": entropy, "recorder": certification.recorder}
+        return BoardDevice(credentials, scope_of, entry=entry, state=out, **options)
 
     asked = all_scenarios("device")["two_configurations_in_a_row"]
     copies = tuple(replace(asked, name=f"{asked.name}-{number}") for number in range(BOARDS))

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from harness.operations import Call
 from harness.wire.files import FileType
 from harness.wire.responses import command_path
 from harness.wire.topics import control_topic
-from simulators.board.powered import board_maker
+from simulators.board.powered import BoardDevice
 from simulators.counterpart.station import Station
 
 BOARDS = Path(__file__).parents[3] / "fixtures" / "boards"
@@ -64,8 +65,8 @@ async def certified(name: str, state: Path, lease: Lease | None = None) -> Async
     recorder = Recorder(SystemClock())
     seen = Seen(recorder)
     entry = read_board(path, file.device.run.serial, name=name)
-    maker = board_maker(entry, state=state, clock=SystemClock(), entropy=SeededEntropy(1), recorder=recorder, lease=lease)
-    async with Station(file.device, file.bench, SeededEntropy(2), recorder, maker) as station:
+    make = partial(BoardDevice, entry=entry, state=state, clock=SystemClock(), entropy=SeededEntropy(1), recorder=recorder, lease=lease)
+    async with Station(file.device, file.bench, SeededEntropy(2), recorder, make) as station:
         await station.power.on()
         await seen.until(lambda: station.is_connected)
         await seen.until(lambda: any(isinstance(fact, MqttPacket) and fact.type == "SUBACK" for fact in seen.facts))

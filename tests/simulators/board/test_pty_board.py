@@ -4,12 +4,13 @@ import asyncio
 import hashlib
 import json
 import resource
+from pathlib import Path
 
 import pytest
 
 from harness.bench.serial.ports import PortUnplugged
 from harness.errors import DriverTimeout
-from simulators.board.core import BoardMemory
+from simulators.board.core import BoardCore, BoardMemory, KeptMemory
 from simulators.board.serial_faults import LineFaults, as_heard
 
 URL = {"url": "http://127.0.0.1:1/v2/device/download?key=k", "file_name": "app.bin"}
@@ -25,6 +26,35 @@ def test_a_board_answers_and_remembers_over_a_power_cut(pty_board) -> None:
             return (await board.ask("send_configuration"))["configuration"]
 
     assert asyncio.run(story()) == {"threshold": 30}
+
+
+def test_a_board_whose_power_was_cut_in_a_download_takes_the_next_one() -> None:
+    memory = BoardMemory()
+
+    def asked(number: int) -> str:
+        core = BoardCore(memory)
+        assert core.accept({"t": "command", "n": number, "name": "download_firmware", "text": json.dumps(URL)})
+        return core.next_message()["t"]
+
+    assert [asked(1), asked(2)] == ["fetch", "fetch"]
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+def test_a_memory_whose_process_is_killed_while_it_writes_is_what_it_was_before(tmp_path, monkeypatch) -> None:
+    def die_half_way(path, text):
+        path.write_bytes(text.encode()[: len(text) // 2])
+        raise Killed
+
+    kept = KeptMemory(tmp_path)
+    kept.keep(BoardMemory(done=7))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", die_half_way)
+        with pytest.raises(Killed):
+            kept.keep(BoardMemory(done=8))
+    assert KeptMemory(tmp_path).load().done == 7
 
 
 def test_a_download_arrives_byte_for_byte(pty_board, body) -> None:

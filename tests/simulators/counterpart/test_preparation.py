@@ -18,7 +18,7 @@ from harness.history.recorder import Recorder
 from harness.wire.topics import parse_control_topic
 from simulators.counterpart.bench import DeviceBench
 from simulators.counterpart.power import BuiltInDevice, Credentials, environment_of
-from simulators.counterpart.preparation import Place, Preparation
+from simulators.counterpart.preparation import Line, Preparation
 
 CREDENTIALS = Credentials("dev-1", "secret-token", "mqtt://127.0.0.1:1", "http://127.0.0.1:2", 5)
 
@@ -41,8 +41,8 @@ def hooks(recorder):
     ("find_line", "filled_in"),
     [
         (None, "echo mqtt://127.0.0.1:1 1"),
-        (lambda: Place("hwgrep://ACME", "/dev/ttyACM0"), "echo hwgrep://ACME /dev/ttyACM0"),
-        (lambda: Place("/dev/a port", "/dev/a port"), "echo '/dev/a port' '/dev/a port'"),
+        (lambda: Line("hwgrep://ACME", "/dev/ttyACM0"), "echo hwgrep://ACME /dev/ttyACM0"),
+        (lambda: Line("/dev/a port", "/dev/a port"), "echo '/dev/a port' '/dev/a port'"),
     ],
     ids=["no line", "serial line", "quoted"],
 )

@@ -1,0 +1,44 @@
+"""The network of a board that has none, without a board: what the gateway does towards the broker."""
+
+import asyncio
+
+import pytest
+
+from harness.entropy import SeededEntropy
+from harness.faults import Cut, FaultPlan, PacketEvent, PacketFault
+from simulators.board.gateway import BoardGateway, GatewayLogin
+from simulators.broker.embedded import EmbeddedBroker
+from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings
+from simulators.world.world import World
+
+
+class Board:
+    """A board's link that takes every command."""
+
+    def __init__(self):
+        self.commands = asyncio.Queue()
+
+    async def command(self, name, payload, *, deadline_s):
+        self.commands.put_nowait(name)
+
+
+@pytest.mark.requirement("DEV-20a")
+@pytest.mark.parametrize("lost", ["SUBSCRIBE", "SUBACK"])
+def test_a_subscription_that_was_lost_with_its_connection_is_asked_for_again(lost):
+    async def scenario():
+        broker = EmbeddedBroker(BrokerSettings(), AnyoneMayDoAnything())
+        await broker.start()
+        broker.set_faults(FaultPlan(packets=(PacketFault(name="cut", at=PacketEvent(packet=lost), action=Cut(when="before")),)))
+        gateway, board = BoardGateway(GatewayLogin("dev-1", "token", broker.mqtt_url), entropy=SeededEntropy(1)), Board()
+        gateway.connected({})
+        serving = asyncio.create_task(gateway.serve(board))
+        await asyncio.sleep(60)
+        await broker.publish("dev-1/control/reboot", b"{}")
+        async with asyncio.timeout(10):
+            assert await board.commands.get() == "reboot"
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await broker.stop()
+
+    with World(1) as world:
+        world.run("server", scenario(), within_s=600)
