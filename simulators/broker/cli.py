@@ -2,8 +2,6 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +18,7 @@ from harness.report.terminal import show
 from simulators.broker.backends import broker_named, is_url
 from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings
 from simulators.broker.self_check import check_named, without_credentials
+from simulators.event_loop import fast_loop
 
 app = typer.Typer(help="Brokers: the self-check of any, and serving one alone.", no_args_is_help=True)
 
@@ -94,12 +93,3 @@ async def serve_until_told(name: str, settings: BrokerSettings) -> None:
         await told.wait()
     finally:
         await running.stop()
-
-
-def fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's event loop where it is installed; it halves the cost of a packet. None means asyncio's own."""
-    if find_spec("uvloop") is None:
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop

@@ -19,6 +19,7 @@ from harness.errors import ConfigurationError, OptionError
 from harness.outputs import made_directory
 from simulators.broker.operator_login import operator_beside
 from simulators.broker.port import Login
+from simulators.event_loop import fast_loop
 from simulators.fleet.behaviour import LINKS_BYTES_PER_S, ensure_link, parse_mix
 from simulators.fleet.capacity import ensure_open_files, resident_bytes
 from simulators.fleet.ledger import Ledger, merge
@@ -122,7 +123,7 @@ def fleet(
     console = Console(stderr=True)
     run = FleetRun(plan, platform, memory_before_bytes=memory_bytes)
     console.print(f"seed {plan.seed}, {plan.devices} devices, {plan.commands} commands via {plan.via}", highlight=False)
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=fast_loop()) as runner:
         outcome = runner.run(run_watched(run, console, metrics_port))
     report(outcome, directory, console, as_json=as_json)
     raise typer.Exit(outcome.judgement.exit_status)
@@ -201,12 +202,3 @@ def usage(option: str, read: Callable[[], T]) -> T:
         return read()
     except ValueError as error:
         raise OptionError(option, str(error)) from error
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop's, where it exists: twice the connects a second."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop

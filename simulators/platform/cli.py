@@ -17,8 +17,8 @@ from harness.clock import AdvanceableClock, SystemClock
 from harness.errors import BenchError, OptionError
 from harness.outputs import made_directory
 from simulators.broker.backends import broker_named, is_url
-from simulators.broker.cli import fast_loop
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, TlsFiles
+from simulators.event_loop import fast_loop
 from simulators.network.addresses import free_port
 from simulators.platform.hooks import RESTART, START_BROKER, STOP_BROKER
 from simulators.platform.logs import JsonLines
@@ -110,7 +110,6 @@ def platform(
             has_own_broker=not is_url(broker),
             rules=_rules(read or []),
         )
-        # uvloop, where it is installed, takes a third off a command's processor time.
         with asyncio.Runner(loop_factory=fast_loop()) as runner:
             runner.run(_serve(settings, find_personality(personality or "reference"), broker, mqtt_port, keeps_sessions=state is not None))
 
