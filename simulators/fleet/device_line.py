@@ -39,7 +39,9 @@ class Surroundings(Protocol):
         """The device wants to carry out download `number`."""
         ...
 
-    def cancel(self, line: "DeviceLine", number: int) -> None: ...
+    def cancel(self, line: "DeviceLine", number: int) -> None:
+        """Download `number` is to stop, if it runs."""
+        ...
 
     def later(self, line: "DeviceLine", delay_s: float) -> None:
         """Call `line.grace_over` after so many seconds."""
@@ -55,7 +57,7 @@ class DeviceLine(asyncio.Protocol):
 
     __slots__ = (
         "_decoder", "_fleet", "_is_fading", "_transport", "attempt", "behaviour", "has_listened", "is_listening", "last_sent_s", "machine",
-        "personality", "source",
+        "personality", "ping_due_s", "source",
     )  # fmt: skip
 
     def __init__(self, fleet: Surroundings, settings: DeviceSettings, behaviour: Behaviour, personality: Personality) -> None:
@@ -70,6 +72,7 @@ class DeviceLine(asyncio.Protocol):
         self.attempt = 0
         self.is_listening = self.has_listened = False
         self.last_sent_s = 0.0
+        self.ping_due_s = 0.0  # the fleet's: when it looks next whether the device was silent for too long
         flash = machine.boot(None, settings, personality, lambda area: "")
         self.machine = DeviceMachine(settings, flash, personality)
 
@@ -103,10 +106,13 @@ class DeviceLine(asyncio.Protocol):
             return
         try:
             packets = self.machine.settings.reads(self._decoder, data)
+            is_malformed = self._decoder.error is not None
             if len(packets) == 1:
                 self.do(self.machine.received(packets[0]))
             else:
                 self._receive(packets)
+            if is_malformed:
+                self.abort()
         except RemoteWireError:
             self.abort()
         except Exception as error:
@@ -115,8 +121,9 @@ class DeviceLine(asyncio.Protocol):
     def _receive(self, packets: Sequence[Packet]) -> None:
         """Several packets at once: their answers leave in one write."""
         for packet in packets:
-            if self._transport is not None:
-                self.do(self.machine.received(packet))
+            if self._decoder is None:
+                return  # The connection, or the life of the device, is over: what stands behind the reason comes again, if at all.
+            self.do(self.machine.received(packet))
 
     def _crash(self, error: Exception) -> None:
         self._fleet.crashed(self, error)
@@ -166,6 +173,9 @@ class DeviceLine(asyncio.Protocol):
     def _restart(self) -> None:
         """The next life starts with what flash would have kept; the connection drops."""
         kept = self.machine.flash
+        for job in kept.jobs:
+            if job.is_started:
+                self._fleet.cancel(self, job.number)
         found = replace(kept, session=self.machine.session.memory)
         self.machine = DeviceMachine(self.machine.settings, self._booted(found), self.personality)
         self.close()
@@ -225,11 +235,13 @@ class DeviceLine(asyncio.Protocol):
         self.close()
 
     def close(self) -> None:
-        """Closes once what was written has left."""
+        """Closes once what was written has left. Nothing is read from now on."""
+        self._decoder = None
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
-        """Closes at once."""
+        """Closes at once. Nothing is read from now on."""
+        self._decoder = None
         if self._transport is not None:
             self._transport.abort()

@@ -169,7 +169,7 @@ class Fleet:
         self.books.listening(line)
         keep_alive_s = line.machine.settings.keep_alive_s
         if keep_alive_s:
-            self._due.append((self.now_s() + keep_alive_s / 2, line))
+            self._ping_after(line, keep_alive_s / 2)
             self._beat()
         if line.behaviour.drops_every_s is not None:
             drop_s = self._entropy.uniform(0.5, 1.5) * line.behaviour.drops_every_s
@@ -209,14 +209,18 @@ class Fleet:
         self._pulse = None
         now_s = self.now_s()
         while self._due and self._due[0][0] <= now_s:
-            _, line = self._due.popleft()
-            if not line.is_listening:
-                continue
+            due_s, line = self._due.popleft()
+            if not line.is_listening or due_s != line.ping_due_s:
+                continue  # It is offline, or has come back since: then it has another place further behind.
             half_s = line.machine.settings.keep_alive_s / 2
             if now_s - line.last_sent_s >= half_s * 0.8:
                 line.keep_alive()
-            self._due.append((now_s + half_s, line))
+            self._ping_after(line, half_s)
         self._beat()
+
+    def _ping_after(self, line: DeviceLine, delay_s: float) -> None:
+        line.ping_due_s = self.now_s() + delay_s
+        self._due.append((line.ping_due_s, line))
 
     # -------------------------------------------------------------------------------- downloads
 
@@ -230,7 +234,8 @@ class Fleet:
         self.books.stopped()
 
     def cancel(self, line: DeviceLine, number: int) -> None:
-        self._transfers[line.device_id, number].cancel()
+        if transfer := self._transfers.get((line.device_id, number)):
+            transfer.cancel()
 
     async def _transfer(self, line: DeviceLine, number: int) -> None:
         settings, speed = line.machine.settings, line.behaviour.bytes_per_s

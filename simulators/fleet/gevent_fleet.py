@@ -18,6 +18,7 @@ from harness.entropy import Entropy
 from harness.errors import TargetUnavailable
 from simulators.device import downloader
 from simulators.device.asyncio_device import broker_address
+from simulators.device.settings import CONNECT_S_MAX
 from simulators.fleet.admission import Credentials, admitted, shared_settings
 from simulators.fleet.behaviour import STEADY, Behaviour
 from simulators.fleet.blocking_fetch import READ_BYTES, fetch_blocking
@@ -25,7 +26,9 @@ from simulators.fleet.bookkeeping import Books, Transfer
 from simulators.fleet.device_line import DeviceLine
 from simulators.fleet.ledger import Ledger
 
-CONNECT_S_MAX = 30.0
+LISTENING_S_MAX = 30.0
+"""How long a user waits for its device to be connected and subscribed, over as many attempts as that takes."""
+
 SEGMENT_BYTES = 64 * 1024
 
 Happened = Callable[[str, float, str], None]
@@ -76,9 +79,9 @@ class GeventFleet:
         self._listening[device.device_id] = listening = gevent.event.Event()
         started_s = self.now_s()
         gevent.spawn(self._live, line)
-        if not listening.wait(CONNECT_S_MAX):
+        if not listening.wait(LISTENING_S_MAX):
             self._happened("connect", self.now_s() - started_s, "not listening")
-            raise TargetUnavailable(f"device {device.device_id} is not listening after {CONNECT_S_MAX:g} s")
+            raise TargetUnavailable(f"device {device.device_id} is not listening after {LISTENING_S_MAX:g} s")
         self._happened("connect", self.now_s() - started_s, "")
         return line
 
@@ -129,7 +132,8 @@ class GeventFleet:
         self._happened("download", self.now_s() - transfer.began_s, transfer.problem)
 
     def cancel(self, line: DeviceLine, number: int) -> None:
-        self._transfers.pop((line.device_id, number)).kill(block=False)
+        if transfer := self._transfers.get((line.device_id, number)):
+            transfer.kill(block=False)
 
     # -------------------------------------------------------------------------------- greenlets
 

@@ -212,6 +212,15 @@ def test_keep_alive_is_kept_by_one_timer():
     assert outcome.is_complete
 
 
+def test_devices_that_reconnect_again_and_again_do_not_fill_the_queue_of_pings():
+    async def count_places(run, broker):
+        await asyncio.sleep(1200)
+        count_places.seen = len(run.fleet._due)
+
+    in_a_world(commands=0, hold_s=1205.0, mix=parse_mix("flaky"), meanwhile=count_places)
+    assert count_places.seen <= 20 * 4  # its present place, and those that it had half a keep-alive ago
+
+
 def test_stop_ends_early_with_clean_disconnects_and_a_ledger_that_adds_up():
     async def stop(run, broker):
         await asyncio.sleep(1.0)

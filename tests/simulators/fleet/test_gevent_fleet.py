@@ -91,7 +91,7 @@ def test_commands_and_downloads_are_in_the_books(target):
 
 
 def test_a_device_that_cannot_connect_is_reported(monkeypatch):
-    monkeypatch.setattr(gevent_fleet, "CONNECT_S_MAX", 0.2)
+    monkeypatch.setattr(gevent_fleet, "LISTENING_S_MAX", 0.2)
     fleet = gevent_fleet.GeventFleet(mqtt_url="mqtt://127.0.0.1:1", entropy=SeededEntropy(1), ledger=Ledger())
     with pytest.raises(TargetUnavailable, match="dev-1"):
         fleet.connect(Credentials("dev-1", "token"))
