@@ -14,10 +14,11 @@ from harness.history.events import Endpoint, Headers, MqttDelivered
 class Call:
     """Sends one HTTP request to the API. Outcome: `Answer`.
 
-    `path` is what stands in the request line, query included, and is not touched. `credential` labels whose secret the headers carry.
-    `read_bytes_per_s` reads the body slowly, with so small a window that the target cannot have sent much more than was read;
-    `abort_after_bytes` closes the connection after so many bytes of the body; `pause_after_bytes` reads nothing for `pause_s` there.
-    `within_s` bounds the whole exchange.
+    `path` is what stands in the request line, query included, and is not touched. It follows the API's URL, or the `origin` (scheme, host
+    and port) of the URL that is called; where nobody takes connections there, the API is asked in its place. `credential` labels whose
+    secret the headers carry. `read_bytes_per_s` reads the body slowly, with so small a window that the target cannot have sent much more
+    than was read; `abort_after_bytes` closes the connection after so many bytes of the body; `pause_after_bytes` reads nothing for
+    `pause_s` there. `within_s` bounds the whole exchange.
     """
 
     method: str
@@ -33,6 +34,7 @@ class Call:
     pause_after_bytes: int | None = None
     pause_s: float = 0.0
     within_s: float = 30.0
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

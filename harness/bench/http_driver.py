@@ -23,7 +23,7 @@ from harness.bench.tls import ssl_context
 from harness.bench.traces import Traces
 from harness.entropy import SystemEntropy
 from harness.errors import TargetUnavailable
-from harness.history.events import Headers, HttpEnded, HttpRequest, HttpResponse, text_of
+from harness.history.events import Headers, HttpEnded, HttpRequest, HttpResponse, Stimulus, text_of
 from harness.history.recorder import Recorder
 from harness.operations import Answer, Call
 from harness.wire.json_values import read_json
@@ -55,7 +55,8 @@ class HttpDriver:
         self._banned_until_s = 0.0
         self._unanswered = 0  # calls in a row
         self._is_silent = False
-        self._tls = ssl_context(platform.tls) if urlsplit(platform.api_url).scheme == "https" else None
+        self._tls = ssl_context(platform.tls)
+        self._takes_connections: dict[str, bool] = {}  # by the origin of a URL that is not the API's
 
     async def __aenter__(self) -> Self:
         self._session = self._new_session()
@@ -65,7 +66,7 @@ class HttpDriver:
     def _new_session(self, **options: Any) -> aiohttp.ClientSession:
         # A reused connection that the target closes meanwhile would make aiohttp repeat a GET by itself.
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=True, limit=0, ssl=self._tls or True, **options),
+            connector=aiohttp.TCPConnector(force_close=True, limit=0, ssl=self._tls, **options),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_WITHIN_S),
             auto_decompress=False,
@@ -87,7 +88,7 @@ class HttpDriver:
         answers none of several calls in a row, or a gateway answers in its place whatever is asked.
         """
         await self._may_ask(1)
-        request = self._record_request(call)
+        request = self._record_request(call, await self._base_of(call))
         received = ReceivedResponse(self._recorder, request.exchange)
         try:
             async with asyncio.timeout(call.within_s):
@@ -99,7 +100,7 @@ class HttpDriver:
             return ended
         except aiohttp.ClientConnectorError as error:
             self._ended(request, received, problem=f"no connection: {error}", closed_by="")
-            raise TargetUnavailable(f"no connection to {self._platform.api_url}: {error}") from error
+            raise TargetUnavailable(f"no connection to {request.base}: {error}") from error
         except (aiohttp.ClientError, ConnectionError) as error:
             return self._ended(request, received, problem=f"{type(error).__name__}: {error}", closed_by="peer")
 
@@ -119,7 +120,7 @@ class HttpDriver:
         session = self._session if call.read_bytes_per_s is None else self._slow_session
         async with session.request(
             call.method,
-            URL(self._platform.api_url + call.path, encoded=True),
+            URL(request.base + call.path, encoded=True),
             headers=list(request.headers),
             data=call.body,
             skip_auto_headers=("Content-Type", "Accept-Encoding", "User-Agent"),
@@ -201,7 +202,7 @@ class HttpDriver:
     async def volley(self, calls: tuple[Call, ...]) -> list[Answer]:
         """Sends all requests but for their last byte, then all last bytes in one go."""
         await self._may_ask(len(calls))
-        requests = [self._record_request(call) for call in calls]
+        requests = [self._record_request(call, await self._base_of(call)) for call in calls]
         lines = await asyncio.gather(*(self._all_but_last_byte(request) for request in requests))
         for request, line in zip(requests, lines, strict=True):
             line.writer.write(self._request_bytes(request, line)[-1:])
@@ -209,13 +210,17 @@ class HttpDriver:
         return list(await asyncio.gather(*reads))
 
     async def _all_but_last_byte(self, request: "_Request") -> RawConnection:
-        line = await open_raw(self._platform.api_url, self._platform.http.proxy, self._tls, within_s=_CONNECT_WITHIN_S)
+        line = await self._open_raw(request.base)
         line.writer.write(self._request_bytes(request, line)[:-1])
         await line.writer.drain()
         return line
 
+    async def _open_raw(self, base: str) -> RawConnection:
+        tls = self._tls if urlsplit(base).scheme == "https" else None
+        return await open_raw(base, self._platform.http.proxy, tls, within_s=_CONNECT_WITHIN_S)
+
     def _request_bytes(self, request: "_Request", line: RawConnection) -> bytes:
-        call, url = request.call, urlsplit(self._platform.api_url)
+        call, url = request.call, urlsplit(request.base)
         head = [f"{call.method} {line.base}{url.path}{call.path} HTTP/1.1", f"Host: {url.netloc}", "Connection: close", *line.headers]
         head += [f"{name}: {value}" for name, value in request.headers]
         if call.body is not None:
@@ -239,15 +244,39 @@ class HttpDriver:
         self._raise_for_ban(request, received)
         return self._ended(request, received, complete=not problem, problem=problem, closed_by="peer" if problem else "")
 
-    def _record_request(self, call: Call) -> "_Request":
+    async def _base_of(self, call: Call) -> str:
+        """What stands before a call's path: the origin of its URL, or else the API's URL.
+
+        Where nobody takes connections at that origin, it is said once, and the API is asked in its place.
+        """
+        api = self._platform.api_url
+        if not call.origin or call.origin == _origin(api):
+            return call.origin or api
+        if call.origin not in self._takes_connections:
+            self._takes_connections[call.origin] = await self._probe(call.origin)
+        if self._takes_connections[call.origin]:
+            return call.origin
+        return _origin(api) if call.path.startswith(urlsplit(api).path) else api
+
+    async def _probe(self, origin: str) -> bool:
+        try:
+            line = await self._open_raw(origin)
+        except (TargetUnavailable, ValueError) as error:  # ValueError: a port that is none
+            self._recorder.record(Stimulus("nobody at the URL", {"origin": origin, "problem": str(error)}))
+            return False
+        line.writer.close()
+        return True
+
+    def _record_request(self, call: Call, base: str) -> "_Request":
         exchange = self._recorder.next_number()
-        headers = (*self._platform.http.headers.items(), ("traceparent", self._traces.traceparent(exchange)), *call.headers)
+        gateway = self._platform.http.headers.items() if _origin(base) == _origin(self._platform.api_url) else ()
+        headers = (*gateway, ("traceparent", self._traces.traceparent(exchange)), *call.headers)
         self._recorder.record(
             HttpRequest(
                 exchange=exchange,
                 endpoint=call.endpoint,
                 method=call.method,
-                url=self._platform.api_url + call.path,
+                url=base + call.path,
                 credential=call.credential,
                 headers=headers,
                 body=text_of(call.body or b""),
@@ -255,7 +284,7 @@ class HttpDriver:
                 device_id=call.device_id,
             )
         )
-        return _Request(call, exchange, headers)
+        return _Request(call, base, exchange, headers)
 
     def _ended(
         self, request: "_Request", received: ReceivedResponse, *, complete: bool = False, problem: str = "", closed_by: str = ""
@@ -279,11 +308,18 @@ class HttpDriver:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A call on the record, with all its headers."""
+    """A call on the record, with what stands before its path, and all its headers."""
 
     call: Call
+    base: str
     exchange: int
     headers: Headers
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port of a URL, as they stand there."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _slow_socket(address: Any) -> socket.socket:

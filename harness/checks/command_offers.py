@@ -29,9 +29,15 @@ def _offers(history: History) -> Iterator[tuple[Sent, Delivery]]:
             yield sent, sent.first
 
 
-@check("CMD-06", unseen="no download command reached a device")
+@check(
+    "CMD-06",
+    unseen="no download command reached a device",
+    hint="the host in the URL comes from the platform's configuration: it must be the name by which devices reach it",
+)
 def download_command_carries_url_and_expiry(history: History) -> Iterator[Observation]:
-    """A download command carries `url` and `expires_at`."""
+    """A download command carries `url`, at which somebody answers, and `expires_at`."""
+    for seen in history.stimuli("nobody at the URL"):
+        yield broken(f"nobody takes connections at {seen.fact.facts['origin']}, where the url points: {seen.fact.facts['problem']}", seen)
     target = TargetView.of(history)
     for sent, delivery in _offers(history):
         if Defect.FILE_MISSING in defects(target, sent.call):

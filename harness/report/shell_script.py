@@ -216,7 +216,7 @@ class _Writer:
     # --- words of the shell ---
 
     def _url(self, url: str) -> str:
-        return f'"$API_URL"{self._word(url[len(self._api_url) :])}' if url.startswith(self._api_url) else self._word(url)
+        return f'"$API_URL"{self._word(url[len(self._api_url) :])}' if url.startswith(self._api_url + "/") else self._word(url)
 
     def _word(self, text: str) -> str:
         """`text` as one word of the shell, its labels as variables."""

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from harness.bench.http_driver import HttpDriver
 from harness.bench.pace import Pace
-from harness.bench.target import ApiKeys, Limits, Platform
+from harness.bench.target import ApiKeys, HttpOptions, Limits, Platform
 from harness.clock import SystemClock
 from harness.errors import TargetUnavailable
 from harness.history.events import HttpEnded, HttpRequest, HttpResponse
@@ -165,6 +165,43 @@ def test_a_target_that_cannot_be_reached_is_unavailable():
 
     _, history = driven(use)
     assert [seen.fact.closed_by for seen in history.of(HttpEnded)] == [""]
+
+
+def test_a_url_on_another_host_is_called_there_without_the_headers_of_our_gateway():
+    async def use(driver, server):
+        elsewhere = driver._platform.api_url
+        behind = {"api_url": "http://127.0.0.1:1/api", "http": HttpOptions(headers={"X-Gate": "open"})}
+        driver._platform = driver._platform.model_copy(update=behind)
+        answer = await driver.call(get("/a", origin=elsewhere))
+        (raced,) = await driver.volley((get("/b", origin=elsewhere),))
+        return answer.json, raced.json, server.asked, [headers.get("X-Gate") for headers in server.headers]
+
+    outcome, history = driven(use)
+    assert outcome == ({"ok": True}, {"ok": True}, ["/a", "/b"], [None, None])
+    assert not list(history.stimuli("nobody at the URL"))
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:1", "http://127.0.0.1:99999"])
+@pytest.mark.parametrize(("path", "asked"), [("/v2/a", "/base/v2/a"), ("/base/v2/a", "/base/v2/a")])
+def test_where_nobody_is_at_a_url_it_is_said_once_and_the_api_is_asked(origin, path, asked):
+    async def use(driver, server):
+        driver._platform = driver._platform.model_copy(update={"api_url": driver._platform.api_url + "/base"})
+        answers = [await driver.call(get(path, origin=origin)) for _ in range(2)]
+        return [answer.json for answer in answers], server.asked
+
+    outcome, history = driven(use)
+    assert outcome == ([{"ok": True}] * 2, [asked] * 2)
+    assert [seen.fact.facts["origin"] for seen in history.stimuli("nobody at the URL")] == [origin]
+
+
+def test_a_url_on_the_apis_own_host_is_called_as_it_stands():
+    async def use(driver, server):
+        origin = driver._platform.api_url
+        driver._platform = driver._platform.model_copy(update={"api_url": origin + "/base"})
+        await driver.call(get("/base/v2/a", origin=origin))
+        return server.asked
+
+    assert driven(use)[0] == ["/base/v2/a"]
 
 
 def test_a_peer_that_hangs_up_is_an_outcome():

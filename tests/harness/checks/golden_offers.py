@@ -14,6 +14,11 @@ def offer_with(url=OFFER, expires_at=EXPIRES, **members):
     return happens
 
 
+def nobody_at_the_url(story):
+    story.offer(1)
+    story.says("nobody at the URL", origin="http://10.0.0.9", problem="no connection")
+
+
 def payload(text):
     def happens(story):
         story.command("download_firmware", {"file_name": "fw.bin"})
@@ -76,6 +81,7 @@ def publish_of(size):
 
 GOLDEN = [
     ("download_command_carries_url_and_expiry", "pass", offer_with(file_size=5)),
+    ("download_command_carries_url_and_expiry", "fail", nobody_at_the_url),
     ("download_command_carries_url_and_expiry", "inconclusive", offer_of_a_file_that_is_not_stored),
     ("download_command_carries_url_and_expiry", "pass", offer_with("http://h:8080/base/v2/device/download?tenant=a&key=<key:1>")),
     ("download_command_carries_url_and_expiry", "fail", offer_with("https://h/v2/device/download?token=<key:1>")),
