@@ -55,10 +55,11 @@ STATUS_OF = {
 
 @dataclass(frozen=True)
 class TargetView:
-    """The target file as the run's first event holds it, and the files that scenarios uploaded meanwhile."""
+    """The target file as the run's first event holds it, and what scenarios changed meanwhile: stored files, allowed commands."""
 
     facts: Mapping[str, Any]
-    uploaded: tuple[Mapping[str, Any], ...] = ()
+    # Line of the timeline, file, and whether it is in the storage from there on.
+    storage_changes: tuple[tuple[int, Mapping[str, Any], bool], ...] = ()
     restrictions: tuple[tuple[int, str, str], ...] = ()  # line of the timeline, device id, allowed_commands from there on
 
     @classmethod
@@ -100,21 +101,44 @@ class TargetView:
         """The files of one type in a project, or (None) in all projects."""
         return [file for file in self.facts.get("files", ()) if file["type"] == file_type and project_id in (None, file["project_id"])]
 
-    def has_file(self, project_id: str, file_type: str, name: str) -> bool:
-        """Whether such a file is, or was for a while, in the project's storage."""
-        stored = [*self.facts.get("files", ()), *self.uploaded]
-        return any((file["project_id"], file["type"], file["name"]) == (project_id, file_type, name) for file in stored)
+    def files_ever(self, project_id: str | None, file_type: str) -> list[Mapping[str, Any]]:
+        """The same with those that were uploaded in the run, deleted ones included."""
+        uploaded = [file for _, file, is_stored in self.storage_changes if is_stored and file["type"] == file_type]
+        return [*self.files(project_id, file_type), *(file for file in uploaded if project_id in (None, file["project_id"]))]
+
+    def has_file(self, project_id: str, file_type: str, name: str, line: int) -> bool:
+        """Whether such a file is in the project's storage at a line of the timeline."""
+        place = (project_id, file_type, name)
+        changes = self._changes(place, line)
+        return changes[-1] if changes else any(_place(file) == place for file in self.facts.get("files", ()))
+
+    def is_deleted(self, project_id: str, file_type: str, name: str, line: int) -> bool:
+        """Whether a scenario took such a file away, and nobody stored it again by a line of the timeline."""
+        return self._changes((project_id, file_type, name), line)[-1:] == [False]
+
+    def _changes(self, place: tuple[str, str, str], line: int) -> list[bool]:
+        return [is_stored for at, file, is_stored in self.storage_changes if at < line and _place(file) == place]
+
+
+def _place(file: Mapping[str, Any]) -> tuple[str, str, str]:
+    return str(file["project_id"]), str(file["type"]), str(file["name"])
 
 
 @lru_cache(maxsize=8)
 def _view_of(history: History) -> TargetView:
     return TargetView(
         history.start.target,
-        tuple(seen.fact.facts for seen in history.stimuli("file uploaded")),
+        tuple(
+            sorted(
+                ((seen.line, seen.fact.facts, is_stored) for name, is_stored in _STORAGE_CHANGES for seen in history.stimuli(name)),
+                key=lambda change: change[0],
+            )
+        ),
         tuple((seen.line, seen.fact.facts["device_id"], seen.fact.facts["value"]) for seen in history.stimuli("allowed commands set")),
     )
 
 
+_STORAGE_CHANGES = (("file uploaded", True), ("file deleted", False))
 _CREDENTIAL_DEFECTS = {
     "api-key:full": None,
     "api-key:read_only": Defect.SCOPE,
@@ -169,7 +193,7 @@ def _command_defects(target: TargetView, call: Exchange, command: str, data: dic
             found.append(Defect.DATA)
         elif not has_extension_of(DOWNLOADS[command], name):
             found.append(Defect.FILE_TYPE)
-        elif not target.has_file(call.request.project_id, DOWNLOADS[command].value, name):
+        elif not target.has_file(call.request.project_id, DOWNLOADS[command].value, name, call.asked.line):
             found.append(Defect.FILE_MISSING)
     if command == SEND_CONFIGURATION and "keys" in data and not _is_list_of_strings(data["keys"]):
         found.append(Defect.DATA)

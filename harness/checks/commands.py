@@ -161,13 +161,10 @@ def stored_file_of_the_type_is_accepted(history: History) -> Iterator[Observatio
 
 
 def _may_be_gone(history: History, call: Exchange) -> bool:
-    """Whether a download's file may have been lost by a download (DLD-12's question) or taken away by a hook before this call."""
-    if call.command not in DOWNLOADS:
+    """Whether a download's file may have been lost by a download before this call: DLD-12's question."""
+    if call.command not in DOWNLOADS or call.status != 404:
         return False
-    name = call.file_name
-    taken = any(seen.line < call.asked.line and seen.fact.facts.get("name") == name for seen in history.stimuli("file deleted"))
-    fetched = any(life.file_name == name and life.was_delivered_before(call.asked.line) for life in key_lives(history))
-    return taken or (call.status == 404 and fetched)
+    return any(life.file_name == call.file_name and life.was_delivered_before(call.asked.line) for life in key_lives(history))
 
 
 @check("CMD-12a", "CMD-12b", unseen="no download of a file that is not stored was asked for")

@@ -92,8 +92,8 @@ def _names_one_twice(exchange: Exchange) -> Observation | None:
 
 def _names_no_other(target: TargetView, exchange: Exchange, file_type: str) -> Observation:
     """Whether a list leaves out files of another project or type, known by names that none of its own has."""
-    own = {file["name"] for file in target.files(exchange.request.project_id or None, file_type)}
-    others = {file["name"] for kind in FileType for file in target.files(None, kind.value)} - own
+    own = {file["name"] for file in target.files_ever(exchange.request.project_id or None, file_type)}
+    others = {file["name"] for kind in FileType for file in target.files_ever(None, kind.value)} - own
     strange = sorted(others & {str(file.get("name")) for file in _files(exchange)})
     if strange:
         return broken(
@@ -183,16 +183,16 @@ def list_follows_uploads_and_deletions(history: History) -> Iterator[Observation
                 exchange
                 for exchange, file_type in _own_lists(history)
                 if exchange.scope == seen.event.scope and exchange.asked.line > seen.line and file_type == facts["type"]
-                if exchange.request.project_id == facts["project_id"] and exchange.status == 200
+                if exchange.request.project_id in (facts["project_id"], "") and exchange.status == 200
             ]
-            if not after:
-                continue
-            names = {file.get("name") for file in _files(after[0])}
-            if (facts["name"] in names) == is_listed:
-                yield kept(seen, after[0])
-            else:
-                words = "is not listed" if is_listed else "is still listed"
-                yield broken(f"{facts['name']!r} {words} after it was {announcement.removeprefix('file ')}", seen, after[0])
+            for listed in {exchange.request.project_id: exchange for exchange in reversed(after)}.values():  # the first of each
+                names = {file.get("name") for file in _files(listed)}
+                if (facts["name"] in names) == is_listed:
+                    yield kept(seen, listed)
+                else:
+                    words = "is not listed" if is_listed else "is still listed"
+                    done = announcement.removeprefix("file ")
+                    yield broken(f"{facts['name']!r} {words} at {_path(listed)} after it was {done}", seen, listed)
 
 
 @check("LST-07a", "LST-07b", unseen="no file list was asked for")
@@ -221,7 +221,8 @@ def listed_name_can_be_commanded(history: History) -> Iterator[Observation]:
     for call in history.commands():
         if call.command not in DOWNLOADS or not answered_or_hung_up(call) or call.request.credential != "api-key:full":
             continue
-        if (call.scope, call.request.project_id, DOWNLOADS[call.command].value, call.file_name) not in listed:
+        place = (call.request.project_id, DOWNLOADS[call.command].value, str(call.file_name))
+        if (call.scope, *place) not in listed or TargetView.of(history).is_deleted(*place, call.asked.line):
             continue
         if call.status == 200:
             yield kept(call)

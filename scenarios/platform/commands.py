@@ -62,6 +62,14 @@ _VALUES = {
     "list": [1, [], {}, "x", None, 1.5e-7],
     "single": [1],
     "large": 9007199254740991,
+    "many": list(range(120)),
+    "deep": {"1": {"2": {"3": {"4": [[{"5": "bottom"}]]}}}},
+    "day": "2024-01-15",
+    "digits": "0042",
+    "command": "none",
+    "id": "x",
+    "_id": 7,
+    "$unit": "°C",
     "empty": "",
 }
 

@@ -214,25 +214,39 @@ def _inject(cast: Cast, device: TargetDevice, names: tuple[str, ...]) -> Workloa
 
 @scenario("device_reaches_its_own_topics_only", needs=_TWO, alone=True, duration_s=2.0)
 def devices_that_reach_out(cast: Cast) -> Workload:
-    """A device listens to, and writes to, the topics of another device of its project."""
+    """A device listens to, and writes to, the topics of another device of its project: its commands, its results and its telemetry."""
     platform, intruder, victim = cast.platform, cast.devices["device"], cast.devices["other"]
     facts = {"device_id": intruder.id, "victim_id": victim.id}
     yield from watch(victim, announcement="subscribed")
-    for name in (f"{victim.id}/#", control_filter(victim.id), control_topic(victim.id, CONFIGURATION), "+/control/+", "#"):
+    result = result_topic(victim.id, CONFIGURATION)
+    for name in (
+        f"{victim.id}/#",
+        control_filter(victim.id),
+        control_topic(victim.id, CONFIGURATION),
+        result,
+        victim.id,
+        "+/control/+",
+        "#",
+    ):
         connected = yield Connect(intruder.id, filters=((name, 2),))
         if not connected.is_accepted:
             continue
         yield Announce("reaching out", facts)
         yield from send(platform, victim, CONFIGURATION, {"overheard": name})
         yield Receive(victim.id, within_s=_ARRIVES_WITHIN_S)
+        for topic in (result, victim.id):
+            yield Publish(victim.id, topic, b'{"overheard": "%s"}' % name.encode())
         yield Receive(intruder.id, within_s=0.2)
-    for command in (CONFIGURATION, REBOOT):
+    connected = yield Connect(victim.id, filters=((f"{victim.id}/#", 2),))
+    if connected.granted != (2,):
+        yield from watch(victim, announcement="subscribed")
+    for topic in (control_topic(victim.id, CONFIGURATION), control_topic(victim.id, REBOOT), result, victim.id):
         for qos in (0, 2):
             connected = yield Connect(intruder.id)
             if connected.is_accepted:
                 yield Announce("reaching out", facts)
-                payload = b'{"forged": "%s by qos %d"}' % (command.encode(), qos)
-                yield Publish(intruder.id, control_topic(victim.id, command), payload, qos=qos, within_s=0.5)
+                payload = b'{"forged": "%s by qos %d"}' % (topic.encode(), qos)
+                yield Publish(intruder.id, topic, payload, qos=qos, within_s=0.5)
                 yield Receive(victim.id, within_s=0.2)
 
 

@@ -3,14 +3,26 @@
 from collections.abc import Callable
 
 from harness.bench.target import Platform, TargetDevice, TargetFile
-from harness.operations import AdvanceClock, Announce, RunHook, Wait
+from harness.operations import AdvanceClock, Announce, Receive, RunHook, Together, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
-from harness.wire.commands import KEY_LIFETIME_S
+from harness.wire.commands import KEY_LIFETIME_S, parse_download_offer
 from harness.wire.files import FileType, has_extension_of, is_plain_name
-from scenarios.platform.steps import DOWNLOAD_OF, Step, fetch_call, list_call, offered, watch
+from scenarios.platform.steps import (
+    DOWNLOAD_OF,
+    ORGANISATION,
+    Step,
+    command_call,
+    fetch_call,
+    list_call,
+    offered,
+    send,
+    watch,
+    watch_end,
+)
 
 _EACH_TYPE = Needs(files={"firmware": FileType.FIRMWARE, "logo": FileType.LOGO})
 _FILES_MAX = 12
+_PROJECTS_MAX = 4
 _COUNTS_MAX = 6
 _TIDIES_UP_S = 0.5
 _AFTER_EXPIRY_S = 5.0
@@ -22,6 +34,7 @@ _AFTER_EXPIRY_S = 5.0
     "download_needs_the_raw_device_token",
     "stored_file_of_the_type_is_accepted",
     "key_works_once",
+    "download_command_carries_url_and_expiry",
     needs=Needs(files={"firmware": FileType.FIRMWARE}),
     duration_s=2.0,
 )
@@ -84,9 +97,14 @@ def listed_files(cast: Cast) -> Workload:
 _HOOKED = Needs(files={"firmware": FileType.FIRMWARE}, hooks=("upload_file", "delete_file"))
 
 
+_UPLOADED = {FileType.FIRMWARE: "hil-uploaded.bin", FileType.LOGO: "hil-uploaded.png"}
+
+
 @scenario(
     "deleted_file_is_not_found",
     "list_follows_uploads_and_deletions",
+    "list_names_the_stored_files",
+    "missing_file_is_refused",
     "refused_attempt_does_not_use_up_the_key",
     "download_errors_follow_the_contract",
     needs=_HOOKED,
@@ -94,23 +112,40 @@ _HOOKED = Needs(files={"firmware": FileType.FIRMWARE}, hooks=("upload_file", "de
     duration_s=2.0,
 )
 def file_uploaded_and_deleted(cast: Cast) -> Workload:
-    """A file is uploaded, listed, commanded, deleted, and asked for; then it is listed no more."""
+    """A file of each type is uploaded, listed, commanded, deleted, and asked for; then it is neither listed nor commanded any more."""
     platform, device = cast.platform, cast.device
-    name = "hil-uploaded.bin"
+    stored = {file.type: file for file in platform.files if file.project_id == device.project_id}
     yield from watch(device)
-    yield from _upload(device, name, cast.files["firmware"])
-    yield list_call(platform, device.project_id, FileType.FIRMWARE)
-    url = yield from offered(platform, device, None, name=name)
-    yield from _delete(device, name)
-    yield list_call(platform, device.project_id, FileType.FIRMWARE)
-    if url is not None:
-        yield fetch_call(url, device)
+    for file_type, file in stored.items():
+        name, command = _UPLOADED[file_type], DOWNLOAD_OF[file_type]
+        yield from _upload(device, name, file)
+        yield from _all_lists(platform, file_type)
+        url = yield from offered(platform, device, None, name=name, command=command)
+        yield from _delete(device, name, file_type)
+        yield from _all_lists(platform, file_type)
+        if url is not None:
+            yield fetch_call(url, device)
+        yield from send(platform, device, command, {"file_name": name})
+    yield from watch_end(platform, device)
+
+
+def _all_lists(platform: Platform, file_type: FileType) -> Workload:
+    """The list of the organisation, and those of some of its projects."""
+    for project_id in (ORGANISATION, *(project.id for project in platform.projects[:_PROJECTS_MAX])):
+        yield list_call(platform, project_id, file_type)
 
 
 _TWO_FILES = Needs(files={"firmware": FileType.FIRMWARE, "other": FileType.FIRMWARE}, hooks=("upload_file", "delete_file"))
 
 
-@scenario("download_delivers_the_file", "deleted_file_is_not_found", needs=_TWO_FILES, alone=True, duration_s=2.0)
+@scenario(
+    "download_delivers_the_file",
+    "deleted_file_is_not_found",
+    "entries_are_of_the_type_and_size",
+    needs=_TWO_FILES,
+    alone=True,
+    duration_s=2.0,
+)
 def file_uploaded_again(cast: Cast) -> Workload:
     """A file is uploaded and fetched, uploaded again with other bytes and fetched, and deleted while it is commanded once more."""
     platform, device = cast.platform, cast.device
@@ -121,6 +156,7 @@ def file_uploaded_again(cast: Cast) -> Workload:
         url = yield from offered(platform, device, None, name=name)
         if url is not None:
             yield fetch_call(url, device)
+    yield list_call(platform, device.project_id, FileType.FIRMWARE)
     url = yield from offered(platform, device, None, name=name)
     yield from _delete(device, name)
     if url is not None:
@@ -152,8 +188,8 @@ def files_with_unusual_names(cast: Cast) -> Workload:
 
 
 def _upload(device: TargetDevice, name: str, file: TargetFile, *, may_refuse: bool = False) -> Step[bool]:
-    """Stores a file's bytes under a name, as firmware of the device's project; False where the target refuses to."""
-    facts = _storage_place(device, name)
+    """Stores a file's bytes under a name, in the device's project; False where the target refuses to."""
+    facts = _storage_place(device, name, file.type)
     values = {**facts, "device_id": device.id, "path": str(file.path)}
     if (yield RunHook("upload_file", values, may_refuse=may_refuse)) is None:
         return False
@@ -161,15 +197,15 @@ def _upload(device: TargetDevice, name: str, file: TargetFile, *, may_refuse: bo
     return True
 
 
-def _delete(device: TargetDevice, name: str, *, may_refuse: bool = False) -> Step[None]:
+def _delete(device: TargetDevice, name: str, file_type: FileType = FileType.FIRMWARE, *, may_refuse: bool = False) -> Step[None]:
     """Deletes what `_upload` stored."""
-    facts = _storage_place(device, name)
+    facts = _storage_place(device, name, file_type)
     yield RunHook("delete_file", {**facts, "device_id": device.id}, may_refuse=may_refuse)
     yield Announce("file deleted", facts)
 
 
-def _storage_place(device: TargetDevice, name: str) -> dict[str, str]:
-    return {"project_id": device.project_id, "type": FileType.FIRMWARE.value, "name": name}
+def _storage_place(device: TargetDevice, name: str, file_type: FileType) -> dict[str, str]:
+    return {"project_id": device.project_id, "type": file_type.value, "name": name}
 
 
 @scenario("temporary_copy_is_removed", needs=Needs(files={"firmware": FileType.FIRMWARE}, hooks=("temporary_copies",)), alone=True)
@@ -233,6 +269,33 @@ def several_keys_for_one_file(cast: Cast) -> Workload:
         offers += [(url, each)] if url is not None else []
     for url, each in offers:
         yield fetch_call(url, each)
+
+
+_OFFERS_AT_ONCE = 4  # of each type, to each of two devices
+
+
+@scenario(
+    "every_download_command_has_its_own_key",
+    "download_delivers_the_file",
+    "fresh_key_is_accepted",
+    "accepted_command_reaches_its_device",
+    "command_arrives_on_no_other_topic",
+    needs=_TWO,
+)
+def offers_at_once(cast: Cast) -> Workload:
+    """Two devices are offered files by many commands at the same moment, and fetch them all at the same moment."""
+    platform, devices = cast.platform, tuple(cast.devices.values())
+    stored = {file.type: file for file in reversed(platform.files) if file.project_id == devices[0].project_id}
+    for each in devices:
+        yield from watch(each)
+    commands = [(DOWNLOAD_OF[file_type], {"file_name": file.name}) for file_type, file in stored.items()] * _OFFERS_AT_ONCE
+    yield Together(tuple(command_call(platform, each, *command) for command in commands for each in devices))
+    fetches = []
+    for each in devices:
+        came = yield Receive(each.id, count=len(commands))
+        offers = (parse_download_offer(message.payload.encode()) for message in came)
+        fetches += [fetch_call(offer.url, each) for offer in offers if offer is not None]
+    yield Together(tuple(fetches))
 
 
 @scenario("download_delivers_the_file", "fresh_key_is_accepted", "key_works_once", "download_errors_follow_the_contract", needs=_EACH_TYPE)

@@ -8,7 +8,6 @@ from harness.history.events import Headers
 from harness.operations import Announce
 from harness.scenario import Cast, Workload, scenario
 from harness.wire.commands import download_key
-from harness.wire.responses import DOWNLOAD_PATH
 from scenarios.platform.steps import (
     REFUSED_DOWNLOAD_CHECKS,
     UNKNOWN_ID,
@@ -107,25 +106,28 @@ def keys_that_were_never_issued(cast: Cast) -> Workload:
     key = download_key(url) if url else None
     if url is None or key is None:
         return
-    written = url.partition("key=")[2].partition("&")[0]
+    written, endpoint = url.partition("key=")[2].partition("&")[0], url.partition("?")[0]
     for how, query in _wrong_keys(written):
         yield Announce("trying a key", {"how": how})
-        yield fetch_call(DOWNLOAD_PATH + query, device)
+        yield fetch_call(endpoint + query, device)
     for headers in ((), (("Authorization", "Basic hil-token-of-nobody"),)):
-        yield fetch_call(f"{DOWNLOAD_PATH}?key=hil-never-issued", device, headers=headers, credential="unknown" if headers else "none")
+        yield fetch_call(f"{endpoint}?key=hil-never-issued", device, headers=headers, credential="unknown" if headers else "none")
     yield Announce("trying a key", {"how": "a repeated"})
-    yield fetch_call(f"{DOWNLOAD_PATH}?key={written}&key={written}", device)
+    yield fetch_call(f"{endpoint}?key={written}&key={written}", device)
 
 
-@scenario("key_defects_are_answered_in_order", needs=WITH_A_STRANGER)
+@scenario("key_defects_are_answered_in_order", "key_is_bound_to_its_device", "key_works_once", needs=WITH_A_STRANGER)
 def used_key_of_another_device(cast: Cast) -> Workload:
-    """A key is used by its device, and then tried by another one."""
+    """A key is used by its device, then tried by another one and by nobody known, and by its device again."""
     device, other = cast.devices["device"], cast.devices["other"]
     yield from watch(device)
     url = yield from offered(cast.platform, device, cast.files["firmware"])
     if url is not None:
         yield fetch_call(url, device)
         yield fetch_call(url, other)
+        yield fetch_call(url, device)
+        yield fetch_call(url, device, headers=(("Authorization", "Basic hil-token-of-nobody"),), credential="unknown")
+        yield fetch_call(url, device)
 
 
 def _wrong_keys(written: str) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from harness.entropy import SeededEntropy
 from harness.operations import AdvanceClock, Announce, Call, RunHook, Volley, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import FIRST_USE, KEY_LIFETIME_S, DeviceKind, download_key
+from harness.wire.files import FileType
 from scenarios.platform.key_guesses import recipe_of
 from scenarios.platform.key_sample import sample_facts
 from scenarios.platform.steps import (
@@ -40,23 +41,30 @@ _SLOW_BYTES_PER_S = 200_000.0
     alone=True,
 )
 def key_around_thirty_minutes(cast: Cast) -> Workload:
-    """Keys are used at once, just before their thirty minutes are over, and after."""
-    platform, device = cast.platform, cast.devices["device"]
+    """Keys are used at once, just before their thirty minutes are over, and after; what is refused meanwhile lengthens no life."""
+    platform, device, other = cast.platform, cast.devices["device"], cast.devices["other"]
     yield from watch(device)
-    urls = yield from several_offered(platform, device, cast.files["firmware"], 5)
-    if len(urls) < 5:
+    urls = yield from several_offered(platform, device, cast.files["firmware"], 6)
+    logo = next((file for file in platform.files if file.project_id == device.project_id and file.type is FileType.LOGO), None)
+    logos = (yield from several_offered(platform, device, logo, 2)) if logo is not None else []
+    if len(urls) < 6:
         return
-    fresh, late, foreign, earlier, early = urls
+    fresh, late, foreign, earlier, early, tried = urls
     yield fetch_call(fresh, device)
     yield AdvanceClock(KEY_LIFETIME_S / 2)
     younger = yield from offered(platform, device, cast.files["firmware"])  # must not lengthen the lives of the others
+    yield fetch_call(tried, device, method="HEAD")
+    yield fetch_call(tried, device, headers=(), credential="none")
+    yield fetch_call(tried, other)
     yield AdvanceClock(KEY_LIFETIME_S / 2 - _EARLIER_S)
     yield fetch_call(earlier, device)
     yield AdvanceClock(_EARLIER_S - _EARLY_S)
-    yield fetch_call(early, device)
+    for url in (early, *logos[:1]):
+        yield fetch_call(url, device)
     yield AdvanceClock(_EARLY_S + _LATE_S)
-    yield fetch_call(late, device)
-    yield fetch_call(foreign, cast.devices["other"])
+    for url in (late, *logos[1:], tried):
+        yield fetch_call(url, device)
+    yield fetch_call(foreign, other)
     yield fetch_call(early, device)
     if younger is not None:
         yield fetch_call(younger, device)

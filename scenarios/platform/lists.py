@@ -31,7 +31,7 @@ def lists_of_each_project(cast: Cast) -> Workload:
 def lists_of_no_type(cast: Cast) -> Workload:
     """Lists with a missing, empty, unknown or miswritten type."""
     platform = cast.platform
-    types = ("", "image", "Firmware", "LOGO", "firmware,logo", "firm", "firmwares")
+    types = ("", "image", "Firmware", "LOGO", "firmware,logo", "firm", "firmwares", "firmware%20")
     for query in ("", "?type", "?kind=firmware", *(f"?type={file_type}" for file_type in types)):
         for project_id in (ORGANISATION, *(project.id for project in platform.projects[:1])):
             yield raw_list_call(project_id, query, "api-key:full", bearer(platform))
@@ -70,5 +70,6 @@ def lists_of_another_organisation(cast: Cast) -> Workload:
 
 @scenario("read_only_key_may_list", needs=Needs(devices={}, api_keys=("read_only",)))
 def lists_with_a_read_only_key(cast: Cast) -> Workload:
-    """A list with a key that lacks the scope send-commands."""
-    yield list_call(cast.platform, ORGANISATION, FileType.FIRMWARE, key="read_only")
+    """The lists of the organisation and of a project with a key that lacks the scope send-commands."""
+    for project_id in (ORGANISATION, *(project.id for project in cast.platform.projects[:1])):
+        yield list_call(cast.platform, project_id, FileType.FIRMWARE, key="read_only")

@@ -214,7 +214,7 @@ def fetch_call(
     credential: str | None = None,
     **options: Any,
 ) -> Call:
-    """A call of the download endpoint with the URL's path and query verbatim; by default as the device itself would make it."""
+    """A call of a download URL, verbatim; by default as the device itself would make it."""
     parts = urlsplit(url)
     return Call(
         method=method,
@@ -223,6 +223,7 @@ def fetch_call(
         credential=f"token:{device.id}" if credential is None else credential,
         headers=basic(device) if headers is None else headers,
         device_id=device.id,
+        origin=f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") else "",
         **options,
     )
 

@@ -98,11 +98,16 @@ def lost_after_its_download(story):
     story.command("download_firmware", {"file_name": "fw.bin"}, 404)
 
 
-def command_of_an_uploaded_file(story):
-    story.says("file uploaded", project_id=story.project, type="firmware", name="new.bin")
-    story.command("download_firmware", {"file_name": "new.bin"})
-    story.says("file deleted", project_id=story.project, type="firmware", name="new.bin")
-    story.command("download_firmware", {"file_name": "new.bin"}, 404)
+def command_of_an_uploaded_file(status=404):
+    """It is commanded, deleted, and commanded once more."""
+
+    def happens(story):
+        story.says("file uploaded", project_id=story.project, type="firmware", name="new.bin")
+        story.command("download_firmware", {"file_name": "new.bin"})
+        story.says("file deleted", project_id=story.project, type="firmware", name="new.bin")
+        story.command("download_firmware", {"file_name": "new.bin"}, status)
+
+    return happens
 
 
 def list_of_allowed_commands(value, command, status):
@@ -189,7 +194,9 @@ GOLDEN = [
     ("stored_file_of_the_type_is_accepted", "fail", downloads("fw.bin", 404)),
     ("stored_file_of_the_type_is_accepted", "deviation", downloads("odd name.BIN", 400)),
     ("stored_file_of_the_type_is_accepted", "pass", lost_after_its_download),
-    ("stored_file_of_the_type_is_accepted", "pass", command_of_an_uploaded_file),
+    ("stored_file_of_the_type_is_accepted", "pass", command_of_an_uploaded_file()),
+    ("missing_file_is_refused", "pass", command_of_an_uploaded_file()),
+    ("missing_file_is_refused", "fail", command_of_an_uploaded_file(200)),
     ("missing_file_is_refused", "pass", downloads("gone.bin", 404)),
     ("missing_file_is_refused", "pass", downloads("../fw.bin", 400)),
     ("missing_file_is_refused", "deviation", downloads("gone.bin", 400)),

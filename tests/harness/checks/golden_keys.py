@@ -206,6 +206,8 @@ def shown_by_a_command(story):
 LEAK = {"success": False, "message": "key <key:1> is used", "action": "x"}
 
 GOLDEN = [
+    ("key_is_bound_to_its_device", "fail", tried(200, foreign(200))),
+    ("key_defects_are_answered_in_order", "inconclusive", tried(200, foreign(200))),
     ("key_lives_thirty_minutes", "pass", both_aged(JUST_BEFORE_S, JUST_AFTER_S)),
     ("key_lives_thirty_minutes", "inconclusive", both_aged(900, JUST_AFTER_S)),
     ("key_lives_thirty_minutes", "inconclusive", aged(JUST_BEFORE_S, 200)),

@@ -37,6 +37,31 @@ def follows(uploaded_names, deleted_names):
     return happens
 
 
+def in_all_lists(after_upload, after_deletion):
+    """A file comes and goes; the organisation's list, and the other project's, show these names."""
+
+    def happens(story):
+        facts = {"project_id": story.project, "type": "firmware", "name": "new.bin"}
+        for what, names in (("file uploaded", after_upload), ("file deleted", after_deletion)):
+            story.says(what, **facts)
+            story.list(names=[*FIRMWARE, *names])
+            story.list(project="", names=[*FIRMWARE, "elsewhere.bin", *names])
+
+    return happens
+
+
+def uploaded_into_every_project(story):
+    story.says("file uploaded", project_id=story.project, type="firmware", name="new.bin")
+    story.list(names=[*FIRMWARE, "new.bin"])
+    story.list(project=story.other_project, names=["elsewhere.bin", "new.bin"])
+
+
+def stale_list_of_the_organisation(story):
+    story.says("file uploaded", project_id=story.project, type="firmware", name="new.bin")
+    story.list(names=[*FIRMWARE, "new.bin"])
+    story.list(project="", names=[*FIRMWARE, "elsewhere.bin"])
+
+
 def uploaded_and_never_listed(story):
     story.says("file uploaded", project_id=story.project, type="firmware", name="new.bin")
 
@@ -52,6 +77,12 @@ def commanded(status, name="fw.bin", **more):
 def commanded_with_a_list_of_names(story):
     story.list(names=FIRMWARE)
     story.command("download_firmware", ["fw.bin"], 400)
+
+
+def listed_and_deleted(story):
+    story.list(names=FIRMWARE)
+    story.says("file deleted", project_id=story.project, type="firmware", name="fw.bin")
+    story.command("download_firmware", {"file_name": "fw.bin"}, 404)
 
 
 def listed_with_size(size):
@@ -116,6 +147,10 @@ GOLDEN = [
     ("list_follows_uploads_and_deletions", "pass", follows([*FIRMWARE, "new.bin"], FIRMWARE)),
     ("list_follows_uploads_and_deletions", "warning", follows(FIRMWARE, FIRMWARE)),
     ("list_follows_uploads_and_deletions", "warning", follows([*FIRMWARE, "new.bin"], [*FIRMWARE, "new.bin"])),
+    ("list_follows_uploads_and_deletions", "pass", in_all_lists(["new.bin"], [])),
+    ("list_follows_uploads_and_deletions", "warning", stale_list_of_the_organisation),
+    ("list_names_the_stored_files", "pass", in_all_lists(["new.bin"], [])),
+    ("list_names_the_stored_files", "fail", uploaded_into_every_project),
     ("list_follows_uploads_and_deletions", "inconclusive", uploaded_and_never_listed),
     ("list_body_is_an_object_with_files", "pass", lists()),
     ("list_body_is_an_object_with_files", "deviation", lists(answer={"files": None})),
@@ -125,6 +160,7 @@ GOLDEN = [
     ("listed_name_can_be_commanded", "pass", commanded(200)),
     ("listed_name_can_be_commanded", "fail", commanded(404)),
     ("listed_name_can_be_commanded", "inconclusive", commanded(404, "not-listed.bin")),
+    ("listed_name_can_be_commanded", "inconclusive", listed_and_deleted),
     ("listed_name_can_be_commanded", "inconclusive", commanded(404, credential="api-key:other_org")),
     ("listed_name_can_be_commanded", "inconclusive", commanded_with_a_list_of_names),
     ("entries_are_of_the_type_and_size", "pass", listed_with_size(100)),
