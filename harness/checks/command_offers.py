@@ -4,21 +4,19 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from harness.checks.admission import Defect, TargetView, defects
 from harness.checks.deliveries import Sent, matched
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.events import ClockAdvanced
-from harness.history.timeline import Delivery, Exchange, History
+from harness.checks.target_time import windows_s
+from harness.history.timeline import Delivery, History
 from harness.wire.commands import DOWNLOADS, KEY_LIFETIME_S, download_key
 from harness.wire.responses import DOWNLOAD_PATH
 
 _RFC3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\Z")
 _EXPIRY_TOLERANCE_S = 2.0  # CMD-07
 _EXPIRY_MUST_S = 10.0  # Beyond this it is not a matter of rounding.
-_DATE_RESOLUTION_S = 1.0
 _SMALL_BUFFER_BYTES = 256  # CMD-24
 
 
@@ -79,7 +77,7 @@ def expiry_is_thirty_minutes_ahead(history: History) -> Iterator[Observation]:
         expires_s = read_utc_s(delivery.offer.expires_at) if delivery.offer else None
         if expires_s is None:
             continue
-        off_s = min((_off_s(expires_s, window) for window in _issue_windows(history, sent.call, delivery)), key=abs, default=None)
+        off_s = min((_off_s(expires_s, window) for window in windows_s(history, sent.call, delivery.seen)), key=abs, default=None)
         if off_s is None:
             continue
         if abs(off_s) <= _EXPIRY_TOLERANCE_S:
@@ -99,51 +97,6 @@ def _off_s(expires_s: float, issued: tuple[float, float]) -> float:
     """By how much an expiry misses thirty minutes after an issue that lies within a window; 0 inside."""
     earliest_s, latest_s = (instant + KEY_LIFETIME_S for instant in issued)
     return min(0.0, expires_s - earliest_s) + max(0.0, expires_s - latest_s)
-
-
-def _issue_windows(history: History, call: Exchange, delivery: Delivery) -> Iterator[tuple[float, float]]:
-    """When the key may have been issued, in seconds UTC: by our clock, by the target's Date header, by its test clock.
-
-    A target's clock may differ from ours, and a test clock may have been moved before this run. Where the target has one that this run
-    never looked at, nothing is known.
-    """
-    asked, came = call.asked.event, delivery.seen.event
-    ahead_s = _test_clock_ahead_s(history, call)
-    if ahead_s is not None:
-        yield asked.utc_s + ahead_s, came.utc_s + ahead_s
-    elif "clock" not in history.start.target:
-        yield asked.utc_s, came.utc_s
-        date_s = _date_s(call)
-        if date_s is not None:
-            yield date_s - (came.utc_s - asked.utc_s), date_s + _DATE_RESOLUTION_S
-
-
-def _test_clock_ahead_s(history: History, call: Exchange) -> float | None:
-    """How far the target's clock was ahead of ours at a call, by the nearest move of its test clock that told its time."""
-    moves = [(seen, now_s) for seen in history.of(ClockAdvanced) if (now_s := _instant_s(seen.fact.now)) is not None]
-    if not moves:
-        return None
-    before = [(seen, now_s) for seen, now_s in moves if seen.line < call.asked.line]
-    if before:
-        seen, now_s = before[-1]
-        return now_s - seen.event.utc_s
-    seen, now_s = moves[0]
-    return now_s - seen.event.utc_s - seen.fact.seconds
-
-
-def _instant_s(text: str) -> float | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment.timestamp() if moment.tzinfo else None
-
-
-def _date_s(call: Exchange) -> float | None:
-    try:
-        return parsedate_to_datetime(call.header("date") or "").timestamp()
-    except (ValueError, TypeError):
-        return None
 
 
 @check("CMD-08", unseen="fewer than two download commands reached devices")

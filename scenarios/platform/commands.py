@@ -80,7 +80,7 @@ def every_command_of_the_table(cast: Cast) -> Workload:
     yield from watch(cast.device)
     commands: list[tuple[str, Any]] = [
         (CONFIGURATION, _VALUES),
-        (SEND_CONFIGURATION, {"keys": ["sampling_rate", "threshold"]}),
+        (SEND_CONFIGURATION, {"keys": ["threshold", "sampling_rate"]}),
         (SEND_CONFIGURATION, {}),
         (SEND_CONFIGURATION, {"keys": []}),
         (REBOOT, {}),

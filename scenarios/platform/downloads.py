@@ -104,6 +104,7 @@ _UPLOADED = {FileType.FIRMWARE: "hil-uploaded.bin", FileType.LOGO: "hil-uploaded
     "deleted_file_is_not_found",
     "list_follows_uploads_and_deletions",
     "list_names_the_stored_files",
+    "entries_describe_the_file",
     "missing_file_is_refused",
     "refused_attempt_does_not_use_up_the_key",
     "download_errors_follow_the_contract",
@@ -130,9 +131,10 @@ def file_uploaded_and_deleted(cast: Cast) -> Workload:
 
 
 def _all_lists(platform: Platform, file_type: FileType) -> Workload:
-    """The list of the organisation, and those of some of its projects."""
-    for project_id in (ORGANISATION, *(project.id for project in platform.projects[:_PROJECTS_MAX])):
-        yield list_call(platform, project_id, file_type)
+    """The lists of the organisation and of some of its projects, of the file's type first."""
+    for asked_type in sorted(FileType, key=lambda each: each is not file_type):
+        for project_id in (ORGANISATION, *(project.id for project in platform.projects[:_PROJECTS_MAX])):
+            yield list_call(platform, project_id, asked_type)
 
 
 _TWO_FILES = Needs(files={"firmware": FileType.FIRMWARE, "other": FileType.FIRMWARE}, hooks=("upload_file", "delete_file"))

@@ -79,6 +79,31 @@ def commanded_with_a_list_of_names(story):
     story.command("download_firmware", ["fw.bin"], 400)
 
 
+def entries(*times, name="fw.bin", size=100):
+    return [{"name": name, "time": time, "size": size} for time in times]
+
+
+def listed_twice(first, second, *, uploaded="another.bin"):
+    """A project's list with these times of one file, and once more with those."""
+
+    def happens(story):
+        story.list(files=entries(*first))
+        story.says("file uploaded", project_id=story.project, type="logo", name=uploaded)
+        story.list(files=entries(*second))
+
+    return happens
+
+
+def uploaded_and_dated(time, *, has_test_clock=False):
+    def happens(story):
+        if has_test_clock:
+            story.target["clock"] = {"advance_url": "https://…"}
+        story.says("file uploaded", project_id=story.project, type="firmware", name="new.bin")
+        story.list(files=entries(time, name="new.bin"))
+
+    return happens
+
+
 def listed_and_deleted(story):
     story.list(names=FIRMWARE)
     story.says("file deleted", project_id=story.project, type="firmware", name="fw.bin")
@@ -90,6 +115,25 @@ def listed_with_size(size):
         story.offer()
         story.fetch()
         story.list(files=[{"name": "fw.bin", "time": "2023-11-14T22:13:20Z", "size": size}])
+
+    return happens
+
+
+def of_organisation_with_size(*sizes):
+    """A file is fetched, and the organisation lists so many of its name."""
+
+    def happens(story):
+        story.offer()
+        story.fetch()
+        story.list(project="", files=[file for size in sizes for file in entries("2023-11-14T22:13:20Z", size=size)])
+
+    return happens
+
+
+def read_only(names, names_for_the_full_key):
+    def happens(story):
+        story.list(names=names, credential="api-key:read_only")
+        story.list(names=names_for_the_full_key)
 
     return happens
 
@@ -135,6 +179,20 @@ GOLDEN = [
     ("entries_describe_the_file", "fail", entry(size=True)),
     ("entries_describe_the_file", "fail", entry(description=5)),
     ("entries_describe_the_file", "fail", lists(files=["fw.bin"])),
+    ("entries_describe_the_file", "pass", listed_twice(["2023-11-14T22:13:20Z"], ["2023-11-14T22:13:20Z"])),
+    ("entries_describe_the_file", "fail", listed_twice(["2023-11-14T22:13:20Z"], ["2023-11-14T22:13:21Z"])),
+    ("entries_describe_the_file", "pass", listed_twice(["2023-11-14T22:13:20Z"], ["2023-11-14T22:13:21Z"], uploaded="fw.bin")),
+    ("entries_describe_the_file", "pass", listed_twice(["2023-01-01T01:00:00Z", "2023-02-02T02:00:00Z"], ["2023-02-02T02:00:00Z"])),
+    ("entries_describe_the_file", "pass", uploaded_and_dated("2023-11-14T22:13:20Z")),
+    ("entries_describe_the_file", "fail", uploaded_and_dated("2023-11-15T01:13:20Z")),
+    ("entries_describe_the_file", "fail", uploaded_and_dated("1970-01-01T00:00:00Z")),
+    ("entries_describe_the_file", "pass", uploaded_and_dated("2023-11-15T01:13:20Z", has_test_clock=True)),
+    ("entries_describe_the_file", "fail", uploaded_and_dated(1_700_000_000)),
+    ("entries_are_of_the_type_and_size", "pass", of_organisation_with_size(100)),
+    ("entries_are_of_the_type_and_size", "warning", of_organisation_with_size(1)),
+    ("entries_are_of_the_type_and_size", "pass", of_organisation_with_size(100, 50)),
+    ("read_only_key_may_list", "pass", read_only(FIRMWARE, [])),
+    ("read_only_key_may_list", "deviation", read_only([], FIRMWARE)),
     ("list_without_valid_type_is_refused", "pass", lists(status=400, query="")),
     ("list_without_valid_type_is_refused", "fail", lists(status=200, query="")),
     ("list_without_valid_type_is_refused", "fail", lists("Firmware", status=200)),
