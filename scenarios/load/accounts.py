@@ -4,12 +4,12 @@ A worker announces each command before it sends it. One that hands in its ledger
 as unknown: nobody can say any more what became of them. Pure.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from simulators.fleet.entries import RUN_OVER
+from simulators.fleet.judgement import Circumstances, together
 from simulators.fleet.ledger import Ledger, merge
 from simulators.fleet.totals import is_of_another_run
 
@@ -54,12 +54,11 @@ class ToldLedger(Ledger):
 
 @dataclass(slots=True)
 class WorkerBook:
-    """One worker as the master knows it. `facts` and `crashes`: counts that it handed in besides its ledger."""
+    """One worker as the master knows it. `beside` stands beside the ledger that it handed in."""
 
     announced: list[Announcement] = field(default_factory=list)
     ledger: Ledger | None = None
-    facts: Counter[str] = field(default_factory=Counter)
-    crashes: Counter[str] = field(default_factory=Counter)
+    beside: Circumstances = field(default_factory=Circumstances)
 
     def account(self) -> Ledger:
         """Its ledger, or what can be said without it."""
@@ -86,13 +85,10 @@ class Accounts:
         """A worker is about to send; one that joined late takes part from here on."""
         self.books.setdefault(worker_id, WorkerBook()).announced.append(record)
 
-    def handed_in(
-        self, worker_id: str, ledger: Mapping[str, Any], facts: Mapping[str, int], crashes: Mapping[str, int] | None = None
-    ) -> None:
-        """A worker's ledger and counts, as `Crew.account` gives them. Raises KeyError, TypeError or ValueError where it is none."""
+    def handed_in(self, worker_id: str, ledger: Mapping[str, Any], beside: Mapping[str, Any]) -> None:
+        """A worker's account, as `Crew.account` gives it. Raises KeyError, TypeError or ValueError where it is none."""
         book = self.books.setdefault(worker_id, WorkerBook())
-        book.ledger = Ledger.from_json(dict(ledger))
-        book.facts, book.crashes = Counter(facts), Counter(crashes)
+        book.ledger, book.beside = Ledger.from_json(dict(ledger)), Circumstances(**beside)
 
     def missing(self) -> list[str]:
         """The workers that have not handed in their ledger."""
@@ -104,18 +100,6 @@ class Accounts:
         ledger.late_after_s = self._late_after_s
         return ledger
 
-    def facts(self) -> Counter[str]:
-        """The counts of all workers together."""
-        return _sum(book.facts for book in self.books.values())
-
-    def crashes(self) -> Counter[str]:
-        """Defects of our own programs in all workers, and how often they showed."""
-        return _sum(book.crashes for book in self.books.values())
-
-
-def _sum(counts: Iterable[Counter[str]]) -> Counter[str]:
-    """All of them together; a name that is nowhere above 0 stays, which `+` would drop."""
-    total: Counter[str] = Counter()
-    for count in counts:
-        total.update(count)
-    return total
+    def circumstances(self) -> Circumstances:
+        """What stands beside the ledgers of all workers."""
+        return together(book.beside for book in self.books.values())

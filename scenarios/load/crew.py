@@ -7,7 +7,7 @@ Operators command only devices of their own process: the ledger then sees both e
 import hashlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import gevent
@@ -208,6 +208,7 @@ class Crew:
             gevent.sleep(LOOK_S)
 
     def account(self) -> dict[str, Any]:
-        """What is handed in: the ledger, the counts that stand beside it, and what our own programs failed with."""
-        facts = self.fleet.books.facts(self.fleet.lines) | {"without_device": self._without_device}
-        return {"ledger": self.ledger.to_json(), "facts": facts, "crashes": dict(self.fleet.books.crashes)}
+        """What is handed in: the ledger, and what stands beside it."""
+        beside = self.fleet.books.circumstances(self.fleet.lines)
+        facts = {**beside.facts, "without_device": self._without_device}
+        return {"ledger": self.ledger.to_json(), "beside": asdict(replace(beside, facts=facts))}

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from scenarios.load.thresholds import Figures, Thresholds, broken
-from simulators.fleet.judgement import Judgement, breaks_of, voids_of
+from simulators.fleet.judgement import Circumstances, Judgement, breaks_of, voids_of
 from simulators.fleet.totals import Totals
 
 SCHEMA = "hil-load/1"
@@ -40,18 +40,17 @@ class Outcome:
 def judge(
     totals: Totals,
     figures: Mapping[str, Figures],
-    facts: Mapping[str, int],
+    beside: Circumstances,
     thresholds: Thresholds,
     *,
-    crashes: Mapping[str, int] | None = None,
     dead_workers: Sequence[str] = (),
     is_cut_short: bool = False,
 ) -> Outcome:
-    """The outcome of a run whose ledger, request entries and counts are these."""
-    breaks = (*breaks_of(totals, facts), *broken(thresholds, figures, totals))
+    """The outcome of a run whose ledger, request entries and circumstances are these."""
+    breaks = (*breaks_of(totals, beside), *broken(thresholds, figures, totals))
     deaths = (f"worker {worker_id} died; its commands are unknown" for worker_id in dead_workers)
-    voids = (*deaths, *voids_of(totals, facts, crashes or {}, is_cut_short=is_cut_short), *_idleness(totals, facts))
-    return Outcome(totals, figures, facts, Judgement(breaks, voids))
+    voids = (*deaths, *voids_of(totals, beside, is_cut_short=is_cut_short), *_idleness(totals, beside.facts))
+    return Outcome(totals, figures, beside.facts, Judgement(breaks, voids))
 
 
 def _idleness(totals: Totals, facts: Mapping[str, int]) -> Iterator[str]:

@@ -195,9 +195,8 @@ class Play:
         self.outcome = judge(
             ledger.totals(),
             figures_of(self._environment.stats),
-            self._accounts.facts(),
+            self._accounts.circumstances(),
             self.thresholds,
-            crashes=self._accounts.crashes(),
             dead_workers=self._accounts.missing(),
             is_cut_short=self._is_interrupted,
         )

@@ -26,6 +26,7 @@ from simulators.device.personality import Cause, Effects, Notes, Personality
 from simulators.device.settings import DeviceSettings
 from simulators.fleet.device_line import DeviceLine
 from simulators.fleet.entries import RUN_OVER
+from simulators.fleet.judgement import Circumstances
 from simulators.fleet.ledger import Ledger
 from simulators.fleet.totals import FOREIGN
 
@@ -94,6 +95,7 @@ class Books:
         self._transfers: dict[tuple[str, int], Transfer] = {}
         self.crashes: Counter[str] = Counter()  # defects of our own programs, and how often they showed
         self._crashed: set[str] = set()
+        self.last_failure = ""  # why a device got no connection, or lost it at once
         self._left: set[str] = set()
         self._is_closed = False
         self._clock = clock or SystemClock()
@@ -114,10 +116,10 @@ class Books:
         if line.machine.settings.clean_session:
             self.ledger.session_ended(line.device_id)
 
-    def facts(self, lines: Iterable[DeviceLine]) -> dict[str, int]:
-        """Counts of a whole run of these devices that stand beside its ledger."""
+    def circumstances(self, lines: Iterable[DeviceLine]) -> Circumstances:
+        """What stands beside the ledger of a whole run of these devices."""
         lines, counts = list(lines), self.counts
-        return {
+        facts = {
             "devices": len(lines),
             "connects": counts.connects,
             "reconnects": counts.reconnects,
@@ -130,6 +132,7 @@ class Books:
             "downloads_failed": counts.downloads_failed,
             "wrong_images": counts.wrong_images,
         }
+        return Circumstances(facts, dict(self.crashes), self.last_failure)
 
     def listening(self, line: DeviceLine) -> None:
         """A device is connected and subscribed."""
@@ -151,6 +154,10 @@ class Books:
     def leaves(self, line: DeviceLine) -> None:
         """A device is about to leave by itself, for good."""
         self._left.add(line.device_id)
+
+    def failed(self, reason: str | Exception) -> None:
+        """A device has got no connection, or was refused on it."""
+        self.last_failure = str(reason)
 
     def crashed(self, line: DeviceLine, error: Exception) -> None:
         """A device has met a defect of ours: what it was sent proves nothing, and it is not to connect again."""

@@ -125,7 +125,8 @@ def fleet(
     console.print(f"seed {plan.seed}, {plan.devices} devices, {plan.commands} commands via {plan.via}", highlight=False)
     with asyncio.Runner(loop_factory=fast_loop()) as runner:
         outcome = runner.run(run_watched(run, console, metrics_port))
-    report(outcome, directory, console, as_json=as_json)
+        # Before the loop is closed, which keeps signals away: an impatient Ctrl-C costs no ledger.
+        report(outcome, directory, console, as_json=as_json)
     raise typer.Exit(outcome.judgement.exit_status)
 
 

@@ -47,6 +47,10 @@ class Surroundings(Protocol):
         """Call `line.grace_over` after so many seconds."""
         ...
 
+    def refused(self, line: "DeviceLine", reason: str) -> None:
+        """The server has refused the device, or broken the protocol; the device hangs up."""
+        ...
+
     def crashed(self, line: "DeviceLine", error: Exception) -> None:
         """Our program of the device has a defect: the device takes no further part, and what it was sent proves nothing."""
         ...
@@ -166,7 +170,8 @@ class DeviceLine(asyncio.Protocol):
                 self._fleet.later(self, grace_s)
             case machine.Restart() | machine.Die():
                 self._restart()
-            case machine.HangUp():
+            case machine.HangUp(reason):
+                self._fleet.refused(self, reason)
                 self.abort()
         return None
 

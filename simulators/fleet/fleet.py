@@ -125,7 +125,8 @@ class Fleet:
         host, port, _ = self._address
         try:
             await self._loop.create_connection(lambda: line, host, port, ssl=self._tls, local_addr=line.source)
-        except OSError:
+        except OSError as error:
+            self.books.failed(error)
             self._retry(line)
         finally:
             self._slots.release()
@@ -194,6 +195,9 @@ class Fleet:
 
     def later(self, line: DeviceLine, delay_s: float) -> None:
         self._loop.call_later(delay_s, line.grace_over)
+
+    def refused(self, line: DeviceLine, reason: str) -> None:
+        self.books.failed(reason)
 
     def crashed(self, line: DeviceLine, error: Exception) -> None:
         self.books.crashed(line, error)

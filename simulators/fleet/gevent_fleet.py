@@ -117,6 +117,9 @@ class GeventFleet:
     def later(self, line: DeviceLine, delay_s: float) -> None:
         gevent.spawn_later(delay_s, line.grace_over)
 
+    def refused(self, line: DeviceLine, reason: str) -> None:
+        self.books.failed(reason)
+
     def crashed(self, line: DeviceLine, error: Exception) -> None:
         self.books.crashed(line, error)
 
@@ -156,7 +159,8 @@ class GeventFleet:
                 # Needs the sockets that Locust has patched: the plain ones of `ssl` would block all greenlets.
                 context = self._settings.tls or ssl.create_default_context()
                 connection = context.wrap_socket(connection, server_hostname=host)
-        except OSError:
+        except OSError as error:
+            self.books.failed(error)
             return
         connection.settimeout(None)
         transport = SocketTransport(connection)

@@ -134,9 +134,9 @@ class FleetRun:
 
     def _judged(self, totals: Totals) -> tuple[Iterator[str], Iterator[str]]:
         assert self.fleet is not None
-        facts = self.fleet.books.facts(self.fleet.lines)
-        voids = voids_of(totals, facts, self.fleet.books.crashes, is_cut_short=self._stopping.is_set())
-        return breaks_of(totals, facts), chain(voids, self._unsent(totals))
+        beside = self.fleet.books.circumstances(self.fleet.lines)
+        voids = voids_of(totals, beside, is_cut_short=self._stopping.is_set())
+        return breaks_of(totals, beside), chain(voids, self._unsent(totals))
 
     def _unsent(self, totals: Totals) -> Iterator[str]:
         if totals.sent < self.plan.commands and not self._stopping.is_set():

@@ -30,10 +30,10 @@ def test_ledgers_that_were_handed_in_are_one():
     accounts.deal(["a", "b"])
     for worker, commands in (("a", 3), ("b", 2)):
         announced(accounts, worker, commands)
-        accounts.handed_in(worker, ledger_of(worker, commands).to_json(), {"connects": commands})
+        accounts.handed_in(worker, ledger_of(worker, commands).to_json(), {"facts": {"connects": commands, "wrong_images": 0}})
     totals = accounts.merged().totals()
     assert (totals.sent, totals.delivered_once, accounts.missing()) == (5, 5, [])
-    assert accounts.facts() == {"connects": 5}
+    assert accounts.circumstances().facts == {"connects": 5, "wrong_images": 0}
 
 
 def test_the_commands_of_a_dead_worker_are_unknown():

@@ -258,10 +258,9 @@ def test_a_target_that_goes_away_in_the_middle_is_void_and_the_line_says_so():
 
     outcome = in_a_world(commands=20_000, settle_s=10.0, meanwhile=stop_broker)
     assert outcome.judgement.exit_status == 3
-    assert outcome.judgement.voids == (
-        "no device was connected any more at the end: the target has gone",
-        f"only {outcome.totals.sent} of 20000 commands were sent: the operator lost its connection",
-    )
+    gone, unsent = outcome.judgement.voids
+    assert gone.startswith("no device was connected any more at the end: ")
+    assert unsent == f"only {outcome.totals.sent} of 20000 commands were sent: the operator lost its connection"
     assert outcome.totals.adds_up()
 
 
