@@ -140,7 +140,7 @@ def _checked(launch: Launch) -> Launch:
     check(replace(launch.plan, users=1) if launch.role is Role.WORKERS else launch.plan, platform)
     if launch.plan.thresholds:
         read_thresholds(Path(launch.plan.thresholds))
-    ensure_open_files(launch.plan.users)
+    ensure_open_files(launch.plan.connections())
     return launch
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.bench.target import Platform, TargetDevice
 from harness.errors import ConfigurationError, OptionError
-from harness.wire.commands import CONFIGURATION, DOWNLOAD_FIRMWARE, DOWNLOADS, permits
+from harness.wire.commands import CONFIGURATION, DOWNLOAD_FIRMWARE, permits
 from harness.wire.files import FileType
 from scenarios.load.shapes import SHAPES, STEADY
 from simulators.device.personalities import PERSONALITIES
@@ -84,6 +84,10 @@ class LoadPlan:
         personality = PERSONALITIES[self.personality]
         return Mix(tuple((replace(behaviour, personality=personality), weight) for behaviour, weight in mix.parts))
 
+    def connections(self) -> int:
+        """How many there may be at once: those of the devices, and one for each operator."""
+        return self.devices_mix().connections(self.users) + self.operators
+
     def command_rate_per_s(self) -> float:
         return self.commands_per_s or SCENARIOS[self.scenario].commands_per_s
 
@@ -128,8 +132,7 @@ def check(plan: LoadPlan, platform: Platform) -> None:
     if found < plan.users:
         problem = f"{found} devices take all commands, not {plan.users}; `hil platform --provision N` makes more"
         raise ConfigurationError(str(plan.target), "platform", "devices", problem)
-    downloading = any(behaviour.command in DOWNLOADS for behaviour, _ in mix.parts)
-    if downloading and not any(file.type is FileType.FIRMWARE for file in platform.files):
+    if mix.is_downloading and not any(file.type is FileType.FIRMWARE for file in platform.files):
         raise ConfigurationError(str(plan.target), "platform", "files", "names no firmware, which the mix wants to download")
 
 

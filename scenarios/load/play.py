@@ -87,7 +87,7 @@ class Play:
             self._runner.register_message(SENT, self._on_sent)
             self._runner.register_message(LEDGER, self._on_ledger)
         else:
-            ensure_open_files(self.plan.users)
+            ensure_open_files(self.plan.connections())
         if isinstance(self._runner, WorkerRunner):
             self._runner.register_message(DEAL, self._on_deal)
             self._runner.register_message(CLOSE, self._on_close, concurrent=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from harness.entropy import Entropy
-from harness.wire.commands import CONFIGURATION, DOWNLOAD_FIRMWARE
+from harness.wire.commands import CONFIGURATION, DOWNLOAD_FIRMWARE, DOWNLOADS
 from simulators.device.personalities import PERSONALITIES
 from simulators.device.personality import REFERENCE, Personality
 
@@ -57,6 +57,15 @@ class Mix:
     """Behaviours with their weights."""
 
     parts: tuple[tuple[Behaviour, int], ...] = ((STEADY, 1),)
+
+    @property
+    def is_downloading(self) -> bool:
+        """Whether some devices are asked to download."""
+        return any(behaviour.command in DOWNLOADS for behaviour, _ in self.parts)
+
+    def connections(self, devices: int) -> int:
+        """How many there may be at once: each device's, and one more where it may have a download under way."""
+        return devices * (2 if self.is_downloading else 1)
 
     def deal(self, entropy: Entropy) -> Iterator[Behaviour]:
         """An endless stream of behaviours, each as often as its weight says on average."""

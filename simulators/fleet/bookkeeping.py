@@ -112,9 +112,8 @@ class Books:
     # -------------------------------------------------------------------------------- what the skins tell
 
     def added(self, line: DeviceLine) -> None:
-        """A device takes part; it is not connected yet."""
-        if line.machine.settings.clean_session:
-            self.ledger.session_ended(line.device_id)
+        """A device takes part; it is not connected yet, and nobody knows of a session."""
+        self.ledger.session_ended(line.device_id)
 
     def circumstances(self, lines: Iterable[DeviceLine]) -> Circumstances:
         """What stands beside the ledger of a whole run of these devices."""
@@ -140,6 +139,8 @@ class Books:
         self.counts.connects += 1
         if line.machine.settings.clean_session:
             self.ledger.session_began(line.device_id)
+        else:
+            self.ledger.session_kept(line.device_id)
         self._moved()
 
     def lost(self, line: DeviceLine, *, was_listening: bool) -> None:

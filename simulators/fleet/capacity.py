@@ -6,17 +6,18 @@ from pathlib import Path
 from harness.errors import ResourceMissing
 
 SPARE_FILES = 200
-"""For everything besides the devices' sockets."""
+"""For everything besides those sockets."""
 
 
-def ensure_open_files(devices: int) -> None:
-    """Raises the soft limit of open files to what `devices` sockets need. Raises ResourceMissing where the hard limit is lower."""
-    wanted = devices + SPARE_FILES
+def ensure_open_files(connections: int) -> None:
+    """Raises the soft limit of open files to what so many sockets need. Raises ResourceMissing where the hard limit is lower."""
+    wanted = connections + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
     if hard != resource.RLIM_INFINITY and hard < wanted:
-        raise ResourceMissing(f"{devices} devices need {wanted} open files, and this machine allows {hard}; raise it: ulimit -Hn {wanted}")
+        problem = f"{connections} connections need {wanted} open files, and this machine allows {hard}; raise it: ulimit -Hn {wanted}"
+        raise ResourceMissing(problem)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 

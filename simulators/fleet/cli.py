@@ -94,9 +94,10 @@ def fleet(
         raise OptionError("--target", "is missing; `hil platform` prints the path of a target file")
     if via not in ("rest", "mqtt"):
         raise OptionError("--via", f"{via!r} is neither rest nor mqtt")
-    ensure_open_files(2 * devices if mix else devices)  # a download is a connection too
     part = usage("--shard", lambda: parse_shard(shard))
     usage("--link", lambda: ensure_link(link))
+    dealt = usage("--mix", lambda: parse_mix(mix, link=link))
+    ensure_open_files(dealt.connections(devices))
     drawn = SystemEntropy().integer(0, 2**31) if seed is None else seed
     plan = Plan(
         devices=devices,
@@ -105,7 +106,7 @@ def fleet(
         commands=commands,
         via=via,
         rate_per_s=rate,
-        mix=usage("--mix", lambda: parse_mix(mix, link=link)),
+        mix=dealt,
         shard=part,
         keep_alive_s=keep_alive,
         clean_session=clean_session,

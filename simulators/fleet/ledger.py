@@ -29,7 +29,7 @@ class Ledger:
         self.strays: Counter[Stray] = Counter()
         self.keys: dict[str, KeyRecord] = {}
         self._offers: Counter[str] = Counter()  # distinct download keys seen, by device
-        # Of devices with clean sessions: what was sent into the present session; None: there is none.
+        # Of devices with clean sessions, and of those that have had none yet: what was sent into the present one; None: there is none.
         self._sessions: dict[str, list[Entry] | None] = {}
         self._out_of_sight: set[str] = set()  # devices whose deliveries nobody sees any more
 
@@ -60,8 +60,12 @@ class Ledger:
         """A device with a clean session is listening: what is sent from now on is owed to it."""
         self._sessions[device_id] = []
 
+    def session_kept(self, device_id: str) -> None:
+        """A device has got a session that outlives its connections: whatever is sent from now on is owed to it."""
+        self._sessions.pop(device_id, None)
+
     def session_ended(self, device_id: str) -> None:
-        """A device with a clean session has no connection: what it has not got by now is not owed, nor what is sent before the next."""
+        """A device has no session: what it has not got by now is not owed, nor what is sent before the next."""
         for entry in self._sessions.get(device_id) or ():
             entry.is_owed = entry.is_owed and entry.deliveries > 0
         self._sessions[device_id] = None

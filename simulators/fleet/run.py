@@ -278,7 +278,7 @@ class FleetRun:
 
     def _images(self) -> frozenset[str]:
         """The digests of the files that a download may bring."""
-        if not any(behaviour.command in DOWNLOADS for behaviour, _ in self.plan.mix.parts):
+        if not self.plan.mix.is_downloading:
             return frozenset()
         return frozenset(hashlib.sha256(file.path.read_bytes()).hexdigest() for file in self.platform.files)
 

@@ -57,6 +57,11 @@ def test_a_worker_takes_over_what_the_master_says_and_keeps_its_own_files():
     assert (agreed.target, agreed.out, agreed.seed, agreed.settle_s, agreed.users) == (own.target, "/here", 7, 5.0, 2)
 
 
+@pytest.mark.parametrize(("scenario", "connections"), [("commands", 102), ("mixed", 202)])
+def test_a_device_that_downloads_needs_two_connections(scenario, connections):
+    assert replace(PLAN, scenario=scenario, users=100, operators=2).connections() == connections
+
+
 def test_a_missing_target_is_named():
     with pytest.raises(ConfigurationError, match="HIL_LOAD_TARGET"):
         plan_from({}, "mixed")

@@ -264,6 +264,29 @@ def test_a_target_that_goes_away_in_the_middle_is_void_and_the_line_says_so():
     assert outcome.totals.adds_up()
 
 
+def test_devices_that_never_got_in_are_owed_nothing_and_the_run_is_void():
+    """The target takes commands for them, and has no session that would keep one."""
+
+    class OperatorOnly(AnyoneMayDoAnything):
+        def authenticate(self, client_id, username, password):
+            return super().authenticate(client_id, username, password) if client_id == "operator" else None
+
+    async def scenario():
+        broker = EmbeddedBroker(BrokerSettings(), OperatorOnly())
+        await broker.start()
+        try:
+            plan = Plan(devices=2, seed=1, commands=4, via="mqtt", connect_s=5.0, settle_s=5.0)
+            return await FleetRun(plan, platform(broker.mqtt_url, 2)).run()
+        finally:
+            await broker.stop()
+
+    with World(1) as world:
+        outcome = world.run("server", scenario(), within_s=600)
+    assert (outcome.totals.accepted, outcome.totals.not_owed, outcome.totals.lost) == (4, 4, 0)
+    assert outcome.judgement.exit_status == 3
+    assert outcome.judgement.voids == ("no device was ever connected: the server refused the login with code 5",)
+
+
 def test_an_operator_without_a_broker_is_a_void_run():
     async def stop_broker(run, broker):
         while run.phase != "connecting":

@@ -313,9 +313,9 @@ class Books(RuleBasedStateMachine):
         else:
             self.ledger.download_failed(f"{device_id} {key}", reason="HTTP status 401", size_bytes=0, duration_s=1.0)
 
-    @rule(device_id=DEVICES, is_beginning=st.booleans())
-    def change_session(self, device_id, is_beginning):
-        (self.ledger.session_began if is_beginning else self.ledger.session_ended)(device_id)
+    @rule(device_id=DEVICES, change=st.sampled_from([Ledger.session_began, Ledger.session_kept, Ledger.session_ended]))
+    def change_session(self, device_id, change):
+        change(self.ledger, device_id)
 
     @rule(device_id=DEVICES)
     def lose_sight(self, device_id):
