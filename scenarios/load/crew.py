@@ -141,7 +141,7 @@ class Crew:
             self.fleet.leave(line)
 
     def _owes(self, device_id: str) -> bool:
-        return any(entry.device_id == device_id and not entry.deliveries for entry in self.ledger.entries.values())
+        return any(entry.device_id == device_id and entry.may_arrive() for entry in self.ledger.entries.values())
 
     # -------------------------------------------------------------------------------- commands
 

@@ -44,12 +44,13 @@ def judge(
     thresholds: Thresholds,
     *,
     dead_workers: Sequence[str] = (),
+    mishaps: Sequence[str] = (),
     is_cut_short: bool = False,
 ) -> Outcome:
-    """The outcome of a run whose ledger, request entries and circumstances are these."""
+    """The outcome of a run whose ledger, request entries and circumstances are these; `mishaps` say what else went wrong with it."""
     breaks = (*breaks_of(totals, beside), *broken(thresholds, figures, totals))
     deaths = (f"worker {worker_id} died; its commands are unknown" for worker_id in dead_workers)
-    voids = (*deaths, *voids_of(totals, beside, is_cut_short=is_cut_short), *_idleness(totals, beside.facts))
+    voids = (*deaths, *mishaps, *voids_of(totals, beside, is_cut_short=is_cut_short), *_idleness(totals, beside.facts))
     return Outcome(totals, figures, beside.facts, Judgement(breaks, voids))
 
 

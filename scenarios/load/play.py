@@ -65,6 +65,7 @@ class Play:
         self._accounts = Accounts(plan.late_after_s)
         self._is_open = False
         self._is_interrupted = False
+        self._mishaps: list[str] = []
         self._clock = SystemClock()
         self._began_s = 0.0
         locust.events.init.add_listener(self._begin)
@@ -100,6 +101,7 @@ class Play:
         self._is_open = True
         self._began_s = self._clock.monotonic_s()
         self.outcome = None
+        self._mishaps = []
         drawn = self.plan.seed or SystemEntropy().integer(1, 2**31)
         run = f"{drawn}-{rfc3339(SystemClock().utc_s())}" if self.plan.seed else str(drawn)
         log.info("run %s: %g commands a second", run, self.plan.command_rate_per_s())  # How many users, Locust says.
@@ -198,6 +200,7 @@ class Play:
             self._accounts.circumstances(),
             self.thresholds,
             dead_workers=self._accounts.missing(),
+            mishaps=self._mishaps,
             is_cut_short=self._is_interrupted,
         )
         directory = Path(self.plan.out or f"reports/load-{rfc3339(SystemClock().utc_s()).replace(':', '')}")
@@ -234,7 +237,7 @@ class Play:
         log.info("restarting the target")
         done = subprocess.run(hook, shell=True, capture_output=True, text=True, check=False, cwd=self.platform.hooks.directory_of(hook))
         if done.returncode:
-            log.warning("the hook `restart` ended with status %d: %s", done.returncode, done.stderr.strip()[-300:])
+            self._mishaps.append(f"the hook `restart` ended with status {done.returncode}: {' '.join(done.stderr.split())[-300:]}")
 
     def _say_progress(self) -> None:
         while True:

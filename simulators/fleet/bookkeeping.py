@@ -115,24 +115,6 @@ class Books:
         """A device takes part; it is not connected yet, and nobody knows of a session."""
         self.ledger.session_ended(line.device_id)
 
-    def circumstances(self, lines: Iterable[DeviceLine]) -> Circumstances:
-        """What stands beside the ledger of a whole run of these devices."""
-        lines, counts = list(lines), self.counts
-        facts = {
-            "devices": len(lines),
-            "connects": counts.connects,
-            "reconnects": counts.reconnects,
-            "never_connected": sum(not line.has_listened for line in lines),
-            "left": len(self._left),
-            "connected_at_end": counts.connected_at_end,
-            "delivered": counts.delivered,
-            "results": counts.results,
-            "downloads_done": counts.downloads_done,
-            "downloads_failed": counts.downloads_failed,
-            "wrong_images": counts.wrong_images,
-        }
-        return Circumstances(facts, dict(self.crashes), self.last_failure)
-
     def listening(self, line: DeviceLine) -> None:
         """A device is connected and subscribed."""
         self.counts.connected += 1
@@ -208,6 +190,24 @@ class Books:
         self._transfers.clear()
         for record in self.ledger.keys.values():
             record.is_expired = record.is_expired or (not record.used and self._has_passed(record.expires_at))
+
+    def circumstances(self, lines: Iterable[DeviceLine]) -> Circumstances:
+        """What stands beside the ledger of a whole run of these devices."""
+        lines, counts = list(lines), self.counts
+        facts = {
+            "devices": len(lines),
+            "connects": counts.connects,
+            "reconnects": counts.reconnects,
+            "never_connected": sum(not line.has_listened for line in lines),
+            "left": len(self._left),
+            "connected_at_end": counts.connected_at_end,
+            "delivered": counts.delivered,
+            "results": counts.results,
+            "downloads_done": counts.downloads_done,
+            "downloads_failed": counts.downloads_failed,
+            "wrong_images": counts.wrong_images,
+        }
+        return Circumstances(facts, dict(self.crashes), self.last_failure)
 
     def _has_passed(self, expires_at: str) -> bool:
         expiry_s = _utc_s(expires_at)

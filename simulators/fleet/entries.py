@@ -48,6 +48,10 @@ class Entry:
             return Column.DELIVERED_ONCE
         return Column.LOST if self.is_owed else Column.NOT_OWED
 
+    def may_arrive(self) -> bool:
+        """Whether it has not been delivered, but was accepted, or may have been."""
+        return not self.deliveries and self.column() in (Column.LOST, Column.UNKNOWN)
+
     def give_up(self) -> None:
         """Nobody can say any more whether it arrives."""
         if self.answer is Answer.ACCEPTED and not self.deliveries:

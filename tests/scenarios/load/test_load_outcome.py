@@ -57,6 +57,7 @@ def test_a_broken_threshold_is_red():
     [
         (GREEN, FACTS, {"dead_workers": ["w"]}),
         (GREEN, FACTS, {"is_cut_short": True}),
+        (GREEN, FACTS, {"mishaps": ["the hook `restart` ended with status 1: "]}),
         (GREEN, FACTS | {"never_connected": 1}, {}),
         (GREEN, FACTS | {"without_device": 1}, {}),
         (GREEN, FACTS | {"connected_at_end": 0}, {}),
