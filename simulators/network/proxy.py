@@ -5,6 +5,7 @@ read they hand on as it is. Left to others: what the faults are (`harness.fault_
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -128,8 +129,11 @@ class _Wire:
 
 
 async def _until_one_ends(*pumps: "asyncio.Task[None]") -> None:
+    """Raises what the one that ends first raises."""
     try:
-        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        for pump in done:
+            pump.result()
     finally:
         for pump in pumps:
             pump.cancel()
@@ -225,44 +229,38 @@ class HttpProxy(_Proxy):
 
     async def _serve(self, number: int, client: _Wire, server: _Wire) -> None:
         exchanges: deque[_Exchange] = deque()
-        await _until_one_ends(
-            asyncio.create_task(self._requests(client, server, exchanges)),
-            asyncio.create_task(self._responses(client, server, exchanges)),
-        )
+        with contextlib.suppress(_CutHere):
+            await _until_one_ends(
+                asyncio.create_task(self._requests(client, server, exchanges)),
+                asyncio.create_task(self._responses(client, server, exchanges)),
+            )
 
     async def _requests(self, client: _Wire, server: _Wire, exchanges: deque[_Exchange]) -> None:
         reader = MessageReader(is_response=False)
         exchange = _Exchange(False, [])
-        try:
-            while data := await client.read():
-                for piece in reader.feed(data):
-                    if isinstance(piece, Head):
-                        exchange = self._exchange(piece)
-                        exchanges.append(exchange)
-                        if answer := self._own_answer(exchange):
-                            client.write(_spelled(answer))
-                            await client.drained()
-                            return
-                    await self._pass_on(piece, "request", exchange, server)
-        except _CutHere:
-            return
+        while data := await client.read():
+            for piece in reader.feed(data):
+                if isinstance(piece, Head):
+                    exchange = self._exchange(piece)
+                    exchanges.append(exchange)
+                if answer := self._own_answer(exchange):
+                    client.write(_spelled(answer))
+                    await client.drained()
+                    return
+                await self._pass_on(piece, "request", exchange, server)
         if server.writer.can_write_eof():
             server.writer.write_eof()
         await asyncio.Event().wait()  # The answer may still be on its way: its direction ends the connection.
 
     async def _responses(self, client: _Wire, server: _Wire, exchanges: deque[_Exchange]) -> None:
         reader = MessageReader(is_response=True)
-        try:
-            while data := await server.read():
-                reader.expects_body = not (exchanges and exchanges[0].is_head)
-                for piece in reader.feed(data):
-                    exchange = exchanges[0] if exchanges else _Exchange(False, [])
-                    await self._pass_on(piece, "response", exchange, client)
-                    if isinstance(piece, End) and exchanges:
-                        exchanges.popleft()
-                        reader.expects_body = not (exchanges and exchanges[0].is_head)
-        except _CutHere:
-            await client.drained()
+        while data := await server.read():
+            reader.expects_body = not (exchanges and exchanges[0].is_head)
+            for piece in reader.feed(data):
+                exchange = exchanges[0] if exchanges else _Exchange(False, [])
+                await self._pass_on(piece, "response", exchange, client)
+                if isinstance(piece, End) and exchanges:
+                    exchanges.popleft()
 
     def _exchange(self, head: Head) -> _Exchange:
         method, path = head.method_and_path

@@ -208,12 +208,16 @@ class ReferencePlatform:
         provision(self.service, self.store, self.secrets, self.settings.seed, self.settings.provision)
         if self.settings.files_directory:
             for file_type in FileType:
-                for path in sorted((self.settings.files_directory / file_type.value).glob("*")):
-                    if path.is_file():
-                        self.upload(inventory(self.settings.seed).projects[0].id, file_type, path.name, path.read_bytes())
+                self._upload_all(self.settings.files_directory / file_type.value, file_type)
         self.service.remove_orphans()
 
-    async def _listen(self) -> None:
+    def _upload_all(self, directory: Path, file_type: FileType) -> None:
+        project_id = inventory(self.settings.seed).projects[0].id
+        for path in sorted(filter(Path.is_file, directory.glob("*"))):
+            self.upload(project_id, file_type, path.name, path.read_bytes())
+
+    def _application(self) -> web.Application:
+        """Everything that is served over HTTP."""
         self.api = Api(
             self.service,
             self.clock,
@@ -240,8 +244,11 @@ class ReferencePlatform:
         app.router.add_get("/metrics", metrics.serve)
         if self.settings.test_clock:
             app.router.add_post(ADVANCE_PATH, AdvanceEndpoint(self.clock, self._clock_advanced).advance)
+        return app
+
+    async def _listen(self) -> None:
         runner = web.AppRunner(
-            app,
+            self._application(),
             access_log=None,
             logger=http_logger(),
             shutdown_timeout=self.settings.shutdown_timeout_s,

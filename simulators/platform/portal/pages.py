@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -18,7 +19,7 @@ from simulators.platform.access import Caller, Device
 from simulators.platform.answers import COMMAND_BODY_BYTES_MAX, QUERY_FIELDS_MAX, read_body
 from simulators.platform.contents import Incoming
 from simulators.platform.files import file_name_problem
-from simulators.platform.portal.timeline import Timeline, line_of
+from simulators.platform.portal.timeline import Line, Timeline, Watcher, line_of
 from simulators.platform.refusals import Refusal
 from simulators.platform.service import CommandRequest, Service
 from simulators.platform.store import Store
@@ -30,6 +31,7 @@ UPLOAD_BYTES_MAX = 256 * 1024 * 1024
 FORM_BYTES_MAX = 256 * 1024
 LINES_BACK = 40
 KEEP_STREAM_ALIVE_S = 15.0
+STRANGE_FORM = "The form is not one that this page sends."
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -167,29 +169,31 @@ class Portal:
         raise web.HTTPSeeOther(f"/portal/projects/{quote(project_id)}" + (f"?problem={quote(problem)}" if problem else ""))
 
     async def _store_upload(self, request: web.Request, project_id: str) -> str:
-        """Takes one file; returns what is wrong with it, or ""."""
+        """Takes one file, which stands behind the other fields; returns what is wrong with it, or ""."""
         fields: dict[str, str] = {}
         try:
             async for part in await request.multipart():
                 if not isinstance(part, BodyPartReader):
-                    return "The form is not one that this page sends."
-                if part.filename is None:
-                    fields[part.name or ""] = (await part.read())[:1_000].decode("utf-8", "replace")
-                    continue
-                file_type = next((known for known in FileType if known.value == fields.get("type")), None)
-                name = part.filename.replace("\\", "/").rpartition("/")[2]
-                if file_type is None:
-                    return "The type must be firmware or logo."
-                if problem := file_name_problem(file_type, name):
-                    return f"{name}: {problem}."
-                with self._service.receive_file() as incoming:
-                    if not await _receive(part, incoming):
-                        return f"{name} is larger than {UPLOAD_BYTES_MAX // 2**20} MiB."
-                    self._service.keep_file(incoming, project_id, file_type, name, fields.get("description", ""))
-                return ""
+                    return STRANGE_FORM
+                if part.filename is not None:
+                    return await self._store_part(part, part.filename, project_id, fields)
+                fields[part.name or ""] = (await part.read())[:1_000].decode("utf-8", "replace")
         except (ValueError, AssertionError, HttpProcessingError):  # what aiohttp raises for broken multipart bodies
-            return "The form is not one that this page sends."
+            return STRANGE_FORM
         return "No file was chosen."
+
+    async def _store_part(self, part: BodyPartReader, path: str, project_id: str, fields: Mapping[str, str]) -> str:
+        file_type = next((known for known in FileType if known.value == fields.get("type")), None)
+        name = path.replace("\\", "/").rpartition("/")[2]
+        if file_type is None:
+            return "The type must be firmware or logo."
+        if problem := file_name_problem(file_type, name):
+            return f"{name}: {problem}."
+        with self._service.receive_file() as incoming:
+            if not await _receive(part, incoming):
+                return f"{name} is larger than {UPLOAD_BYTES_MAX // 2**20} MiB."
+            self._service.keep_file(incoming, project_id, file_type, name, fields.get("description", ""))
+        return ""
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         _require_same_site(request)
@@ -223,17 +227,10 @@ class Portal:
             past = [line_of(entry) for entry in self._store.audit(device_id=device.id, after_id=last_id)]
             await stream.prepare(request)
             for line in past:
-                await stream.write(f"data: {line.json()}\n\n".encode())
-            while True:
-                try:
-                    async with asyncio.timeout(KEEP_STREAM_ALIVE_S):
-                        news = await watcher.lines.get()
-                except TimeoutError:
-                    await stream.write(b": still here\n\n")
-                    continue
-                if news is None:
-                    return stream
-                await stream.write(f"data: {news.json()}\n\n".encode())
+                await stream.write(_event(line))
+            while (news := await _news(watcher)) is not None:
+                await stream.write(news)
+        return stream
 
     # --- what they share ---
 
@@ -255,6 +252,20 @@ class Portal:
     def _page(self, template: str, caller: Caller | None, *, status: int = 200, **values: Any) -> web.Response:
         text = self._templates.get_template(template).render(caller=caller, **values)
         return web.Response(status=status, text=text, content_type="text/html", headers=HEADERS)
+
+
+async def _news(watcher: Watcher) -> bytes | None:
+    """The next line as an event, or a comment where there was none for a while; None when there will be no more."""
+    try:
+        async with asyncio.timeout(KEEP_STREAM_ALIVE_S):
+            line = await watcher.lines.get()
+    except TimeoutError:
+        return b": still here\n\n"
+    return None if line is None else _event(line)
+
+
+def _event(line: Line) -> bytes:
+    return f"data: {line.json()}\n\n".encode()
 
 
 async def _form(request: web.Request) -> dict[str, str]:
