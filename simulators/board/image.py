@@ -16,12 +16,6 @@ def pack(program: bytes, version: str) -> bytes:
     return head.ljust(HEADER_BYTES, b"\0") + program
 
 
-def with_a_flipped_bit(image: bytes) -> bytes:
-    """An image that its own CRC betrays: a board must refuse it (`valid = false`)."""
-    middle = len(image) // 2
-    return image[:middle] + bytes([image[middle] ^ 0x10]) + image[middle + 1 :]
-
-
 def main(program: str, version: str, image: str) -> None:
     Path(image).write_bytes(pack(Path(program).read_bytes(), version))
 

@@ -1,6 +1,7 @@
 """Trials of sessions and connections: coming and going, subscriptions, and what breaks the protocol."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from harness.errors import RemoteWireError
@@ -290,13 +291,7 @@ VIOLATIONS = (
 async def violations_end_the_connection(arena: Arena) -> list[Seen]:
     """What the protocol forbids ends the connection, and the broker serves others on."""
     healthy = await arena.client(arena.name())
-
-    async def commit(violation: Violation) -> Seen:
-        probe = await arena.client(arena.name())
-        probe.send_raw(violation.raw)
-        return saw(f"{violation.what} ends the connection ({violation.statement})", await probe.is_closed(), True)
-
-    seen = await asyncio.gather(*(commit(violation) for violation in VIOLATIONS))
+    seen = await asyncio.gather(*(_committed(violation, arena.client(arena.name())) for violation in VIOLATIONS))
     healthy.send(Pingreq())
     return [*seen, saw("a healthy client is served on", await healthy.await_type(Pingresp), Pingresp())]
 
@@ -313,13 +308,13 @@ FIRST_PACKETS = (
 @trial(*dict.fromkeys(violation.statement for violation in FIRST_PACKETS))
 async def wrong_first_packets_end_the_connection(arena: Arena) -> list[Seen]:
     """A connection that does not begin with a proper CONNECT is ended."""
+    return list(await asyncio.gather(*(_committed(violation, arena.dial()) for violation in FIRST_PACKETS)))
 
-    async def commit(violation: Violation) -> Seen:
-        probe = await arena.dial()
-        probe.send_raw(violation.raw)
-        return saw(f"{violation.what} ends the connection ({violation.statement})", await probe.is_closed(), True)
 
-    return list(await asyncio.gather(*(commit(violation) for violation in FIRST_PACKETS)))
+async def _committed(violation: Violation, connecting: Awaitable[Probe]) -> Seen:
+    probe = await connecting
+    probe.send_raw(violation.raw)
+    return saw(f"{violation.what} ends the connection ({violation.statement})", await probe.is_closed(), True)
 
 
 SESSIONS: tuple[Trial, ...] = (

@@ -9,6 +9,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from harness.clock import Clock
 from harness.wire.files import FileType
@@ -109,8 +110,8 @@ def _look_at_the_clock(platform: ReferencePlatform) -> None:
     look()
 
 
-class _LateStorage(Flashware):
-    """Acknowledges before it has saved: what is saved reaches the flash a moment later, unless the power goes first."""
+class _CachingFlashware(Flashware):
+    """A flash behind a cache that is lost with the power."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,30 +119,28 @@ class _LateStorage(Flashware):
 
     def power_lost(self) -> None:
         self._lives += 1
+
+    def _later(self, delay_s: float, write: Callable[[], None]) -> None:
+        """Calls `write` after so many seconds, unless the power goes first."""
+        life = self._lives
+        asyncio.get_running_loop().call_later(delay_s, lambda: write() if life == self._lives else None)
+
+
+class _LateStorage(_CachingFlashware):
+    """Acknowledges before it has saved: what is saved reaches the flash a moment later."""
 
     def save(self, flash: Flash) -> None:
-        asyncio.get_running_loop().call_later(_SAVE_DELAY_S, self._commit, flash, self._lives)
-
-    def _commit(self, flash: Flash, life: int) -> None:
-        if life == self._lives:
-            super().save(flash)
+        self._later(_SAVE_DELAY_S, partial(super().save, flash))
 
 
-class _SlotFirstStorage(Flashware):
-    """Marks an image as in use while its last bytes are still in a cache, and believes its record when it boots."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lives = 0
-
-    def power_lost(self) -> None:
-        self._lives += 1
+class _SlotFirstStorage(_CachingFlashware):
+    """Marks an image as in use while its last bytes are still in the cache, and believes its record when it boots."""
 
     def append(self, area: str, data: bytes) -> None:
-        asyncio.get_running_loop().call_later(_WRITE_DELAY_S, self._commit, area, data, self._lives)
+        self._later(_WRITE_DELAY_S, partial(super().append, area, data))
 
     def erase(self, area: str) -> None:
-        asyncio.get_running_loop().call_later(_WRITE_DELAY_S, self._wipe, area, self._lives)
+        self._later(_WRITE_DELAY_S, partial(super().erase, area))
 
     def sha256(self, area: str) -> str:
         for file_type in FileType:
@@ -150,14 +149,6 @@ class _SlotFirstStorage(Flashware):
                 if image is not None and area_name(file_type, number) == area:
                     return image.sha256
         return super().sha256(area)
-
-    def _commit(self, area: str, data: bytes, life: int) -> None:
-        if life == self._lives:
-            super().append(area, data)
-
-    def _wipe(self, area: str, life: int) -> None:
-        if life == self._lives:
-            super().erase(area)
 
 
 _FORGETFUL_DEVICE = replace(REFERENCE_DEVICE, name="forgets-ids", exchanges=forget_ids_with_the_connection)

@@ -6,10 +6,14 @@ import json
 
 import pytest
 
-from simulators.board.image import with_a_flipped_bit
-
 pytestmark = [pytest.mark.qemu, pytest.mark.slow]
 URL = {"url": "http://127.0.0.1:1/v2/device/download?key=k", "file_name": "app.bin"}
+
+
+def with_a_flipped_bit(image: bytes) -> bytes:
+    """An image that its own CRC betrays."""
+    middle = len(image) // 2
+    return image[:middle] + bytes([image[middle] ^ 0x10]) + image[middle + 1 :]
 
 
 def test_configuration_outlives_reboot_and_power_cut_until_reset(mps2) -> None:

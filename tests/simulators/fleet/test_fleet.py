@@ -288,10 +288,6 @@ def test_devices_that_never_got_in_are_owed_nothing_and_the_run_is_void():
 
 
 def test_an_operator_without_a_broker_is_a_void_run():
-    async def stop_broker(run, broker):
-        while run.phase != "connecting":
-            await asyncio.sleep(0)
-
     async def scenario():
         run = FleetRun(Plan(devices=1, seed=1, commands=1, via="mqtt", connect_s=0.1), platform("mqtt://127.0.0.1:1", 1))
         await run.run()

@@ -11,7 +11,6 @@ import pytest
 
 from harness.clock import AdvanceableClock, ManualClock
 from harness.entropy import SeededEntropy
-from harness.wire.files import FileType
 from harness.wire.responses import command_path
 from simulators.broker.port import BrokerUnavailable
 from simulators.platform.platform import PlatformSettings, ReferencePlatform
@@ -111,8 +110,3 @@ def on_bench():
         return asyncio.run(whole())
 
     return run
-
-
-@pytest.fixture
-def firmware_type():
-    return FileType.FIRMWARE

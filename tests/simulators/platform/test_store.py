@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from harness.wire.files import FileType
+from simulators.platform import store
 from simulators.platform.access import Organisation, Project
 from simulators.platform.contents import Contents
 from simulators.platform.files import StoredFile
@@ -25,10 +26,13 @@ def test_a_store_of_a_newer_version_is_refused_and_not_touched(tmp_path):
         Store(tmp_path / "db")
 
 
-def test_a_migration_that_was_interrupted_is_done_from_its_beginning(tmp_path):
-    with sqlite3.connect(tmp_path / "db") as db:
-        db.execute("PRAGMA user_version = 0")
+def test_a_migration_that_was_interrupted_is_done_from_its_beginning(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "MIGRATIONS", (*MIGRATIONS[:-1], MIGRATIONS[-1] + "CREATE TABLE interrupted ("))
+        with pytest.raises(sqlite3.OperationalError):
+            Store(tmp_path / "db")
     Store(tmp_path / "db").close()
+    assert sqlite3.connect(tmp_path / "db").execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
 def test_an_organisation_changes_its_feature_switch_at_once_for_everybody(tmp_path):
@@ -39,20 +43,20 @@ def test_an_organisation_changes_its_feature_switch_at_once_for_everybody(tmp_pa
 
 
 def test_names_with_lone_surrogates_match_nothing():
-    store = Store(None)
-    assert store.device("\ud800") is None
-    assert store.file("\ud800", FileType.LOGO, "\udfff.png") is None
+    records = Store(None)
+    assert records.device("\ud800") is None
+    assert records.file("\ud800", FileType.LOGO, "\udfff.png") is None
 
 
 def test_a_file_with_the_name_of_another_takes_its_place(tmp_path):
-    store = Store(None)
-    store.add_organisation(Organisation("o", "o", True))
-    store.add_project(Project("p", "o", "p"))
-    first = store.put_file(StoredFile(0, "p", FileType.LOGO, "a.png", "", 1.0, 1, "aa"))
-    second = store.put_file(StoredFile(0, "p", FileType.LOGO, "a.png", "new", 2.0, 2, "bb"))
-    assert store.project_files("p", FileType.LOGO) == [second]
+    records = Store(None)
+    records.add_organisation(Organisation("o", "o", True))
+    records.add_project(Project("p", "o", "p"))
+    first = records.put_file(StoredFile(0, "p", FileType.LOGO, "a.png", "", 1.0, 1, "aa"))
+    second = records.put_file(StoredFile(0, "p", FileType.LOGO, "a.png", "new", 2.0, 2, "bb"))
+    assert records.project_files("p", FileType.LOGO) == [second]
     assert (second.id, second.sha256) == (first.id, "bb")
-    assert not store.is_content_wanted("aa")
+    assert not records.is_content_wanted("aa")
 
 
 def test_bytes_that_are_not_kept_leave_nothing_behind(tmp_path):
