@@ -53,8 +53,8 @@ class Entry:
         return not self.deliveries and self.column() in (Column.LOST, Column.UNKNOWN)
 
     def give_up(self) -> None:
-        """Nobody can say any more whether it arrives."""
-        if self.answer is Answer.ACCEPTED and not self.deliveries:
+        """Nobody can say any more whether it arrives: that it did not is no loss."""
+        if self.column() is Column.LOST:
             self.answer = Answer.UNKNOWN
 
     def unexpected(self) -> int:

@@ -49,6 +49,36 @@ def test_the_same_packet_id_after_pubcomp_is_a_second_delivery():
     assert ledger_of(*command(1, "reboot", {"hil": "a"}), *twice, *twice).totals().duplicated == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "deliveries", "column", "unexpected"),
+    [
+        (200, 0, "lost", 0),
+        (500, 0, "unknown", 0),
+        (500, 1, "unknown", 0),  # A server may fail after it has published.
+        (500, 2, "unknown", 1),
+        (403, 0, "refused", 0),
+        (403, 1, "refused", 1),
+    ],
+)
+def test_each_answer_allows_its_deliveries(status, deliveries, column, unexpected):
+    arrivals = [fact for _ in range(deliveries) for fact in delivery(7, "reboot", {"hil": "a"})]
+    totals = ledger_of(*command(1, "reboot", {"hil": "a"}, status), *arrivals).totals()
+    assert (getattr(totals, column), totals.sent, totals.unexpected) == (1, 1, unexpected)
+
+
+def test_a_command_without_an_answer_is_unknown_and_one_that_nobody_sent_is_unexpected():
+    request, _ = command(1, "reboot", {"hil": "a"})
+    totals = ledger_of(request, *delivery(7, "reboot", {})).totals()
+    assert (totals.unknown, totals.unexpected) == (1, 1)
+
+
+def test_a_result_before_pubcomp_is_no_second_delivery():
+    publish, pubrec, pubcomp = delivery(7, "reboot", {"hil": "a"})
+    result = MqttPacket(1, DEVICE, "client", "PUBLISH", 9, 7, f"{DEVICE}/control/reboot/result", '{"hil": "a"}', 2)
+    totals = ledger_of(*command(1, "reboot", {"hil": "a"}), publish, pubrec, result, pubcomp).totals()
+    assert (totals.delivered_once, totals.unexpected) == (1, 0)
+
+
 def test_a_download_that_was_refused_takes_no_key_from_the_next():
     first, second = command(1, "download_firmware", {"file_name": "x"}, 404), command(2, "download_firmware", {"file_name": "y"})
     totals = ledger_of(*first, *second, *offer(7, "k")).totals()

@@ -224,12 +224,13 @@ def test_an_answer_that_comes_after_a_device_went_out_of_sight_owes_nothing():
 
 def test_a_run_that_is_cut_short_calls_lost_only_what_had_its_time():
     ledger = Ledger()
-    for correlation, at_s in (("old", 0.0), ("new", 50.0)):
-        ledger.sent(correlation, device_id=DEVICE, command="reboot", at_s=at_s)
+    for correlation, at_s, is_owed in (("old", 0.0, True), ("new", 50.0, True), ("not owed", 50.0, False)):
+        ledger.sent(correlation, device_id=DEVICE, command="reboot", at_s=at_s, is_owed=is_owed)
         ledger.answered(correlation, Answer.ACCEPTED)
     ledger.cut_short(sent_after_s=10.0)
-    assert ledger.totals().named["lost"] == [f"old (reboot to {DEVICE})"]
-    assert (ledger.totals().unknown, ledger.totals().lost) == (1, 1)
+    totals = ledger.totals()
+    assert totals.named["lost"] == [f"old (reboot to {DEVICE})"]
+    assert (totals.unknown, totals.lost, totals.not_owed) == (1, 1, 1)
 
 
 def test_two_processes_cannot_send_the_same_correlation():
