@@ -99,7 +99,7 @@ def _run_workers(launch: Launch, port: int, directory: Path, open_files: context
             _see_off(workers)
     for number, status in enumerate(statuses, 1):
         if status:
-            say(f"worker {number} ended with status {status}: {log_tail(directory, worker_log(number), lines=1)}")
+            say(f"worker {number} ended with status {status}: {log_tail(directory, worker_log(number), lines=3)}")
     return max(map(abs, statuses))
 
 
