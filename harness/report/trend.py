@@ -10,7 +10,7 @@ from prometheus_client.core import CollectorRegistry, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest
 
-from harness.checks.verdict import RunVerdict, Verdict
+from harness.checks.verdict import BADNESS, NEEDS_A_REASON, RunVerdict, Verdict
 from harness.errors import ConfigurationError
 from harness.report.charts import Bar, line, stacked_bars
 from harness.report.html import templates
@@ -20,7 +20,6 @@ TREND_FILE = "trend.html"
 METRICS_FILE = "metrics.openmetrics"
 
 _STACK = tuple(Verdict)  # from the bottom of a bar to its top
-_UNEVENTFUL = (Verdict.PASS, Verdict.SKIPPED, Verdict.NOT_APPLICABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,8 @@ class CheckOverRuns:
 
     @property
     def changes(self) -> int:
-        """How often its verdict was another than the run before."""
-        seen = [verdict for verdict in self.verdicts if verdict is not None]
+        """How often its verdict was another than that of the last run in which it was asked."""
+        seen = [verdict for verdict in self.verdicts if verdict in BADNESS]
         return sum(earlier is not later for earlier, later in pairwise(seen))
 
 
@@ -51,7 +50,7 @@ class SubjectTrend:
         titles = {check.id: check.title for run in self.runs for check in run.checks}
         by_run = [{check.id: check.verdict for check in run.checks} for run in self.runs]
         checks = [CheckOverRuns(id_, title, tuple(run.get(id_) for run in by_run)) for id_, title in titles.items()]
-        eventful = [check for check in checks if check.changes or not set(check.verdicts) <= {*_UNEVENTFUL, None}]
+        eventful = [check for check in checks if check.changes or {*check.verdicts} & {*NEEDS_A_REASON}]
         return sorted(eventful, key=lambda check: (-check.changes, check.id))
 
 

@@ -75,6 +75,13 @@ def test_restless_checks_come_first_and_quiet_ones_not_at_all(nights):
     assert "command_is_accepted" not in [check.id for check in checks]
 
 
+def test_a_run_that_asked_less_makes_no_check_restless(nights):
+    asked_less = tuple(replace(check, verdict=Verdict.SKIPPED) for check in nights[1].checks)
+    (trend,) = subject_trends([nights[0], replace(nights[1], checks=asked_less), nights[2]])
+    assert "command_is_accepted" not in [check.id for check in trend.eventful_checks()]
+    assert {check.changes for check in trend.eventful_checks()} == {0}
+
+
 def test_charts_are_xml_and_have_a_column_for_each_run(nights):
     (trend,) = subject_trends(nights)
     bars, covered, _duration = (ET.fromstring(chart) for chart in charts(trend))
