@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 
 from harness.history import events as ev
 from harness.history.timeline import Delivery, Exchange, History
+from harness.wire.commands import DOWNLOADS
+from harness.wire.json_values import is_same_json, read_json
 from harness.wire.topics import parse_control_topic
 
 CALLS_MAX = 20  # in one recipe: evidence of hundreds of calls shows the same thing again and again
+_SUSPECTS_MAX = 3
 _KEY_NUMBER = re.compile(r"<(key:\d+)")
 
 
@@ -141,8 +144,12 @@ def _asked(here: History, wanted: set[int]) -> list[Ask]:
 
 def _leading_to(here: History, wanted: set[int]) -> Iterator[Exchange]:
     """For lines that are no requests: the commands that explain the messages among them, else the last requests before them."""
-    explained = [command for delivery in here.deliveries if delivery.line in wanted and (command := _command_of(here, delivery))]
+    delivered = [delivery for delivery in here.deliveries if delivery.line in wanted]
+    explained = [command for delivery in delivered if (command := _command_of(here, delivery))]
     if explained:
+        if len(delivered) == 1 and not _has_its_data(delivered[0], explained[0]):
+            # A message that no command to its device asked for: one of the last commands to others brought it.
+            explained += [command for command in here.commands() if command.asked.line < delivered[0].line][-_SUSPECTS_MAX:]
         yield from {command.asked.line: command for command in explained}.values()
     elif not any(isinstance(event.fact, ev.MqttPacket) and event.line in wanted for event in here.events):
         yield from [exchange for exchange in here.exchanges if wanted and exchange.asked.line < max(wanted)][-CALLS_MAX:]
@@ -170,6 +177,12 @@ def _command_of(here: History, delivery: Delivery) -> Exchange | None:
         if topic is not None and exchange.request.device_id == topic.device_id and exchange.command == topic.command:
             found = exchange
     return found
+
+
+def _has_its_data(delivery: Delivery, command: Exchange) -> bool:
+    """Whether a message carries what its command asked for; of an offer to download, that is not the question."""
+    body, payload = read_json(command.request.body), read_json(delivery.message.payload)
+    return command.command in DOWNLOADS or (isinstance(body, dict) and is_same_json(body.get("data"), payload))
 
 
 def _addressee(ask: Ask) -> str:

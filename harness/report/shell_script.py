@@ -23,6 +23,7 @@ _LABEL = re.compile(r"<(?P<kind>api-key|token|key|header|proxy):(?P<name>[^<>]+?
 _BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
 _WAITED_FOR_S_MIN = 20.0  # a shorter pause in the run was only the wait for a message
 _SLOW_S_MIN, _SLOW_BYTES_MIN = 2.0, 16 * 1024  # a transfer that took so long was read slowly
+_LASTING_S = 4.0  # and one during which the clock was moved must last so long here
 
 
 def shell_script(check: CheckResult, history: History) -> str | None:
@@ -112,9 +113,8 @@ class _Writer:
             if done_at_s is not None and began_s - done_at_s >= _WAITED_FOR_S_MIN:
                 yield f"say 'waiting {began_s - done_at_s:.0f} s'; sleep {began_s - done_at_s:.0f}"
             done_at_s = self._history.events[_end_of(together) - 1].at_s
-            asks = [step for step in together if isinstance(step, Ask)]
-            if len(asks) > 1:
-                yield from self._side_by_side(asks)
+            if len(together) > 1:
+                yield from self._side_by_side(together)
             else:
                 yield from self._step(together[0])
 
@@ -162,16 +162,23 @@ class _Writer:
             name = _variable(label)
             yield f"next_key {number}; {name}=$KEY" if number is not None else f"{name}=$KEY"
 
-    def _side_by_side(self, asks: list[Ask]) -> Iterator[str]:
-        yield f"say '{len(asks)} requests side by side'"
+    def _side_by_side(self, steps: list[Step]) -> Iterator[str]:
+        asks = [step for step in steps if isinstance(step, Ask)]
+        moves = [step for step in steps if isinstance(step, MoveClock)]
+        yield f"say '{len(asks)} requests side by side'" if len(asks) > 1 else "say 'a request, and meanwhile:'"
         for number, ask in enumerate(asks):
-            yield f'{{ say {shlex.quote(_shown(ask.exchange))}; {self._call(ask.exchange)}; }} > "$WORK/answer-{number}" & CALLS+=($!)'
+            call = self._call(ask.exchange, lasts=bool(moves))
+            yield f'{{ say {shlex.quote(_shown(ask.exchange))}; {call}; }} > "$WORK/answer-{number}" & CALLS+=($!)'
+        for move in moves:
+            yield "sleep 1  # they are under way"
+            yield from self._step(move)
         yield 'wait "${CALLS[@]}"; CALLS=()'
         yield 'cat "$WORK"/answer-*; rm "$WORK"/answer-*'
         for ask in asks:
             yield from self._taken_keys(ask)
 
-    def _call(self, exchange: Exchange) -> str:
+    def _call(self, exchange: Exchange, *, lasts: bool = False) -> str:
+        """The request. One that `lasts` is read so slowly that something can happen meanwhile."""
         request = exchange.request
         words = ["-I"] if request.method == "HEAD" else ["-X", shlex.quote(request.method)]
         for name, value in request.headers:
@@ -186,9 +193,9 @@ class _Writer:
                 words += ["--data-binary", "@-"]
             else:
                 words += ["--data-raw", self._word(request.body)]
-        rate = _read_bytes_per_s(exchange)
+        rate = _read_bytes_per_s(exchange, at_least_s=_LASTING_S if lasts else 0.0)
         if rate:
-            words += ["--limit-rate", str(rate)]
+            before += f"BYTES_PER_S={rate} "
         ended = exchange.ended.fact if exchange.ended else None
         if ended is not None and ended.closed_by == "us" and ended.received_bytes:
             before += f"ABORT_AFTER={ended.received_bytes} "
@@ -260,10 +267,10 @@ def _variable(label: str) -> str:
 
 
 def _groups(steps: Iterable[Step]) -> Iterator[list[Step]]:
-    """The steps, those requests in one group that were under way at the same time."""
+    """The steps, in one group what happened at the same time: requests, and steps of the clock while they were under way."""
     group: list[Step] = []
     for step in steps:
-        joins = isinstance(step, Ask) and group and isinstance(group[-1], Ask) and step.line < _end_of(group)
+        joins = isinstance(step, Ask | MoveClock) and group and isinstance(group[0], Ask) and step.line < _end_of(group)
         if group and not joins:
             yield group
             group = []
@@ -286,11 +293,11 @@ def _shown(exchange: Exchange) -> str:
     return f"{request.method} {request.endpoint}{name} as {request.credential}; in the run of hil: {came}{size}{problem}"
 
 
-def _read_bytes_per_s(exchange: Exchange) -> int:
-    """How fast a body was read, where it was read slowly; 0 otherwise."""
+def _read_bytes_per_s(exchange: Exchange, *, at_least_s: float) -> int:
+    """How fast a body was read, where it was read slowly or is to take `at_least_s`; 0 otherwise."""
     if exchange.answered is None or exchange.ended is None or exchange.ended.fact.received_bytes < _SLOW_BYTES_MIN:
         return 0
-    taken_s = exchange.ended.at_s - exchange.answered.at_s
+    taken_s = max(exchange.ended.at_s - exchange.answered.at_s, at_least_s)
     return int(exchange.ended.fact.received_bytes / taken_s) if taken_s >= _SLOW_S_MIN else 0
 
 

@@ -1,7 +1,8 @@
 say() { printf '\n== %s\n' "$*"; }
 
 # curl, and what came back: the head, and of the body its size, its hash, and its text where it is short.
-# With ABORT_AFTER the connection is closed after so many bytes of the body.
+# With ABORT_AFTER the connection is closed after so many bytes of the body; with BYTES_PER_S the body is read that slowly, which
+# curl's own --limit-rate does not do with a short one.
 call() {
     if [ "$1" = -I ]; then  # the answer to HEAD is its head
         curl -sS --globoff --path-as-is "${CURL[@]}" "$@" || echo "curl ended with status $?"
@@ -9,7 +10,12 @@ call() {
     fi
     local body; body=$(mktemp -p "$WORK")
     if [ -n "${ABORT_AFTER:-}" ]; then
-        curl -sS -N --globoff --path-as-is "${CURL[@]}" "$@" 2>/dev/null | head -c "$ABORT_AFTER" > "$body"
+        curl -sS -N --globoff --path-as-is "${CURL[@]}" "$@" 2>/dev/null | slowly | head -c "$ABORT_AFTER" > "$body"
+    elif [ -n "${BYTES_PER_S:-}" ]; then
+        curl -sS -N -D "$body.head" --globoff --path-as-is "${CURL[@]}" "$@" | slowly > "$body"
+        local ended=${PIPESTATUS[0]}
+        cat "$body.head"
+        [ "$ended" = 0 ] || echo "curl ended with status $ended"
     else
         curl -sS -D - -o "$body" --globoff --path-as-is "${CURL[@]}" "$@" || echo "curl ended with status $?"
     fi
@@ -17,6 +23,13 @@ call() {
     if [ "$(wc -c < "$body")" -le 2000 ] && [ "$(tr -d '\000' < "$body" | wc -c)" = "$(wc -c < "$body")" ]; then
         cat "$body"; echo
     fi
+}
+
+# Passes on what comes, BYTES_PER_S at a time where it is set.
+slowly() {
+    [ -n "${BYTES_PER_S:-}" ] || { cat; return; }
+    local piece; piece=$(mktemp -p "$WORK")
+    while head -c "$BYTES_PER_S" > "$piece" && [ -s "$piece" ]; do cat "$piece" || break; sleep 1; done
 }
 
 # Number, client id, user name, password, then options of mosquitto_sub: connects, subscribes, keeps what comes.

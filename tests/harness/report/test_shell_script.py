@@ -204,9 +204,29 @@ def test_a_transfer_that_we_broke_off_is_broken_off():
     assert "ABORT_AFTER=4711 call -X GET" in shell_script(found(history, ev.HttpRequest), history)
 
 
+def test_a_message_that_its_device_s_command_does_not_explain_comes_with_the_commands_to_others():
+    def heard(payload):
+        asked = [command(2, "configuration", device=DEVICE), *answered(2), command(3, "configuration", device=OTHER), *answered(3)]
+        message = ev.MqttDelivered(1, DEVICE, f"{DEVICE}/control/configuration", payload, 2, False, False)
+        history = story(*connects(1), *asked, message)
+        return [step.exchange.request.device_id for step in recipe(history, [len(history.events)]) if isinstance(step, Ask)]
+
+    assert heard('{"it":"isn\'t"}') == [DEVICE]
+    assert heard('{"from":"next door"}') == [DEVICE, OTHER]
+
+
+def test_a_clock_that_moved_during_a_transfer_moves_during_it():
+    history = story(fetch(2), ev.HttpResponse(2, 200, ()), ev.ClockAdvanced(600.0, "now"), ev.HttpEnded(2, 400_000, False))
+    script = shell_script(found(history, ev.HttpRequest), history)
+    called, moved, waited = (
+        script.index(text) for text in ("BYTES_PER_S=100000", "the test clock is moved by 600 s", 'wait "${CALLS[@]}"')
+    )
+    assert called < moved < waited
+
+
 def test_a_slow_transfer_is_read_slowly():
     history = story(fetch(2), ev.HttpResponse(2, 200, ()), *[ev.HttpProgress(2, 1)] * 9, ev.HttpEnded(2, 1_000_000, True))
-    assert "--limit-rate 100000" in shell_script(found(history, ev.HttpRequest), history)
+    assert "BYTES_PER_S=100000" in shell_script(found(history, ev.HttpRequest), history)
 
 
 def test_a_websocket_broker_asks_for_a_listener_that_mosquitto_sub_speaks_to():
