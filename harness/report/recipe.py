@@ -109,7 +109,7 @@ def recipe(history: History, lines: Iterable[int]) -> tuple[Step, ...]:
     if not _questions_a_platform(history, scope):
         return ()
     here = history.within(scope)
-    asked = _asked(here, {line for line in wanted if history.events[line - 1].scope == scope})
+    asked = _asked(history, here, {line for line in wanted if history.events[line - 1].scope == scope})
     connections = _connections(here)
     last = max([*wanted, *(ask.ends_at for ask in asked)])
     heard = [connection for connection in connections if connection.lines & set(wanted)]
@@ -127,11 +127,11 @@ def _questions_a_platform(history: History, scope: str) -> bool:
     return any(seen.fact.subject == "platform" for seen in history.of(ev.ScenarioStarted, scope=scope))
 
 
-def _asked(here: History, wanted: set[int]) -> list[Ask]:
+def _asked(history: History, here: History, wanted: set[int]) -> list[Ask]:
     """The requests among the wanted lines, with the commands that issued their keys; where there is none, what led to those lines."""
     calls = [exchange for exchange in here.exchanges if wanted & set(exchange.lines)]
     if not calls:
-        calls = list(_leading_to(here, wanted))
+        calls = list(_leading_to(history, here, wanted))
     chosen = {exchange.request.exchange: exchange for exchange in calls[:CALLS_MAX]}
     keys: dict[int, list[str]] = {}
     for label in dict.fromkeys(label for exchange in chosen.values() for label in _keys_in(exchange)):
@@ -142,14 +142,14 @@ def _asked(here: History, wanted: set[int]) -> list[Ask]:
     return [Ask(exchange.asked.line, exchange, tuple(keys.get(number, ()))) for number, exchange in chosen.items()]
 
 
-def _leading_to(here: History, wanted: set[int]) -> Iterator[Exchange]:
+def _leading_to(history: History, here: History, wanted: set[int]) -> Iterator[Exchange]:
     """For lines that are no requests: the commands that explain the messages among them, else the last requests before them."""
     delivered = [delivery for delivery in here.deliveries if delivery.line in wanted]
     explained = [command for delivery in delivered if (command := _command_of(here, delivery))]
     if explained:
         if len(delivered) == 1 and not _has_its_data(delivered[0], explained[0]):
-            # A message that no command to its device asked for: one of the last commands to others brought it.
-            explained += [command for command in here.commands() if command.asked.line < delivered[0].line][-_SUSPECTS_MAX:]
+            # A message that no command to its device asked for: one of the last commands to others brought it, in whatever scenario.
+            explained += [command for command in history.commands() if command.asked.line < delivered[0].line][-_SUSPECTS_MAX:]
         yield from {command.asked.line: command for command in explained}.values()
     elif not any(isinstance(event.fact, ev.MqttPacket) and event.line in wanted for event in here.events):
         yield from [exchange for exchange in here.exchanges if wanted and exchange.asked.line < max(wanted)][-CALLS_MAX:]
