@@ -66,24 +66,28 @@ def run(launch: Launch, directory: Path, say: Callable[[str], None]) -> int:
     Raises BenchError where no master is there, KeyboardInterrupt where a signal came before there was anything to account for.
     """
     port = launch.master_port or (MASTER_PORT if launch.role is not Role.EVERYTHING else _free_port())
+    run_part = _run_workers if launch.role is Role.WORKERS else _run_leader
     with contextlib.ExitStack() as open_files:
-        if launch.role is Role.WORKERS:
-            return _run_workers(launch, port, directory, open_files, say)
-        is_alone = launch.role is Role.EVERYTHING and launch.workers == 1
-        with _Signals() as signals:
-            leader = _start(launch, [] if is_alone else _master_options(launch, port), subprocess.PIPE)
-            helpers = _start_workers(launch, port, directory, open_files) if launch.role is Role.EVERYTHING and not is_alone else []
-            try:
-                signals.hand_to([leader])
-                _pass_on(leader, directory, say)
-                status = leader.wait()
-                if not (directory / OUTCOME_FILE).exists():  # It was killed, or had not begun: nobody has told the helpers that it is over.
-                    _interrupt(helpers)
-            finally:
-                _see_off([leader, *helpers])
-        if signals.are_given and not (directory / OUTCOME_FILE).exists():
-            raise KeyboardInterrupt
-        return status
+        return run_part(launch, port, directory, open_files, say)
+
+
+def _run_leader(launch: Launch, port: int, directory: Path, open_files: contextlib.ExitStack, say: Callable[[str], None]) -> int:
+    """The master, with its workers where all are here, or the one process that does it alone; returns its exit status."""
+    is_alone = launch.role is Role.EVERYTHING and launch.workers == 1
+    with _Signals() as signals:
+        leader = _start(launch, [] if is_alone else _master_options(launch, port), subprocess.PIPE)
+        helpers = _start_workers(launch, port, directory, open_files) if launch.role is Role.EVERYTHING and not is_alone else []
+        try:
+            signals.hand_to([leader])
+            _pass_on(leader, directory, say)
+            status = leader.wait()
+            if not (directory / OUTCOME_FILE).exists():  # It was killed, or had not begun: nobody has told the helpers that it is over.
+                _interrupt(helpers)
+        finally:
+            _see_off([leader, *helpers])
+    if signals.are_given and not (directory / OUTCOME_FILE).exists():
+        raise KeyboardInterrupt
+    return status
 
 
 def _run_workers(launch: Launch, port: int, directory: Path, open_files: contextlib.ExitStack, say: Callable[[str], None]) -> int:

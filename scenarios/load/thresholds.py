@@ -84,19 +84,28 @@ def read_thresholds(path: Path) -> Thresholds:
 def broken(thresholds: Thresholds, figures: Mapping[str, Figures], totals: Totals) -> Iterator[str]:
     """One sentence for each limit that does not hold: the value, and what was allowed."""
     for name, limits in thresholds.requests.items():
-        found = figures.get(name)
-        for limit, allowed in limits.model_dump(exclude_none=True).items():
-            if found is None:
-                if not (limit == "count_min" and allowed == 0):
-                    names = ", ".join(sorted(figures)) or "none"
-                    yield f"{name}: {limit} is {allowed:g}, but there was no such request; there were {names}"
-            elif sentence := _compared(name, limit, allowed, getattr(found, limit.rpartition("_")[0])):
-                yield sentence
+        if name in figures:
+            yield from _broken_by(name, limits, figures[name])
+        else:
+            yield from _unmeasured(name, limits, ", ".join(sorted(figures)) or "none")
     for limit, allowed in thresholds.ledger.model_dump(exclude_none=True).items():
         column = limit.removesuffix("_percent_max")
         percent = 100 * getattr(totals, column) / totals.sent if totals.sent else 0.0
         if sentence := _compared("ledger", limit, allowed, percent):
             yield sentence
+
+
+def _broken_by(name: str, limits: RequestLimits, found: Figures) -> Iterator[str]:
+    for limit, allowed in limits.model_dump(exclude_none=True).items():
+        if sentence := _compared(name, limit, allowed, getattr(found, limit.rpartition("_")[0])):
+            yield sentence
+
+
+def _unmeasured(name: str, limits: RequestLimits, names: str) -> Iterator[str]:
+    """The limits of a request that never occurred; only a count of 0 is no more than there was."""
+    for limit, allowed in limits.model_dump(exclude_none=True).items():
+        if (limit, allowed) != ("count_min", 0):
+            yield f"{name}: {limit} is {allowed:g}, but there was no such request; there were {names}"
 
 
 def _compared(name: str, limit: str, allowed: float, found: float) -> str:

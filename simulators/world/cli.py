@@ -1,9 +1,10 @@
 """`hil simulate`: the whole system in virtual time, seed by seed.
 
-Exit status: 0 nothing was found, 1 something was (with `--hunt`: a planted race was missed), 2 usage. Machine output goes to stdout,
-everything else to stderr.
+Exit status: 0 nothing was found, 1 something was (with `--hunt`: a planted race was missed), 2 usage, 130 interrupted with nothing found
+by then. Machine output goes to stdout, everything else to stderr.
 """
 
+import contextlib
 import json
 import signal
 import sys
@@ -16,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from harness.cli import EXIT_FAIL, EXIT_INTERRUPTED, EXIT_OK
 from harness.clock import SystemClock
 from harness.errors import OptionError
 from harness.outputs import made_directory
@@ -33,7 +35,7 @@ from simulators.world.plan import kinds_of, plan_to_json, read_plan
 from simulators.world.planted import PLANTED
 from simulators.world.run import REFERENCE, Outcome, simulate
 
-EXIT_FOUND = 1
+_VERDICTS = {EXIT_OK: "pass", EXIT_FAIL: "fail", EXIT_INTERRUPTED: "aborted"}
 _SHOWN_FAILURES_MAX = 5
 _PLAIN_LINE_EVERY = 100
 
@@ -65,13 +67,12 @@ def simulate_command(
     # Like Ctrl-C: else the worker processes would outlive us.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if replay is not None:
-        found = _replay(campaign, replay, as_json)
+        status = _replay(campaign, replay, as_json)
     elif hunts:
-        found = _hunt(campaign, seeds, jobs, as_json)
+        status = _hunt(campaign, seeds, jobs, as_json)
     else:
-        found = _search(campaign, range(first, first + seeds), jobs, out, as_json)
-    if found:
-        raise typer.Exit(EXIT_FOUND)
+        status = _search(campaign, range(first, first + seeds), jobs, out, as_json)
+    raise typer.Exit(status)
 
 
 def _campaign(devices: int, minutes: float, faults: str, personality: str) -> Campaign:
@@ -87,7 +88,7 @@ def _campaign(devices: int, minutes: float, faults: str, personality: str) -> Ca
 # --- one seed
 
 
-def _replay(campaign: Campaign, seed: int, as_json: bool) -> bool:
+def _replay(campaign: Campaign, seed: int, as_json: bool) -> int:
     outcome = simulate(campaign.plan_of(seed), campaign.kind)
     if as_json:
         document = finding_document(campaign, outcome, "")
@@ -96,7 +97,7 @@ def _replay(campaign: Campaign, seed: int, as_json: bool) -> bool:
     else:
         _tell(outcome)
         typer.echo(f"seed {seed}: {outcome.verdict}, digest {outcome.digest}")
-    return bool(outcome.findings)
+    return EXIT_FAIL if outcome.findings else EXIT_OK
 
 
 def _tell(outcome: Outcome) -> None:
@@ -111,36 +112,35 @@ def _tell(outcome: Outcome) -> None:
 # --- many seeds
 
 
-def _search(campaign: Campaign, seeds: range, jobs: int, out: Path, as_json: bool) -> bool:
+def _search(campaign: Campaign, seeds: range, jobs: int, out: Path, as_json: bool) -> int:
+    """Runs the seeds and tells of those that fail; returns the exit status. Ctrl-C ends it early, with what was found by then."""
     made_directory("--out", out)  # Whoever waited for a finding must be able to keep it.
     clock = SystemClock()
     begun_s = clock.monotonic_s()
-    failures: list[SeedResult] = []
-    virtual_s = 0.0
-    for result in _with_progress(run_seeds(campaign, seeds, jobs=jobs), len(seeds), as_json):
-        virtual_s += result.virtual_s
-        if result.is_failure:
-            failures.append(result)
+    run: list[SeedResult] = []
+    with contextlib.suppress(KeyboardInterrupt):
+        for result in _with_progress(run_seeds(campaign, seeds, jobs=jobs), len(seeds), as_json):
+            run.append(result)
     took_s = clock.monotonic_s() - begun_s
-    found = [_report(campaign, result, out) for result in failures[:_SHOWN_FAILURES_MAX]]
+    failures = [result for result in run if result.is_failure]
+    status = EXIT_FAIL if failures else EXIT_OK if len(run) == len(seeds) else EXIT_INTERRUPTED
     summary = {
-        "seeds": len(seeds),
+        "seeds": len(run),
         "first_seed": seeds.start,
         "personality": campaign.personality,
-        "verdict": "fail" if failures else "pass",
+        "verdict": _VERDICTS[status],
         "failed_seeds": [result.seed for result in failures],
-        "findings": found,
-        "virtual_hours": round(virtual_s / 3600, 3),
-        "seeds_per_s": round(len(seeds) / took_s, 2),
+        "findings": [_report(campaign, result, out) for result in failures[:_SHOWN_FAILURES_MAX]],
+        "virtual_hours": round(sum(result.virtual_s for result in run) / 3600, 3),
+        "seeds_per_s": round(len(run) / took_s, 2),
     }
     if as_json:
         typer.echo(json.dumps(summary))
     else:
-        typer.echo(
-            f"{len(seeds)} seeds, {summary['virtual_hours']} virtual hours in {took_s:.1f} s: "
-            + (f"{len(failures)} failed, first of them {failures[0].seed}" if failures else "nothing found")
-        )
-    return bool(failures)
+        found = f"{len(failures)} failed, first of them {failures[0].seed}" if failures else "nothing found"
+        cut_short = "" if len(run) == len(seeds) else f" (interrupted, {len(seeds)} were wanted)"
+        typer.echo(f"{len(run)} seeds, {summary['virtual_hours']} virtual hours in {took_s:.1f} s: {found}{cut_short}")
+    return status
 
 
 def _report(campaign: Campaign, result: SeedResult, out: Path) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def _with_progress(results: Iterable[SeedResult], total: int, quiet: bool) -> It
 # --- wrong systems
 
 
-def _hunt(campaign: Campaign, seeds: int, jobs: int, as_json: bool) -> bool:
+def _hunt(campaign: Campaign, seeds: int, jobs: int, as_json: bool) -> int:
     def progress(name: str, result: SeedResult) -> None:
         if result.seed + 1 == seeds:
             _err.print(f"{name}: done")
@@ -185,7 +185,7 @@ def _hunt(campaign: Campaign, seeds: int, jobs: int, as_json: bool) -> bool:
         for name, hits in rows.items():
             first = f", first on seed {hits[0]}" if hits else ""
             typer.echo(f"{name}: found on {len(hits)} of {seeds} seeds ({100 * len(hits) / seeds:.1f} %){first}")
-    return not all(rows.values())
+    return EXIT_OK if all(rows.values()) else EXIT_FAIL
 
 
 def _hits(name: str, results: list[SeedResult]) -> list[int]:

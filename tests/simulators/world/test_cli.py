@@ -5,6 +5,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from harness.errors import ConfigurationError
+from simulators.world import cli
+from simulators.world.campaign import run_seeds
 from simulators.world.cli import app
 
 WRONG = ("--personality", "key-race-2ms")
@@ -36,6 +39,18 @@ def test_a_finding_is_written_down_with_the_command_that_replays_it(hil_simulate
     assert json.loads(again.stdout)["digest"] == written["digest"]
     assert written["history"]
     assert written["trace"]
+
+
+@pytest.mark.parametrize(("options", "verdict", "status"), [((), "aborted", 130), (WRONG, "fail", 1)])
+def test_ctrl_c_tells_what_was_found_by_then(hil_simulate, tmp_path, monkeypatch, options, verdict, status):
+    def interrupted(campaign, seeds, *, jobs):
+        yield next(run_seeds(campaign, seeds, jobs=jobs))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run_seeds", interrupted)
+    answer = hil_simulate("--seeds", "100", *options, "--out", str(tmp_path), "--json")
+    summary = json.loads(answer.stdout)
+    assert (answer.exit_code, summary["verdict"], summary["seeds"]) == (status, verdict, 1)
 
 
 def test_a_replay_says_seed_digest_and_verdict(hil_simulate):
@@ -77,4 +92,4 @@ def test_a_hunt_says_how_often_each_is_found_and_fails_when_one_is_missed(hil_si
 def test_a_wrong_option_is_refused(hil_simulate, arguments):
     answer = hil_simulate(*arguments)
     assert answer.exit_code != 0
-    assert "ConfigurationError" in type(answer.exception).__name__
+    assert isinstance(answer.exception, ConfigurationError)
