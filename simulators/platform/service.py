@@ -37,6 +37,9 @@ from simulators.platform.rules import Rules
 from simulators.platform.store import Store
 from simulators.platform.trail import Happening, Trail
 
+SWEPT_AT_A_TIME = 200
+"""Keys that are ended in one go: some 15 ms."""
+
 
 class Publisher(Protocol):
     """The part of a broker that the service needs."""
@@ -281,8 +284,11 @@ class Service:
     # --- keys that nobody used ---
 
     def sweep(self) -> float | None:
-        """Ends the keys whose life is over and deletes their copies; returns when the next one ends, in seconds UTC.   Source: DLD-06."""
-        for key in self._store.keys_ending_by(self._clock.utc_s()):
+        """Ends keys whose life is over and deletes their copies; returns when the next one ends, in seconds UTC.   Source: DLD-06.
+
+        Not more than `SWEPT_AT_A_TIME`, as everybody waits meanwhile: the next one may have ended already.
+        """
+        for key in self._store.keys_ending_by(self._clock.utc_s(), limit=SWEPT_AT_A_TIME):
             self._end_key(key.id, KeyEvent.LIFE_ENDED, Happening.KEY_EXPIRED, key.device_id)
         return self._store.next_key_end_s()
 

@@ -270,9 +270,9 @@ class Store:
     def set_covered(self, key_id: int, covered: Iterable[Span]) -> None:
         self._db.execute("UPDATE download_keys SET covered = ? WHERE id = ?", (json.dumps(list(covered)), key_id))
 
-    def keys_ending_by(self, now_s: float) -> list[DownloadKey]:
-        """Keys in state ISSUED whose life is over at `now_s`."""
-        rows = self._db.execute(_KEY + "WHERE state = 'issued' AND expires_at_s <= ?", (now_s,))
+    def keys_ending_by(self, now_s: float, *, limit: int) -> list[DownloadKey]:
+        """Keys in state ISSUED whose life is over at `now_s`; at most `limit` of them."""
+        rows = self._db.execute(_KEY + "WHERE state = 'issued' AND expires_at_s <= ? LIMIT ?", (now_s, limit))
         return [key for row in rows if (key := _key(row))]
 
     def next_key_end_s(self) -> float | None:

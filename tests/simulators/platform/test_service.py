@@ -8,10 +8,11 @@ import pytest
 from harness.clock import ManualClock
 from harness.entropy import SeededEntropy
 from harness.wire.files import FileType
+from simulators.platform import service
 from simulators.platform.contents import Contents
 from simulators.platform.provisioning import Secrets, inventory, provision
 from simulators.platform.rules import REFERENCE
-from simulators.platform.service import CommandRequest, Service
+from simulators.platform.service import CommandRequest
 from simulators.platform.store import Store
 from simulators.platform.trail import Trail
 
@@ -47,11 +48,12 @@ class Place:
     """A service on a directory of its own, filled as a fresh platform is."""
 
     def __init__(self, directory):
-        clock, self.broker, self.contents = ManualClock(), ListeningBroker(), Contents(directory)
+        self.clock = clock = ManualClock()
+        self.broker, self.contents = ListeningBroker(), Contents(directory)
         self.store = MortalStore(directory / "platform.db")
         self.secrets = Secrets(b"secret")
         trail = Trail(self.store, clock)
-        self.service = Service(self.store, self.contents, self.broker, clock, SeededEntropy(1), REFERENCE, trail)
+        self.service = service.Service(self.store, self.contents, self.broker, clock, SeededEntropy(1), REFERENCE, trail)
         provision(self.service, self.store, self.secrets, 0, 0)
         self.project_id = inventory(0).projects[0].id
 
@@ -88,6 +90,18 @@ def test_a_file_that_another_process_deletes_meanwhile_is_not_found_and_nothing_
     monkeypatch.setattr(place.store, "file", look_up_and_lose)
     assert place.command_firmware().status == 404
     assert place.broker.topics == []
+
+
+@pytest.mark.requirement("DLD-06")
+def test_many_keys_that_end_together_are_ended_some_at_a_time(place, monkeypatch):
+    monkeypatch.setattr(service, "SWEPT_AT_A_TIME", 2)
+    for _ in range(3):
+        assert place.command_firmware() is None
+    place.clock.advance(30 * 60)
+    assert place.service.sweep() == place.clock.utc_s()
+    assert list(place.contents.copies()) == [3]
+    assert place.service.sweep() is None
+    assert list(place.contents.copies()) == []
 
 
 @pytest.mark.parametrize("change", [Place.delete, lambda place: place.service.put_file(place.project_id, FileType.FIRMWARE, NAME, b"new")])
