@@ -30,6 +30,8 @@ async def carry_out(
                 actions = await transfer.follow(actions)
     except TimeoutError:
         tell(Failed(f"not complete after {rules.total_s:g} s"))
+    except OSError as error:  # the storage's: those of the network are events
+        tell(Failed(f"the file cannot be stored: {error.strerror or error}"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The asyncio skin in virtual time: the same code that runs on sockets, on a simulated loop and network."""
 
 import asyncio
+import errno
 import json
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from harness.mqtt.packets import Connack, Publish
 from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings
 from simulators.device.asyncio_device import AsyncioDevice, Ending, broker_address
+from simulators.device.flash import MemoryStorage
 from simulators.device.personalities import PERSONALITIES
 from simulators.device.personality import REFERENCE
 from simulators.device.settings import FACTORY_CONFIGURATION, DeviceSettings
@@ -48,10 +50,12 @@ class Bench:
             await asyncio.sleep(self.body_pause_s)
         return response
 
-    def device(self, personality=REFERENCE, **changes):
+    def device(self, personality=REFERENCE, storage=None, **changes):
         settings = DeviceSettings.reference(device_id="dev-1", token="token", mqtt_url=self.broker.mqtt_url, keep_alive_s=10)
         lines = []
-        device = AsyncioDevice(replace(settings, **changes), entropy=SeededEntropy(1), personality=personality, console=lines.append)
+        device = AsyncioDevice(
+            replace(settings, **changes), entropy=SeededEntropy(1), storage=storage, personality=personality, console=lines.append
+        )
         device.lines = lines
         device.task = self.world.spawn("dev-1", device.run())
         return device
@@ -117,6 +121,23 @@ def test_a_power_cut_during_a_download_leaves_the_old_image_and_one_failure():
         assert device.storage.load().firmware.current is None
         assert device.storage.load().jobs == ()
         assert len(bench.requests) == 1
+
+    in_a_world(scenario)
+
+
+def test_a_download_that_cannot_be_stored_fails_and_the_next_one_is_taken():
+    class FullStorage(MemoryStorage):
+        def append(self, area, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def scenario(bench):
+        device = bench.device(storage=FullStorage())
+        await device.until_listening()
+        for _ in range(2):
+            await bench.send("download_firmware", {"url": "http://127.0.0.1:8080/file", "expires_at": ""})
+        await asyncio.sleep(30)
+        assert len(bench.requests) == 2
+        assert device.storage.load().jobs == ()
 
     in_a_world(scenario)
 
