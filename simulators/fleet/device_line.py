@@ -21,6 +21,9 @@ from simulators.device.personality import Personality
 from simulators.device.settings import DeviceSettings
 from simulators.fleet.behaviour import Behaviour
 
+UNANSWERED_PINGS_MAX = 2
+"""Half a keep-alive apart each: the answers of a busy server may be late."""
+
 
 class Surroundings(Protocol):
     """What a device asks of its fleet."""
@@ -60,8 +63,8 @@ class DeviceLine(asyncio.Protocol):
     """A device and, while it has one, its connection."""
 
     __slots__ = (
-        "_decoder", "_fleet", "_is_fading", "_transport", "attempt", "behaviour", "has_listened", "is_listening", "last_sent_s", "machine",
-        "personality", "ping_due_s", "source",
+        "_decoder", "_fleet", "_is_fading", "_transport", "_unanswered_pings", "attempt", "behaviour", "has_listened", "is_listening",
+        "last_sent_s", "machine", "personality", "ping_due_s", "source",
     )  # fmt: skip
 
     def __init__(self, fleet: Surroundings, settings: DeviceSettings, behaviour: Behaviour, personality: Personality) -> None:
@@ -70,6 +73,7 @@ class DeviceLine(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._decoder: Decoder | None = None
         self._is_fading = False
+        self._unanswered_pings = 0
         self.behaviour = behaviour
         self.personality = personality
         self.source: tuple[str, int] | None = None  # where its connections come from; None: the system chooses
@@ -93,6 +97,7 @@ class DeviceLine(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self._is_fading = False
+        self._unanswered_pings = 0
         self._decoder = Decoder(max_packet_bytes=self.machine.settings.packet_bytes_max)
         try:
             self.write((self.machine.connect(),))
@@ -108,6 +113,7 @@ class DeviceLine(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._decoder is None:
             return
+        self._unanswered_pings = 0
         try:
             packets = self.machine.settings.reads(self._decoder, data)
             is_malformed = self._decoder.error is not None
@@ -215,8 +221,11 @@ class DeviceLine(asyncio.Protocol):
             self.last_sent_s = self._fleet.now_s()
 
     def keep_alive(self) -> None:
-        """Sends PINGREQ."""
-        if ping := self.machine.ping():
+        """Sends PINGREQ; ends a connection on which several were not answered: it is dead, and nobody has told us (3.1.2.10)."""
+        if self._unanswered_pings == UNANSWERED_PINGS_MAX:
+            self.abort()
+        elif ping := self.machine.ping():
+            self._unanswered_pings += 1
             self.write(ping)
 
     def fade(self) -> None:

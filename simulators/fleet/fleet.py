@@ -13,6 +13,7 @@ from harness.entropy import Entropy
 from simulators.device import downloader
 from simulators.device.asyncio_device import broker_address
 from simulators.device.flash import Flash
+from simulators.device.settings import CONNECT_S_MAX
 from simulators.device.transfer import carry_out
 from simulators.fleet.admission import Credentials, admitted, shared_settings
 from simulators.fleet.behaviour import Mix
@@ -23,6 +24,9 @@ from simulators.fleet.ledger import Ledger
 CONNECTS_AT_A_TIME = 128
 DEVICES_PER_ADDRESS = 25_000
 """Connections from one source address to one server; Linux has about 28,000 ephemeral ports."""
+
+LOGIN_S_MAX = 60.0
+"""How long the answer to CONNECT or SUBSCRIBE may take: a server to which thousands come at once is slow, and not dead."""
 
 FADE_S = 5.0
 """How long a flaky device waits for a command in whose midst it can lose its connection; after that it loses it anyhow."""
@@ -79,6 +83,7 @@ class Fleet:
         self._tls = (tls or ssl.create_default_context()) if self._address[2] else None
         self._due: deque[tuple[float, DeviceLine]] = deque()
         self._pulse: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._transfers: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(CONNECTS_AT_A_TIME)
@@ -96,6 +101,7 @@ class Fleet:
     async def connect(self, *, rate_per_s: float | None = None) -> None:
         """Connects all devices, at most `rate_per_s` starts a second; returns when each is listening or had its first failure."""
         started_s = self._loop.time()
+        self._await_logins()
         for number, line in enumerate(self.lines):
             if self._is_leaving:
                 break
@@ -107,6 +113,13 @@ class Fleet:
             await self._slots.acquire()
         for _ in range(CONNECTS_AT_A_TIME):
             self._slots.release()
+
+    def _await_logins(self) -> None:
+        """Ends, again and again, connections on which CONNECT or SUBSCRIBE has not been answered for too long."""
+        for line in self.lines:
+            if line.is_open and not line.is_listening and self.now_s() - line.last_sent_s >= LOGIN_S_MAX:
+                line.abort()
+        self._patience = self._loop.call_later(LOGIN_S_MAX, self._await_logins)
 
     async def until_connected(self, deadline_s: float) -> bool:
         """Waits until every device is listening; False where that did not happen by `deadline_s` of the loop's clock."""
@@ -124,9 +137,10 @@ class Fleet:
         """One connection; holds one of the connect slots, which it gives back."""
         host, port, _ = self._address
         try:
-            await self._loop.create_connection(lambda: line, host, port, ssl=self._tls, local_addr=line.source)
+            async with asyncio.timeout(CONNECT_S_MAX):
+                await self._loop.create_connection(lambda: line, host, port, ssl=self._tls, local_addr=line.source)
         except OSError as error:
-            self.books.failed(error)
+            self.books.failed(error if str(error) else TimeoutError(f"no connection within {CONNECT_S_MAX:g} s"))
             self._retry(line)
         finally:
             self._slots.release()
@@ -275,8 +289,9 @@ class Fleet:
         self.books.close()
         for task in [*self._tasks, *self._transfers.values()]:
             task.cancel()
-        if self._pulse is not None:
-            self._pulse.cancel()
+        for timer in (self._pulse, self._patience):
+            if timer is not None:
+                timer.cancel()
         for number, line in enumerate(self.lines):
             line.disconnect()
             if number % 500 == 499:

@@ -6,7 +6,7 @@ import pytest
 
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
-from harness.mqtt.packets import Connack, Puback, Publish, Suback
+from harness.mqtt.packets import Connack, Pingresp, Puback, Publish, Suback
 from simulators.device.personality import REFERENCE
 from simulators.device.settings import FACTORY_CONFIGURATION, DeviceSettings
 from simulators.fleet.behaviour import STEADY
@@ -103,6 +103,13 @@ def test_bytes_that_are_no_mqtt_end_the_connection_though_a_packet_stands_before
     transport = line._transport
     line.data_received(encode(CONFIGURATION) + b"\xf0\x00")
     assert transport.ended == ["abort"]
+
+
+def test_pings_that_are_answered_keep_the_connection(line):
+    for _ in range(5):
+        line.keep_alive()
+        say(line, Pingresp())
+    assert line._transport.ended == []
 
 
 def test_a_reboot_ends_the_download_that_runs(line, fleet):

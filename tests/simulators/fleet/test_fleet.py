@@ -91,6 +91,16 @@ def faulty(plan):
     return meanwhile
 
 
+def after(delay_s, act):
+    """Does something so many seconds later."""
+
+    async def meanwhile(run, broker):
+        await asyncio.sleep(delay_s)
+        await act(run, broker)
+
+    return meanwhile
+
+
 def test_a_wrong_device_turns_the_ledger_red_and_the_ledger_names_the_commands():
     outcome = in_a_world(mix=parse_mix("delivers-twice"), meanwhile=faulty(first_command(Duplicate(dup=True))))
     assert (outcome.totals.duplicated, outcome.totals.delivered_once) == (20, 40)
@@ -200,6 +210,34 @@ def test_flaky_devices_come_back():
     outcome = in_a_world(mix=parse_mix("flaky"), hold_s=120.0, commands=200)
     assert outcome.figures["reconnects"] > 20
     assert outcome.totals.is_green
+
+
+def test_a_server_that_accepts_and_says_nothing_is_left_and_tried_again():
+    async def scenario():
+        accepted = []
+        server = await asyncio.start_server(lambda reader, writer: accepted.append(writer), "127.0.0.1", 1999)
+        fleet = Fleet(mqtt_url="mqtt://127.0.0.1:1999", entropy=SeededEntropy(1), ledger=Ledger())
+        fleet.add([Credentials("dev-1", "t")])
+        await fleet.connect()
+        await asyncio.sleep(300)
+        await fleet.disconnect()
+        server.close()
+        return len(accepted)
+
+    with World(1) as world:
+        assert world.run("server", scenario(), within_s=600) in range(2, 6)
+
+
+def test_devices_whose_connections_have_died_unseen_come_back():
+    async def let_connections_die(run, broker):
+        network = asyncio.get_running_loop().network
+        for number in list(network.connections):
+            network.sever(number)
+        await asyncio.sleep(30)
+        let_connections_die.connected = run.fleet.counts.connected, run.fleet.counts.reconnects
+
+    in_a_world(commands=0, hold_s=60.0, keep_alive_s=4, meanwhile=after(1.0, let_connections_die))
+    assert let_connections_die.connected == (20, 20)
 
 
 def test_keep_alive_is_kept_by_one_timer():
