@@ -66,11 +66,11 @@ class ToldFleet(GeventFleet):
         if lost_at_s is not None:
             self._tell("MQTT", "reconnect", self.now_s() - lost_at_s, "")
         if line.behaviour.drops_every_s is not None:
-            gevent.spawn_later(self._drops.uniform(0.1, 1.9) * line.behaviour.drops_every_s, self._fade, line)
+            self.accounted(gevent.spawn_later(self._drops.uniform(0.1, 1.9) * line.behaviour.drops_every_s, self._fade, line))
 
     def _fade(self, line: DeviceLine) -> None:
         line.fade()
-        gevent.spawn_later(FADE_S, line.faded)
+        self.accounted(gevent.spawn_later(FADE_S, line.faded))
 
     def lost(self, line: DeviceLine, *, was_listening: bool) -> None:
         super().lost(line, was_listening=was_listening)

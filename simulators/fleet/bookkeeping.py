@@ -149,7 +149,7 @@ class Books:
             self.ledger.lost_sight(line.device_id)
             self.slipped(f"virtual device {line.device_id}", error)
 
-    def slipped(self, who: str, error: Exception) -> None:
+    def slipped(self, who: str, error: BaseException) -> None:
         """A defect of ours has shown itself; its traceback is logged once."""
         defect = f"{type(error).__name__}: {' '.join(str(error).split())}"
         if defect not in self.crashes:

@@ -137,6 +137,7 @@ async def run_watched(run: FleetRun, console: Console, metrics_port: int | None)
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(signal_number, run.stop)
+    loop.set_exception_handler(run.slipped)
     metrics = await serve_metrics(run, metrics_port) if metrics_port is not None else None
     if metrics is not None:
         console.print(f"metrics: http://127.0.0.1:{metrics.addresses[0][1]}/metrics", highlight=False, soft_wrap=True)

@@ -68,7 +68,7 @@ class GeventFleet:
         self._listening: dict[str, gevent.event.Event] = {}
         self._transfers: dict[tuple[str, int], Any] = {}
         self._is_leaving = False
-        self._pulse = gevent.spawn(self._keep_alive) if keep_alive_s else None
+        self._pulse = self.accounted(gevent.spawn(self._keep_alive)) if keep_alive_s else None
 
     # -------------------------------------------------------------------------------- for the users
 
@@ -78,7 +78,7 @@ class GeventFleet:
         self.lines.append(line)
         self._listening[device.device_id] = listening = gevent.event.Event()
         started_s = self.now_s()
-        gevent.spawn(self._live, line)
+        self.accounted(gevent.spawn(self._live, line))
         if not listening.wait(LISTENING_S_MAX):
             self._happened("connect", self.now_s() - started_s, "not listening")
             raise TargetUnavailable(f"device {device.device_id} is not listening after {LISTENING_S_MAX:g} s")
@@ -115,7 +115,7 @@ class GeventFleet:
         self._listening[line.device_id].clear()
 
     def later(self, line: DeviceLine, delay_s: float) -> None:
-        gevent.spawn_later(delay_s, line.grace_over)
+        self.accounted(gevent.spawn_later(delay_s, line.grace_over))
 
     def refused(self, line: DeviceLine, reason: str) -> None:
         self.books.failed(reason)
@@ -125,7 +125,7 @@ class GeventFleet:
 
     def download(self, line: DeviceLine, number: int) -> None:
         transfer = self.books.begun(line, number)
-        self._transfers[line.device_id, number] = greenlet = gevent.spawn(self._transfer, line, number)
+        self._transfers[line.device_id, number] = greenlet = self.accounted(gevent.spawn(self._transfer, line, number))
         # Not the greenlet's own `finally`: one that is killed before its first step never gets there.
         greenlet.link(lambda _: self._stopped(line, number, transfer))
 
@@ -139,6 +139,11 @@ class GeventFleet:
             transfer.kill(block=False)
 
     # -------------------------------------------------------------------------------- greenlets
+
+    def accounted(self, greenlet: Any) -> Any:
+        """The same greenlet, whose crash is one of our own."""
+        greenlet.link_exception(lambda crashed: self.books.slipped("a greenlet of the fleet", crashed.exception))
+        return greenlet
 
     def _live(self, line: DeviceLine) -> None:
         """Connects, reads until the connection is gone, waits, and so on."""

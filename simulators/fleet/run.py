@@ -100,6 +100,14 @@ class FleetRun:
         """Ends the run cleanly and soon."""
         self._stopping.set()
 
+    def slipped(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The loop's exception handler: what nobody has caught is a defect of ours, unless the network made it."""
+        error = context.get("exception")
+        if self.fleet is None or error is None or isinstance(error, OSError):
+            loop.default_exception_handler(context)
+        else:
+            self.fleet.books.slipped(context["message"], error)
+
     def memory_per_device_bytes(self) -> float:
         """What the process has grown by since the run began, for each of its devices."""
         devices = len(self.fleet.lines) if self.fleet is not None else 0

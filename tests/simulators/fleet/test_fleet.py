@@ -3,8 +3,10 @@
 import asyncio
 import json
 from dataclasses import replace
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from harness.bench.target import Target
 from harness.entropy import SeededEntropy
@@ -18,7 +20,7 @@ from simulators.fleet import fleet as fleet_module
 from simulators.fleet.admission import Credentials, shard_of
 from simulators.fleet.behaviour import BEHAVIOURS, Behaviour, Mix, parse_mix
 from simulators.fleet.bookkeeping import CORRELATION
-from simulators.fleet.cli import parse_shard
+from simulators.fleet.cli import parse_shard, run_watched
 from simulators.fleet.figures import quantile_ms
 from simulators.fleet.fleet import Fleet
 from simulators.fleet.ledger import Ledger
@@ -281,6 +283,24 @@ def test_a_device_whose_own_program_crashes_accuses_nobody_and_makes_the_run_voi
     assert outcome.judgement.voids == (f"our own program crashed, {crashed} times: TypeError: a slip of ours",)
     assert 0 < crashed < 20
     assert outcome.totals.delivered_once == 60 - 2 * crashed
+
+
+def test_a_crash_outside_any_device_is_no_less_one_of_our_own():
+    def slip():
+        raise TypeError("another slip of ours")
+
+    async def scenario():
+        broker = EmbeddedBroker(BrokerSettings(), AnyoneMayDoAnything())
+        await broker.start()
+        try:
+            run = FleetRun(Plan(devices=1, seed=1), platform(broker.mqtt_url, 1))
+            asyncio.get_running_loop().call_soon(slip)
+            return await run_watched(run, Console(file=StringIO()), None)
+        finally:
+            await broker.stop()
+
+    judgement = asyncio.run(scenario()).judgement
+    assert (judgement.exit_status, judgement.voids) == (3, ("our own program crashed, 1 times: TypeError: another slip of ours",))
 
 
 def test_too_few_devices_are_a_mistake_of_the_user():

@@ -5,6 +5,7 @@ import socket
 import threading
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from types import SimpleNamespace
 from urllib.request import Request as UrlRequest
 from urllib.request import urlopen
 
@@ -270,6 +271,15 @@ def test_a_crash_of_our_own_program_is_told_as_one_and_not_as_a_loss(plain_fleet
     assert (ledger.totals().delivered_once, ledger.totals().unknown, ledger.totals().lost) == (1, 1, 0)
     until(lambda: plain_fleet.counts.connected == 0)
     assert plain_fleet.books.is_over(line)
+
+
+def test_a_greenlet_of_the_fleet_that_crashes_is_told_too(plain_fleet):
+    def slip():
+        raise TypeError("another slip of ours")
+
+    plain_fleet.later(SimpleNamespace(grace_over=slip), 0.0)
+    until(lambda: plain_fleet.books.crashes)
+    assert plain_fleet.books.crashes == {"TypeError: another slip of ours": 1}
 
 
 MORE_THAN_A_SOCKET_TAKES = 4 * 2**20
