@@ -5,18 +5,30 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from harness.bench.shell import working_directory
 from harness.errors import ConfigurationError
 
 _SHOWN_CHARACTERS = 60
+_UNKNOWN_KEY = "unknown_key"
 
 
 class Table(BaseModel):
     """A table of a file of ours: unknown keys are mistakes, and what was read does not change any more."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_its_keys(cls, members: Any) -> Any:
+        """Pydantic's own complaint does not say which keys there are."""
+        unknown = [key for key in members if key not in cls.model_fields] if isinstance(members, dict) else []
+        if unknown:
+            allowed = ", ".join(cls.model_fields)
+            raise PydanticCustomError(_UNKNOWN_KEY, "unknown key; allowed: {allowed}", {"key": unknown[0], "allowed": allowed})
+        return members
 
 
 class CommandTable(Table):
@@ -51,9 +63,9 @@ def first_mistake(path: Path, error: ValidationError) -> ConfigurationError:
     """The first complaint of pydantic in the words of a user: table, key, value, what was allowed."""
     mistake = error.errors()[0]
     place = [str(part) for part in mistake["loc"]]
+    if mistake["type"] == _UNKNOWN_KEY:
+        return ConfigurationError(str(path), ".".join(place), mistake["ctx"]["key"], mistake["msg"])
     table, key = ".".join(place[:-1]), place[-1] if place else ""
-    if mistake["type"] == "extra_forbidden":
-        return ConfigurationError(str(path), table, key, "unknown key")
     if mistake["type"] == "missing":
         return ConfigurationError(str(path), table, key, "is missing")
     problem = mistake["msg"].removeprefix("Value error, ")

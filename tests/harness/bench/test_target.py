@@ -73,7 +73,7 @@ def test_a_missing_table_is_named(tmp_path):
     ("old", "new", "table", "key", "problem"),
     [
         ('full = "QB_full"', 'read_only = "QB_r"', "platform.api_keys", "full", "is missing"),
-        ('name = "staging"', 'name = "staging"\nnmae = 1', "platform", "nmae", "unknown key"),
+        ('name = "staging"', 'name = "staging"\nnmae = 1', "platform", "nmae", "unknown key; allowed: name, api_url"),
         ('name = "staging"', "name = 5", "platform", "name", "found 5"),
         ('api_url = "http://127.0.0.1:8080/"', 'api_url = "ftp://x"', "platform", "api_url", "'ftp://x' is no URL of the kind http://host"),
         ('api_url = "http://127.0.0.1:8080/"', 'api_url = "http://x:99999"', "platform", "api_url", "is no URL"),
