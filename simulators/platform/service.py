@@ -111,11 +111,10 @@ class Service:
         """Publishes the command, or says why not. None means that the broker has taken it (CMD-20)."""
         admitted = self._admit(request)
         if isinstance(admitted, Refusal):
-            self._trail.add(Happening.COMMAND_REFUSED, "", request.trace, {"status": admitted.status, "code": admitted.code})
-            return admitted
+            return self._refused(admitted, request)
         offer = self._offer(admitted, admitted.file, request.trace) if admitted.file else (admitted.payload, None)
         if isinstance(offer, Refusal):
-            return offer
+            return self._refused(offer, request, admitted.device.id)
         payload, key_id = offer
         facts: dict[str, Any] = {"command": admitted.command, "payload_bytes": len(payload)}
         try:
@@ -124,10 +123,14 @@ class Service:
             if key_id is not None:
                 self._end_key(key_id, KeyEvent.PUBLISH_FAILED, Happening.KEY_WITHDRAWN, admitted.device.id)
             status = self.rules.http.unavailable_status
-            self._trail.add(Happening.COMMAND_REFUSED, admitted.device.id, request.trace, {**facts, "status": status})
-            return Refusal(status, "broker_unavailable", "The command could not be handed to the MQTT broker")
+            refusal = Refusal(status, "broker_unavailable", "The command could not be handed to the MQTT broker")
+            return self._refused(refusal, request, admitted.device.id, **facts)
         self._trail.add(Happening.COMMAND_SENT, admitted.device.id, request.trace, facts)
         return None
+
+    def _refused(self, refusal: Refusal, request: CommandRequest, device_id: str = "", **facts: Any) -> Refusal:
+        self._trail.add(Happening.COMMAND_REFUSED, device_id, request.trace, {**facts, "status": refusal.status, "code": refusal.code})
+        return refusal
 
     def _admit(self, request: CommandRequest) -> Admitted | Refusal:
         body = parse_body(request.body, self.rules.commands)
