@@ -6,6 +6,7 @@ that was killed leaves no board behind that is certified for nobody.
 
 import os
 import signal
+import sys
 import threading
 
 from harness.cli import main
@@ -20,4 +21,4 @@ def _end_with_the_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    main()
+    sys.exit(main())

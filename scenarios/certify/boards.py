@@ -8,6 +8,7 @@ process said, and never a FAIL.
 import asyncio
 import contextlib
 import signal
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,12 +68,12 @@ def certify_all(inventory: Path, board: str, jobs: int, wait_for_board: str, run
         _claims_of(inventory, entry)
         if (run.out / entry.name / REPORT_FILE).exists():  # It would be taken for this run's.
             raise OptionError("--out", f"{str(run.out / entry.name)!r} holds a report already; name another directory")
-    made_directory("--out", run.out)
     arguments = tuple(_passed_on(wait_for_board, run, options))
     queue = [_Job(inventory, entry.name, run.out / entry.name, arguments) for entry in entries]
-    columns = asyncio.run(_side_by_side(queue, jobs))
     if options.plan:
-        return 0
+        return max(map(_print_plan, queue))
+    made_directory("--out", run.out)
+    columns = asyncio.run(_side_by_side(queue, jobs))
     matrix = Matrix(tuple(columns))
     (run.out / MATRIX_PAGE).write_text(as_matrix_page(matrix), encoding="utf-8")
     (run.out / MATRIX_FILE).write_text(as_matrix_json(matrix), encoding="utf-8")
@@ -90,6 +91,13 @@ def _passed_on(wait_for_board: str, run: RunOptions, options: CommonOptions) -> 
     words += [word for name, value in given.items() if value for word in (name, value)]
     switches = {"--plan": options.plan, "--official": options.official}
     return [*words, *(name for name, is_on in switches.items() if is_on)]
+
+
+def _print_plan(job: _Job) -> int:
+    """Lets a board's process print its plan; returns its exit status."""
+    typer.echo(f"{job.board}:")
+    with subprocess.Popen(job.command, stdin=subprocess.PIPE) as process:
+        return process.wait()
 
 
 async def _side_by_side(queue: list[_Job], jobs: int) -> list[Column]:

@@ -74,6 +74,18 @@ def test_a_plan_sends_nothing_and_writes_no_report(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_plan_of_every_board_is_printed_under_its_name(tmp_path):
+    (tmp_path / "device.toml").write_text('[device]\nvendor = "hil"\nmodel = "m"\nfirmware_version = "1"\n[device.run]\nattach = true\n')
+    (tmp_path / "boards.toml").write_text('[[boards]]\nname = "left"\nurl = "loop://"\ndevice = "device.toml"\n')
+
+    finished = hil("certify", "device", "--inventory", "boards.toml", "--all", "--plan", "--only", "DEV-08", cwd=tmp_path)
+
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("left:\n")
+    assert "planned         configuration_is_applied_and_reported" in finished.stdout
+    assert not (tmp_path / "reports").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
