@@ -9,7 +9,8 @@ import typer
 
 from harness.errors import OptionError
 from scenarios.certify.conduct import conduct
-from scenarios.certify.options import CommonOptions, OfficialRun, seconds, with_common_options
+from scenarios.certify.options import CommonOptions, OfficialRun, with_common_options
+from scenarios.durations import duration_s
 
 _HELP = "Certify a platform or a device; without argument the built-in ones certify each other."
 
@@ -53,7 +54,7 @@ def device(
         raise OptionError("--device", "either a device file or an inventory is wanted")
     if inventory is None and (board or all_boards):
         raise OptionError("--inventory", "--board and --all choose from an inventory: none is given")
-    wait_s = seconds("--wait-for-board", wait_for_board) or 0.0
+    wait_s = duration_s("--wait-for-board", wait_for_board) if wait_for_board else 0.0
     options = replace(options, official=official)
     run = options.run_options()
     if device is not None:

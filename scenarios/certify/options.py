@@ -25,11 +25,11 @@ from harness.report.official import refuse_options
 from harness.report.package import REPORT_FILE, read_report
 from harness.requirements import CATALOGUE, FAMILIES
 from harness.runner import Selection
+from scenarios.durations import duration_s
 
 PROFILES = ("quick", "full")
 ANNOTATIONS = ("auto", "github", "none")
 _SEED_MAX = 2**32 - 1
-_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 # What `--rerun` asks again.
 NOT_GREEN = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.WARNING, Verdict.DEVIATION)
@@ -71,7 +71,7 @@ Seed = Annotated[
 Budget = Annotated[
     str,
     typer.Option(
-        "--budget", help="Longest time, as 90s, 20m or 1h: the least important checks are left out, and named.", rich_help_panel=_ASKED
+        "--budget", help="Longest time, as 90s, 20m or 1h30m: the least important checks are left out, and named.", rich_help_panel=_ASKED
     ),
 ]
 Rerun = Annotated[
@@ -148,12 +148,13 @@ class CommonOptions:
         seed = SystemEntropy().integer(0, _SEED_MAX) if self.seed is None else self.seed
         stamp = rfc3339((clock or SystemClock()).utc_s()).replace("-", "").replace(":", "").replace("T", "-").rstrip("Z")
         run_id = f"{stamp}-{seed:08x}"
+        budget_s = duration_s("--budget", self.budget) if self.budget else None
         return RunOptions(
             run_id=run_id,
             command=_command_line(seed),
             seed=seed,
             out=self.out if self.out is not None else Path("reports") / run_id,
-            selection=Selection(self.profile, self._asked_for(), _ids("--skip", self.skip), seconds("--budget", self.budget)),
+            selection=Selection(self.profile, self._asked_for(), _ids("--skip", self.skip), budget_s),
         )
 
     def require_none_before(self, subcommand: str) -> None:
@@ -195,16 +196,6 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
     typed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     typed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return typed
-
-
-def seconds(option: str, text: str) -> float | None:
-    """What a time option says, in seconds. Raises ConfigurationError for anything but a number with s, m or h."""
-    if not text:
-        return None
-    number, unit = text[:-1], text[-1]
-    if unit not in _UNITS_S or not number.isascii() or not number.isdigit():
-        raise OptionError(option, f"{text!r} is no time; allowed: a whole number with s, m or h, as 20m")
-    return float(number) * _UNITS_S[unit]
 
 
 def _ids(option: str, text: str | None) -> frozenset[str]:

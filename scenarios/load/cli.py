@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from harness.cli import EXIT_OK, EXIT_VOID
 from harness.clock import SystemClock
 from harness.errors import BenchError, OptionError
 from harness.outputs import made_directory
+from scenarios.durations import duration_s
 from scenarios.load.launcher import Launch, Role, ensure_locust, log_tail, run
 from scenarios.load.outcome import OUTCOME_FILE
 from scenarios.load.plan import SCENARIOS, LoadPlan, check
@@ -29,7 +29,6 @@ from simulators.fleet.capacity import ensure_open_files
 from simulators.fleet.view import ledger_lines, print_lines, run_directory
 from simulators.platform.process import PlatformProcess
 
-RUN_TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 RAMP_S = 8.0
 STARTS_PER_S_MIN = 20.0
 STARTS_PER_S_MAX = 100.0
@@ -106,7 +105,7 @@ def load(
     if shape not in SHAPES:
         raise OptionError("--shape", f"{shape!r} is no shape: {', '.join(SHAPES)}")
     console = Console(stderr=True)
-    run_time_s = parse_run_time(run_time) if run_time else SHAPES[shape].run_time_s
+    run_time_s = duration_s("--run-time", run_time) if run_time else SHAPES[shape].run_time_s
     if shape != STEADY and not run_time_s:
         raise OptionError("--run-time", f"must be above 0 for the shape {shape!r}")
     directory = run_directory(out, "load")
@@ -210,12 +209,3 @@ def _target(path: Path | None, users: int, console: Console) -> Iterator[Path]:
     ):
         console.print(f"reference platform: {platform.target()['api_url']}", highlight=False)
         yield platform.target_path
-
-
-def parse_run_time(text: str) -> float:
-    """Seconds of `90`, `90s`, `15m`, `1h30m`. Raises ConfigurationError."""
-    found = RUN_TIME.fullmatch(text)
-    if not text or found is None:
-        raise OptionError("--run-time", f"{text!r} is no time; write it like 90s, 15m or 1h30m")
-    hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return float(hours * 3600 + minutes * 60 + seconds)

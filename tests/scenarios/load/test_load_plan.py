@@ -13,7 +13,6 @@ from harness.bench.target import ApiKeys, Hooks, Limits, Platform, Project, Targ
 from harness.errors import ConfigurationError
 from harness.wire.commands import DeviceKind
 from harness.wire.files import FileType
-from scenarios.load.cli import parse_run_time
 from scenarios.load.plan import SCENARIOS, LoadPlan, able_devices, check, paced, plan_from
 from scenarios.load.shapes import SHAPES
 
@@ -115,17 +114,6 @@ def test_a_personality_is_put_on_every_behaviour():
     mix = replace(PLAN, personality="delivers-twice").devices_mix()
     assert {behaviour.personality.name for behaviour, _ in mix.parts} == {"delivers-twice"}
     assert {behaviour.name for behaviour, _ in mix.parts} == {"steady", "firmware", "cellular", "flaky"}
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("1h30m", 5400), ("1h", 3600), ("0", 0)])
-def test_run_times(text, seconds):
-    assert parse_run_time(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "x", "1.5m", "-3"])
-def test_what_is_no_run_time_is_refused(text):
-    with pytest.raises(ConfigurationError, match="--run-time"):
-        parse_run_time(text)
 
 
 def test_the_command_never_imports_locust():
