@@ -14,7 +14,7 @@ from harness.report.terminal import show
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: hil check reports/RUN")
 def check(
     run: Annotated[Path, typer.Argument(help="A report package, or its history.jsonl.")],
     json: Annotated[bool, typer.Option("--json", help="Print report.json on standard output, everything else on standard error.")] = False,

@@ -21,7 +21,7 @@ from harness.operations import Connect
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: hil cleanup reports/RUN")
 def cleanup(
     run: Annotated[Path, typer.Argument(help="The report directory of the interrupted run, or its history.jsonl.")],
     target: Annotated[Path | None, typer.Option(help="The target file; by default the one that the run was started with.")] = None,

@@ -31,6 +31,7 @@ EXIT_USAGE = 2  # usage or configuration
 EXIT_VOID = 3  # equipment or harness error, or a MUST that stayed inconclusive
 EXIT_INTERRUPTED = 130  # Ctrl-C where the command had nothing to hand over
 EXIT_UNREAD = 141  # whoever read our output left before its end
+EXIT_STATUS = "Exit status: 0 nothing failed, 1 a FAIL, 2 usage or configuration, 3 the run is void, 130 interrupted."
 
 
 class PluginGroup(typer.core.TyperGroup):
@@ -60,7 +61,15 @@ def mounted(name: str, points: Sequence[EntryPoint]) -> Any:
         logging.getLogger(__name__).debug("plug-in %s", points[0].value, exc_info=True)
         return _broken(name, missing_extra(error) or f"{points[0].value} cannot be loaded: {_one_line(error)}")
     command.name = name
+    _tell_exit_status(command)
     return command
+
+
+def _tell_exit_status(command: Any) -> None:
+    """Says what the exit status means at the end of the command's help, and of each below it: it means the same everywhere."""
+    command.epilog = "\n\n".join(filter(None, (command.epilog, EXIT_STATUS)))
+    for below in getattr(command, "commands", {}).values():
+        _tell_exit_status(below)
 
 
 def _broken(name: str, problem: str) -> Any:
@@ -83,7 +92,7 @@ def _broken(name: str, problem: str) -> Any:
 app = typer.Typer(
     cls=PluginGroup,
     help="The test bench for devices and platforms that speak the Device Communication protocol.",
-    epilog="Exit status: 0 nothing failed, 1 a FAIL, 2 usage or configuration, 3 the run is void.",
+    epilog=EXIT_STATUS,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

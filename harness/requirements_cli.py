@@ -37,7 +37,7 @@ class Judge(Protocol):
     def requirements(self) -> tuple[str, ...]: ...
 
 
-@app.command()
+@app.command(epilog="Example: hil requirements KEY CMD-21")
 def requirements(
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ID]…", help="Ids, rows or families: CMD-21a, CMD-21, CMD. All without.")

@@ -28,7 +28,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout."
 _CHANGE_STYLES = {Change.WORSE: "bold red", Change.BETTER: "green", Change.NEW: "cyan", Change.GONE: "yellow", Change.OTHER: "dim"}
 
 
-@app.command("show")
+@app.command("show", epilog="Example: hil report show reports/RUN --all")
 def show_package(
     run: Package,
     everything: Annotated[
@@ -45,7 +45,7 @@ def show_package(
     raise typer.Exit(report.verdict.exit_status)
 
 
-@app.command("verify")
+@app.command("verify", epilog="Example: hil report verify reports/RUN --key vendor.pem")
 def verify_package(
     run: Package,
     key: Annotated[str, typer.Option("--key", help="Who must have signed: a fingerprint, or a file with the public key.")] = "",
@@ -65,7 +65,7 @@ def verify_package(
     raise typer.Exit(EXIT_OK if verification.is_verified else EXIT_FAIL)
 
 
-@app.command("diff")
+@app.command("diff", epilog="Example: hil report diff reports/MONDAY reports/TUESDAY")
 def diff_packages(
     before: Annotated[Path, typer.Argument(metavar="A", help="The earlier package.")],
     after: Annotated[Path, typer.Argument(metavar="B", help="The later package.")],
@@ -80,7 +80,7 @@ def diff_packages(
     raise typer.Exit(EXIT_FAIL if found.is_regression else EXIT_OK)
 
 
-@app.command("redact")
+@app.command("redact", epilog="Example: hil report redact reports/RUN --out for-customers")
 def redact_package(
     run: Package,
     out: Annotated[Path, typer.Option("--out", help="Where the redacted package goes: a directory that does not exist yet.")],
@@ -93,7 +93,7 @@ def redact_package(
     typer.echo(str(out))
 
 
-@app.command("trend")
+@app.command("trend", epilog="Example: hil report trend reports")
 def trend_of_packages(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the packages stand, each in a directory of its own.")],
 ) -> None:

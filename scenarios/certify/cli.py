@@ -14,7 +14,7 @@ from scenarios.durations import duration_s
 
 _HELP = "Certify a platform or a device; without argument the built-in ones certify each other."
 
-app = typer.Typer(help=_HELP, invoke_without_command=True)
+app = typer.Typer(help=_HELP, epilog="Example: hil certify --seed 7 --out reports/pair", invoke_without_command=True)
 
 
 @app.callback()
@@ -30,7 +30,7 @@ def certify(context: typer.Context, options: CommonOptions) -> None:
     conduct(partial(certify_pair, run, options), run, options)
 
 
-@app.command()
+@app.command(epilog="Examples: hil certify device --device device.toml --plan; hil certify device --inventory boards.toml --all -j 2")
 @with_common_options
 def device(
     options: CommonOptions,
@@ -66,7 +66,7 @@ def device(
         conduct(partial(certify_board, path, entry, wait_s, run, options), run, options)
 
 
-@app.command()
+@app.command(epilog="Example: hil certify platform --target target.toml --only KEY,CMD-15 --budget 20m")
 @with_common_options
 def platform(options: CommonOptions, target: Annotated[Path, typer.Option("--target", help="The target file of the platform.")]) -> None:
     """Certify a platform that runs somewhere else, as a black box."""

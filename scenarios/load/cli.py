@@ -44,7 +44,7 @@ _OUTPUT = "Verdict and output"
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: hil load mixed --users 1000 --workers 2 --run-time 5m --thresholds limits.toml")
 def load(
     scenario: Annotated[str, typer.Argument(help=f"One of {', '.join(SCENARIOS)}.")] = "mixed",
     target: Annotated[Path | None, typer.Option(help="The target file; without it a reference platform is started for the run.")] = None,

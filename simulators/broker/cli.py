@@ -23,7 +23,7 @@ from simulators.event_loop import fast_loop
 app = typer.Typer(help="Brokers: the self-check of any, and serving one alone.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(epilog="Example: hil broker check --broker mqtt://127.0.0.1:1883")
 def check(
     broker: Annotated[str, typer.Option(help="embedded, mosquitto, amqtt, or the URL of one that runs (mqtt, mqtts, ws, wss).")],
     json: Annotated[bool, typer.Option("--json", help="Print the report on standard output, everything else on standard error.")] = False,
@@ -62,7 +62,7 @@ def report_of_check(broker: str, results: list[CheckResult], started_s: float, f
     )
 
 
-@app.command()
+@app.command(epilog="Example: hil broker serve --port 1883 --state broker")
 def serve(
     broker: Annotated[str, typer.Option(help="embedded, mosquitto or amqtt.")] = "embedded",
     bind: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",

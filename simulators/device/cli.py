@@ -33,7 +33,7 @@ EXIT_CRASH = 70  # EX_SOFTWARE of sysexits.h; 1 would be a FAIL
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Examples: hil device --target target.toml --device ID; hil device --write-device-file device.toml")
 def device(
     target: Annotated[Path | None, typer.Option(help="The target file whose device is played; without it HIL_* says all.")] = None,
     device_id: Annotated[str, typer.Option("--device", help="The id of one device of the target file.")] = "",

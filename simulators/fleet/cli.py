@@ -36,7 +36,7 @@ _OUTPUT = "Output"
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: hil fleet --target target.toml --devices 1000 --commands 5000 --mix firmware=70,slow=25,flaky=5")
 def fleet(
     target: Annotated[Path | None, typer.Option(help="The target file.")] = None,
     devices: Annotated[int, typer.Option(min=1, help="How many devices.", rich_help_panel=_DEVICES)] = 100,

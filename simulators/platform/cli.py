@@ -39,7 +39,7 @@ console = Console(stderr=True)
 FAILED_LOGINS_PER_MIN = 20
 
 
-@app.command()
+@app.command(epilog="Example: hil platform --test-clock --state platform --provision 100")
 def platform(
     state: Annotated[
         Path | None, typer.Option(help="Directory for everything it keeps; a temporary one without.", rich_help_panel=_CONTENTS)

@@ -43,7 +43,7 @@ app = typer.Typer()
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-@app.command()
+@app.command(epilog="Examples: hil simulate --seeds 1000 --jobs 2; hil simulate --replay 17 --json")
 def simulate_command(
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds to run.")] = 100,
     first: Annotated[int, typer.Option("--seed", min=0, help="The first seed.")] = 0,

@@ -3,9 +3,13 @@
 import ast
 import re
 import subprocess
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from harness.cli import COMMAND_GROUP, EXIT_STATUS, mounted
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,6 +113,18 @@ def test_readme_says_the_two_commands():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "make certify" in readme
     assert "make test" in readme
+
+
+def commands(name: str, command: Any) -> list[tuple[str, Any]]:
+    below = [found for each, inner in getattr(command, "commands", {}).items() for found in commands(f"{name} {each}", inner)]
+    return [(name, command), *below]
+
+
+def test_every_command_explains_itself_with_an_example_and_its_exit_status():
+    every = [found for point in entry_points(group=COMMAND_GROUP) for found in commands(f"hil {point.name}", mounted(point.name, [point]))]
+    told = {name: f"{command.help}\n{command.epilog}\n" for name, command in every}
+    assert [name for name, command in every if not command.help or EXIT_STATUS not in told[name]] == []
+    assert [name for name, command in every if command.callback is not None and not re.search(f"Examples?: {name}\\s", told[name])] == []
 
 
 def test_every_entry_point_names_a_module_of_the_product():

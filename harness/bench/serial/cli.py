@@ -33,7 +33,7 @@ BaudOption = Annotated[int, typer.Option("--baud", min=1, help="Bits per second,
 LinkOption = Annotated[LinkKind, typer.Option("--link", help="How commands reach the board, with a URL.")]
 
 
-@app.command("list")
+@app.command("list", epilog="Example: hil board list --inventory boards.toml")
 def list_ports(
     inventory: InventoryOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine output.")] = False,
@@ -55,7 +55,7 @@ def list_ports(
             terminal.print(f"{board.name}: {'emulated, ' + board.emulator if board.emulator else 'not plugged in'}", highlight=False)
 
 
-@app.command("probe")
+@app.command("probe", epilog="Example: hil board probe /dev/ttyACM0")
 def probe_board(
     url: UrlArgument = "",
     inventory: InventoryOption = None,
@@ -77,7 +77,7 @@ def probe_board(
         typer.echo(f"  | {line}")
 
 
-@app.command("console")
+@app.command("console", epilog="Example: hil board console /dev/ttyACM0 --send help --seconds 10")
 def console(
     url: UrlArgument = "",
     inventory: InventoryOption = None,
@@ -92,7 +92,7 @@ def console(
     asyncio.run(_until_signal(_listen(entry, seconds, send or [], raw)))
 
 
-@app.command("init")
+@app.command("init", epilog="Example: hil board init --url /dev/ttyACM0 --name bench-1")
 def init(
     out: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("boards.toml"),
     url: Annotated[str, typer.Option("--url", help="The board's port; without it the one that is plugged in.")] = "",
