@@ -21,7 +21,7 @@ _KEY_NUMBER = re.compile(r"<(key:\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """A device connects and subscribes. Texts hold secrets as labels."""
+    """A device connects and subscribes. Texts hold secrets as labels; no user name and no password are empty ones."""
 
     line: int
     connection: int
@@ -118,8 +118,7 @@ def recipe(history: History, lines: Iterable[int]) -> tuple[Step, ...]:
     silent = {say.device_id for say in spoken}  # one client id has one connection: who speaks does not listen
     devices = ({_addressee(ask) for ask in asked} | {connection.device_id for connection in heard}) - silent
     listeners = [connection for connection in connections if connection.device_id in devices and _matters(connection, first, last)]
-    prepared = min([first, *(connection.opened.line for connection in listeners)])
-    steps = [*asked, *spoken, *_listening(listeners, last), *_moves(history, first, last), *_hooks(here, prepared, last)]
+    steps = [*asked, *spoken, *_listening(listeners, last), *_moves(history, first, last), *_hooks(here)]
     return tuple(sorted(steps, key=lambda step: step.line))
 
 
@@ -133,13 +132,30 @@ def _asked(history: History, here: History, wanted: set[int]) -> list[Ask]:
     if not calls:
         calls = list(_leading_to(history, here, wanted))
     chosen = {exchange.request.exchange: exchange for exchange in calls[:CALLS_MAX]}
-    keys: dict[int, list[str]] = {}
-    for label in dict.fromkeys(label for exchange in chosen.values() for label in _keys_in(exchange)):
+    keys: dict[int, tuple[str, ...]] = {}
+    uses = [(label, exchange) for exchange in chosen.values() for label in _keys_in(exchange)]
+    for label, use in uses:
         issued = _issued(here, label)
         if issued is not None:
-            chosen[issued.request.exchange] = issued
-            keys.setdefault(issued.request.exchange, []).append(label)
-    return [Ask(exchange.asked.line, exchange, tuple(keys.get(number, ()))) for number, exchange in chosen.items()]
+            for command in (issued, *_rivals(here, issued, use)):
+                chosen[command.request.exchange] = command
+                keys[command.request.exchange] = _keys_of(here, command)
+    return [Ask(exchange.asked.line, exchange, keys.get(number, ())) for number, exchange in chosen.items()]
+
+
+def _rivals(here: History, issued: Exchange, use: Exchange) -> list[Exchange]:
+    """Offers to the same device between the command that issued a key and an attempt with it that was refused: they may have ended it."""
+    if use.status == 200:
+        return []
+    device_id, lines = issued.request.device_id, range(issued.asked.line + 1, use.asked.line)
+    offers = [command for command in here.commands() if command.command in DOWNLOADS and command.asked.line in lines]
+    return [offer for offer in offers if offer.request.device_id == device_id][:_SUSPECTS_MAX]
+
+
+def _keys_of(here: History, command: Exchange) -> tuple[str, ...]:
+    """The labels of the keys that a command issued, in the order in which they came."""
+    payloads = [delivery.message.payload for delivery in here.deliveries if _command_of(here, delivery) is command]
+    return tuple(dict.fromkeys(f"<{number}>" for payload in payloads for number in _KEY_NUMBER.findall(payload)))
 
 
 def _leading_to(history: History, here: History, wanted: set[int]) -> Iterator[Exchange]:
@@ -224,7 +240,7 @@ def _listening(connections: Iterable[_Connection], last: int) -> Iterator[Step]:
         assert connect is not None
         line, number = connection.opened.line, connection.number
         name = connect.client_id or connection.device_id
-        login = (name, connect.username or name, connect.password or "")
+        login = (name, connect.username or "", connect.password or "")
         yield Listen(line, number, connection.device_id, *login, bool(connect.clean_session), connection.filters)
         if connection.closed is not None and connection.closed.line < last:
             assert isinstance(connection.closed.fact, ev.MqttClosed)
@@ -244,5 +260,6 @@ def _moves(history: History, first: int, last: int) -> Iterator[MoveClock]:
     return (MoveClock(seen.line, seen.fact.seconds) for seen in history.of(ev.ClockAdvanced) if first < seen.line < last)
 
 
-def _hooks(here: History, first: int, last: int) -> Iterator[Run]:
-    return (Run(seen.line, seen.fact.command) for seen in here.of(ev.HookRun) if first < seen.line < last)
+def _hooks(here: History) -> Iterator[Run]:
+    """All of them: those before the requests made the state in which they were answered, those behind them undo it."""
+    return (Run(seen.line, seen.fact.command) for seen in here.of(ev.HookRun))

@@ -32,12 +32,15 @@ slowly() {
     while head -c "$BYTES_PER_S" > "$piece" && [ -s "$piece" ]; do cat "$piece" || break; sleep 1; done
 }
 
+# User name and password, each where it is not empty, as options of the mosquitto clients.
+login() { LOGIN=(${1:+-u "$1"} ${2:+-P "$2"}); }
+
 # Number, client id, user name, password, then options of mosquitto_sub: connects, subscribes, keeps what comes.
 declare -A LISTENER
 listen() {
-    local number=$1 id=$2 user=$3 password=$4; shift 4
+    local number=$1 id=$2; login "$3" "$4"; shift 4
     local before; before=$(touch "$WORK/device-$number"; grep -c '^Subscribed' "$WORK/device-$number")
-    stdbuf -oL mosquitto_sub -d -V mqttv311 -h "$MQTT_HOST" -p "$MQTT_PORT" "${MQTT[@]}" -i "$id" -u "$user" -P "$password" \
+    stdbuf -oL mosquitto_sub -d -V mqttv311 -h "$MQTT_HOST" -p "$MQTT_PORT" "${MQTT[@]}" -i "$id" "${LOGIN[@]}" \
         -F 'message: topic=%t qos=%q retain=%r payload=%p' "$@" >> "$WORK/device-$number" 2>&1 &
     LISTENER[$number]=$!
     for _ in $(seq 50); do
@@ -66,6 +69,6 @@ next_key() {
 }
 
 # Client id, user name and password: a clean session ends the one that was kept.
-forget() { mosquitto_sub -E -V mqttv311 -h "$MQTT_HOST" -p "$MQTT_PORT" "${MQTT[@]}" -i "$1" -u "$2" -P "$3" -t "$1"; }
+forget() { login "$2" "$3"; mosquitto_sub -E -V mqttv311 -h "$MQTT_HOST" -p "$MQTT_PORT" "${MQTT[@]}" -i "$1" "${LOGIN[@]}" -t "$1"; }
 
 heard() { say "device $1 heard (the lines of mosquitto_sub -d, and the messages)"; cat "$WORK/device-$1"; }

@@ -112,6 +112,26 @@ def test_a_hook_is_part_of_what_happened():
     assert Run(6, "upload 'a b'") in recipe(history, [7])
 
 
+def test_what_a_hook_changed_before_is_changed_again_and_undone_behind():
+    stop, start = ev.HookRun("stop_broker", "stop", 0, ""), ev.HookRun("start_broker", "start", 0, "")
+    steps = recipe(story(stop, command(2), *answered(2), start), [4])
+    assert [type(step) for step in steps] == [Run, Ask, Run]
+
+
+def test_a_refused_key_comes_with_what_was_offered_to_its_device_meanwhile():
+    later = [command(5), delivered(1, "<key:8>"), *answered(5)]
+    history = story(*connects(1), command(2), delivered(1), *answered(2), *later, fetch(3), *answered(3, 401))
+    asks = [step for step in recipe(history, [len(history.events)]) if isinstance(step, Ask)]
+    assert [step.keys for step in asks] == [("<key:7>",), ("<key:8>",), ()]
+
+
+def test_who_gave_no_name_gives_none_again():
+    opened, connect, subscribe = connects(1)
+    history = story(opened, replace(connect, username=None, password=None), subscribe)
+    (listen,) = recipe(history, [4])
+    assert (listen.client_id, listen.username, listen.password) == (DEVICE, "", "")
+
+
 def test_what_a_device_scenario_showed_has_no_recipe():
     events = tuple(
         replace(event, fact=replace(event.fact, subject="device")) if isinstance(event.fact, ev.ScenarioStarted) else event
