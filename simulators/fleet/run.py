@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 from harness.bench.target import Platform, TargetDevice
@@ -31,6 +30,8 @@ from simulators.fleet.totals import Totals, download_correlation
 
 DRAIN_S = 5.0
 """After a stop: how long answers and deliveries of what was sent may still take."""
+
+ECHO_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,46 +116,51 @@ class FleetRun:
 
     async def run(self) -> Outcome:
         """Raises BenchError where the target cannot be reached."""
-        loop = asyncio.get_running_loop()
-        chosen = self._chosen
-        memory_before = self._memory_before_bytes
-        self.fleet = fleet = self._make_fleet([Credentials(device.id, device.token) for device in chosen])
-        figures: dict[str, Any] = {"devices": len(chosen), "seed": self.plan.seed, "via": self.plan.via}
+        self.fleet = fleet = self._make_fleet([Credentials(device.id, device.token) for device in self._chosen])
+        figures: dict[str, Any] = {"devices": len(self._chosen), "seed": self.plan.seed, "via": self.plan.via}
         try:
-            self.phase = "connecting"
-            started_s = loop.time()
-            await self._unless_stopped(fleet.connect(rate_per_s=self.plan.rate_per_s))
-            await self._unless_stopped(fleet.until_connected(started_s + self.plan.connect_s))
-            figures |= connect_figures(fleet.counts, loop.time() - started_s, resident_bytes() - memory_before)
-            churn = asyncio.create_task(self._churn()) if self.plan.churn_s else None
-            figures |= await self._command(chosen)
-            self.phase = "holding"
-            await self._unless_stopped(asyncio.sleep(self.plan.hold_s))
-            if churn is not None:
-                churn.cancel()
-            await self._unless_stopped(fleet.until_any_connected(loop.time() + self.plan.settle_s))
-            figures |= end_figures(fleet.counts, len(chosen), resident_bytes() - memory_before)
+            figures |= await self._connect(fleet)
+            figures |= await self._keep_busy(fleet)
+            figures |= end_figures(fleet.counts, len(self._chosen), resident_bytes() - self._memory_before_bytes)
         finally:
             self.phase = "leaving"
             await fleet.disconnect()
         totals = self.ledger.totals()
-        return Outcome(self.ledger, totals, figures, Judgement(*map(tuple, self._judged(totals))))
+        return Outcome(self.ledger, totals, figures, self._judged(fleet, totals))
 
-    def _judged(self, totals: Totals) -> tuple[Iterator[str], Iterator[str]]:
-        assert self.fleet is not None
-        beside = self.fleet.books.circumstances(self.fleet.lines)
-        voids = voids_of(totals, beside, is_cut_short=self._stopping.is_set())
-        return breaks_of(totals, beside), chain(voids, self._unsent(totals))
-
-    def _unsent(self, totals: Totals) -> Iterator[str]:
-        if totals.sent < self.plan.commands and not self._stopping.is_set():
-            yield f"only {totals.sent} of {self.plan.commands} commands were sent: the operator lost its connection"
+    def _judged(self, fleet: Fleet, totals: Totals) -> Judgement:
+        beside, is_cut_short = fleet.books.circumstances(fleet.lines), self._stopping.is_set()
+        voids = [*voids_of(totals, beside, is_cut_short=is_cut_short)]
+        if totals.sent < self.plan.commands and not is_cut_short:
+            voids.append(f"only {totals.sent} of {self.plan.commands} commands were sent: the operator lost its connection")
+        return Judgement(tuple(breaks_of(totals, beside)), tuple(voids))
 
     # -------------------------------------------------------------------------------- phases
 
-    async def _command(self, chosen: Sequence[TargetDevice]) -> dict[str, Any]:
+    async def _connect(self, fleet: Fleet) -> dict[str, Any]:
+        """Until all devices are listening, or the time for it is over."""
+        self.phase = "connecting"
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        await self._unless_stopped(fleet.connect(rate_per_s=self.plan.rate_per_s))
+        await self._unless_stopped(fleet.until_connected(started_s + self.plan.connect_s))
+        return connect_figures(fleet.counts, loop.time() - started_s, resident_bytes() - self._memory_before_bytes)
+
+    async def _keep_busy(self, fleet: Fleet) -> dict[str, Any]:
+        """Commands and storms, and at the end a look whether the target is still there."""
+        churn = asyncio.create_task(self._churn(fleet)) if self.plan.churn_s else None
+        try:
+            figures = await self._command(fleet)
+            self.phase = "holding"
+            await self._unless_stopped(asyncio.sleep(self.plan.hold_s))
+        finally:
+            if churn is not None:
+                churn.cancel()
+        await self._unless_stopped(fleet.until_any_connected(asyncio.get_running_loop().time() + self.plan.settle_s))
+        return figures
+
+    async def _command(self, fleet: Fleet) -> dict[str, Any]:
         """Sends the commands and waits until what was accepted was released."""
-        assert self.fleet is not None
         if not self.plan.commands or self._stopping.is_set():
             return {"commands": 0, "deliveries_per_s": 0.0}
         loop = asyncio.get_running_loop()
@@ -162,43 +168,40 @@ class FleetRun:
         self.phase = "commanding"
         started_s = loop.time()
         try:
-            await self._unless_stopped(operator.send(self._orders(chosen, self.fleet.lines)), grace_s=DRAIN_S)
+            await self._unless_stopped(operator.send(self._orders(fleet.lines)), grace_s=DRAIN_S)
             self.phase = "settling"
-            await self._unless_stopped(self._settle())
+            await self._unless_stopped(self._settle(fleet))
             if self._stopping.is_set():
-                await self._drain()
+                await self._drain(fleet)
         finally:
             await operator.close()
         took_s = max((self.ledger.last_delivery_s() or loop.time()) - started_s, 0.001)
-        delivered = self.fleet.counts.delivered
-        return {"commands": self.plan.commands, "commands_s": round(took_s, 3), "deliveries_per_s": round(delivered / took_s, 1)}
+        rate_per_s = round(fleet.counts.delivered / took_s, 1)
+        return {"commands": len(self.ledger.entries), "commands_s": round(took_s, 3), "deliveries_per_s": rate_per_s}
 
-    async def _settle(self) -> None:
+    async def _settle(self, fleet: Fleet) -> None:
         """Until the ledger lacks nothing that was accepted, or the time for it is over."""
-        assert self.fleet is not None
         deadline_s = asyncio.get_running_loop().time() + self.plan.settle_s
         totals = self.ledger.totals()
-        await self.fleet.settle(deadline_s, expected=totals.accepted - totals.not_owed)
-        while self.ledger.totals().lost and await self.fleet.progressed(deadline_s):
+        await fleet.settle(deadline_s, expected=totals.accepted - totals.not_owed)
+        while self.ledger.totals().lost and await fleet.progressed(deadline_s):
             pass
         # One more moment, in which a second copy would show itself, and in which the last results are acknowledged.
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(ECHO_S)
 
-    async def _drain(self) -> None:
+    async def _drain(self, fleet: Fleet) -> None:
         """After a stop, what was accepted is still delivered: left in the devices' sessions, it would be unexpected in the next run."""
-        assert self.fleet is not None
-        deadline_s = asyncio.get_running_loop().time() + DRAIN_S
+        stopped_s = asyncio.get_running_loop().time()
         totals = self.ledger.totals()
-        while self.fleet.counts.delivered < totals.accepted - totals.not_owed and await self.fleet.progressed(deadline_s):
+        while fleet.counts.delivered < totals.accepted - totals.not_owed and await fleet.progressed(stopped_s + DRAIN_S):
             pass
-        self.ledger.cut_short(sent_after_s=deadline_s - DRAIN_S - self.plan.settle_s)
+        self.ledger.cut_short(sent_after_s=stopped_s - self.plan.settle_s)
 
-    async def _churn(self) -> None:
+    async def _churn(self, fleet: Fleet) -> None:
         """Reconnect storms: all connections are lost at once, again and again."""
-        assert self.fleet is not None
         while self.plan.churn_s:
             await asyncio.sleep(self.plan.churn_s)
-            await self.fleet.storm()
+            await fleet.storm()
 
     async def _unless_stopped(self, work: Any, *, grace_s: float = 0.0) -> None:
         """Awaits `work`, or gives it up `grace_s` after the run is to end."""
@@ -216,13 +219,13 @@ class FleetRun:
 
     # -------------------------------------------------------------------------------- what is sent
 
-    def _orders(self, chosen: Sequence[TargetDevice], lines: Sequence[DeviceLine]) -> Iterator[Order]:
+    def _orders(self, lines: Sequence[DeviceLine]) -> Iterator[Order]:
         """The commands, dealt over the devices in turn. Over MQTT there is no download: only a platform can issue a key."""
         downloads: dict[str, int] = {}
         for number in range(self.plan.commands):
             if self._stopping.is_set():
                 return
-            device, line = chosen[number % len(chosen)], lines[number % len(chosen)]
+            device, line = self._chosen[number % len(lines)], lines[number % len(lines)]
             if line.behaviour.command in DOWNLOADS and self.plan.via == "rest":
                 downloads[device.id] = downloads.get(device.id, 0) + 1
                 file_name = self._file_for(device)
