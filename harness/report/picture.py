@@ -79,7 +79,8 @@ def picture(history: History, evidence: tuple[int, ...]) -> str:
     height = places[-1] + _ROW_PX
     start_s = history.events[0].at_s
     parts = [
-        f'<svg class="timeline" viewBox="0 0 {_WIDTH_PX} {height}" width="{_WIDTH_PX}" height="{height}" role="img" '
+        f'<svg class="timeline" style="--lanes: {_WORDS_AT_PX - _LANES_AT_PX}px" '
+        f'viewBox="0 0 {_WIDTH_PX} {height}" width="{_WIDTH_PX}" height="{height}" role="img" '
         f'xmlns="http://www.w3.org/2000/svg"><title>The timeline around the evidence</title>',
         *_columns(rows, height),
         *_bars(rows, places),

@@ -89,6 +89,11 @@ def test_text_can_be_read_in_light_and_dark(opened):
     assert contrast >= LEAST_CONTRAST, where
 
 
+def test_the_words_of_a_timeline_begin_on_the_screen(opened):
+    lefts = opened[0].evaluate("[...document.querySelectorAll('.timeline .words')].map((e) => e.getBoundingClientRect().left / innerWidth)")
+    assert [left for left in lefts if left > 0.5] == []
+
+
 def test_text_is_not_small(opened):
     assert (
         opened[0].evaluate("Math.min(...[...document.querySelectorAll('p, td, dd')].map((e) => parseFloat(getComputedStyle(e).fontSize)))")
