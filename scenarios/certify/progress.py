@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from harness.checks.registry import all_checks
 from harness.requirements import FAMILIES
@@ -36,14 +37,15 @@ def progress_of(plan: Plan, console: Console) -> Iterator[Ended]:
 
 @contextmanager
 def _bars(planned: dict[str, int], console: Console) -> Iterator[Ended]:
+    # The last title takes what the others leave: it must not push them off a narrow terminal.
     columns = (
-        TextColumn("{task.description:18}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[last]}"),
+        TextColumn("{task.description:18}", table_column=Column(min_width=18, no_wrap=True)),
+        BarColumn(bar_width=20, table_column=Column(min_width=20)),
+        MofNCompleteColumn(table_column=Column(min_width=5, no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True)),
+        TextColumn("{task.fields[last]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, expand=True) as progress:
         bars = {name: progress.add_task(name, total=count, last="") for name, count in planned.items()}
 
         def ended(scenario: Scenario, problem: str) -> None:

@@ -1,6 +1,7 @@
 """How far a run is: a bar for each family on a terminal, plain lines elsewhere."""
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -36,3 +37,11 @@ def test_on_a_terminal_there_is_a_bar_for_each_family_and_trouble_is_told():
     output = shown(terminal=True)
     for words in ("Commands", "Download keys", "2/2", "1/1", "no connection to [nowhere]"):
         assert words in output
+
+
+def test_a_long_title_leaves_the_bar_and_the_count_on_a_narrow_terminal():
+    output = io.StringIO()
+    wordy = replace(SCENARIOS[0], title="A question " + "that goes on and on " * 20)
+    with progress_of(Plan((), (wordy,)), Console(file=output, force_terminal=True, width=80)) as ended:
+        ended(wordy, "")
+    assert any("━━━" in line and "1/1" in line and "0:00:0" in line for line in output.getvalue().splitlines())
