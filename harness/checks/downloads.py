@@ -204,17 +204,20 @@ def head_and_range_follow_the_reading(history: History) -> Iterator[Observation]
             if not is_own or not is_usable or life.age_bounds_s(history, attempt)[1] > KEY_LIFETIME_S:
                 continue
             if attempt.request.method == "HEAD":
-                yield _head(history, attempt)
+                yield _head(history, life, attempt)
             elif attempt.sent_header("Range"):
                 yield _range(history, attempt)
             elif (attempt.header("accept-ranges") or "none").lower() != "none" and use_policy(history) == FIRST_USE:
                 yield broken("Accept-Ranges is offered, and a part would use the key up; our reading: none", attempt)
 
 
-def _head(history: History, attempt: Exchange) -> Observation:
+def _head(history: History, life: KeyLife, attempt: Exchange) -> Observation:
     wanted = TargetView.of(history).status_read("DLD-10", 200)
     if attempt.status != wanted:
         return broken(f"HEAD was answered {attempt.status}, our reading: {wanted} as for GET", attempt)
+    length, file = attempt.header("content-length"), _bytes_of(history, life)
+    if attempt.status == 200 and file is not None and length not in (None, str(file["size"])):
+        return broken(f"HEAD announces {length} bytes, the file has {file['size']}; our reading: as for GET", attempt)
     return kept(attempt)
 
 

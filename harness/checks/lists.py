@@ -17,6 +17,8 @@ from harness.wire.files import FileType
 # Importing this module registers the whole family (entry point `hil.checks`).
 __all__ = ["list_entries"]
 
+_NAMES_SHOWN_MAX = 5
+
 
 @check("LST-01", unseen="no list of a project was asked for")
 def list_names_the_stored_files(history: History) -> Iterator[Observation]:
@@ -44,8 +46,20 @@ def _names_all(history: History, exchange: Exchange, file_type: str) -> Observat
     fetched = {life.file_name for life in key_lives(history) if life.was_delivered_before(exchange.asked.line)}
     listed = [file.get("name") for file in entry_objects(exchange)]
     wanted = [file["name"] for file in TargetView.of(history).files(exchange.request.project_id or None, file_type)]
+    wanted += _stored_meanwhile(history, exchange, file_type)
     missing = sorted(name for name in set(wanted) - fetched if listed.count(name) < wanted.count(name))
-    return broken(f"the list of {file_type} files lacks {', '.join(missing)}", exchange) if missing else None
+    shown = f"{', '.join(missing[:_NAMES_SHOWN_MAX])}{' and others' if len(missing) > _NAMES_SHOWN_MAX else ''}"
+    return broken(f"the list of {file_type} files, of {len(listed)} entries, lacks {shown}", exchange) if missing else None
+
+
+def _stored_meanwhile(history: History, exchange: Exchange, file_type: str) -> list[str]:
+    """The names of the many files that a scenario stored before it asked for this list."""
+    names = []
+    for seen in history.stimuli("many files stored"):
+        facts, is_before = seen.fact.facts, seen.event.scope == exchange.scope and seen.line < exchange.asked.line
+        if is_before and facts["type"] == file_type and exchange.request.project_id in ("", facts["project_id"]):
+            names += facts["names"]
+    return names
 
 
 def _names_one_twice(exchange: Exchange) -> Observation | None:

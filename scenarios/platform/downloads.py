@@ -165,6 +165,35 @@ def file_uploaded_again(cast: Cast) -> Workload:
         yield fetch_call(url, device)
 
 
+_MANY = 51  # more than the fifty entries that pages like to hold
+_HOOKS_AT_ONCE = 8
+
+
+@scenario(
+    "list_names_the_stored_files",
+    "organisation_list_names_the_files_of_all_projects",
+    needs=_HOOKED,
+    alone=True,
+    full_only=True,
+    duration_s=30.0,
+)
+def lists_of_many_files(cast: Cast) -> Workload:
+    """More files than a page would hold are uploaded, listed, and deleted."""
+    platform, device, file = cast.platform, cast.device, cast.files["firmware"]
+    places = [_storage_place(device, f"hil-many-{number}.bin", file.type) for number in range(_MANY)]
+    yield from _run_hooks("upload_file", [{**place, "device_id": device.id, "path": str(file.path)} for place in places])
+    yield Announce("many files stored", {**places[0], "names": [place["name"] for place in places]})
+    for project_id in (ORGANISATION, device.project_id):
+        yield list_call(platform, project_id, file.type)
+    yield from _run_hooks("delete_file", [{**place, "device_id": device.id} for place in places])
+
+
+def _run_hooks(name: str, values: list[dict[str, str]]) -> Workload:
+    """Runs a hook for each of many values, some side by side."""
+    for start in range(0, len(values), _HOOKS_AT_ONCE):
+        yield Together(tuple(RunHook(name, each) for each in values[start : start + _HOOKS_AT_ONCE]))
+
+
 _UNUSUAL_NAMES = (
     "hil two words.bin",
     'hil "quoted".bin',

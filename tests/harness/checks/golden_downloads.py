@@ -82,6 +82,14 @@ def advertising(ranges):
     return fetched(answer_headers=(("content-length", "100"), ("Accept-Ranges", ranges)))
 
 
+def head_announcing(length):
+    def happens(story):
+        story.offer()
+        story.fetch(method="HEAD", answer_headers=(("content-length", length),) if length else ())
+
+    return happens
+
+
 def head_of_a_used_key(story):
     story.offer()
     story.fetch()
@@ -304,6 +312,8 @@ GOLDEN = [
     ("download_errors_follow_the_contract", "inconclusive", fetched(status=401, method="HEAD")),
     ("download_errors_follow_the_contract", "inconclusive", fetched(status=401, answer="{", complete=False, closed_by="us")),
     ("head_and_range_follow_the_reading", "pass", asked(200, method="HEAD")),
+    ("head_and_range_follow_the_reading", "pass", head_announcing("")),
+    ("head_and_range_follow_the_reading", "deviation", head_announcing("0")),
     ("head_and_range_follow_the_reading", "deviation", asked(405, method="HEAD")),
     ("head_and_range_follow_the_reading", "pass", asked(405, method="HEAD", declared="405", row="DLD-10")),
     ("head_and_range_follow_the_reading", "pass", asked(200, ranges="bytes=0-9")),

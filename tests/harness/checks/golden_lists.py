@@ -119,6 +119,22 @@ def listed_with_size(size):
     return happens
 
 
+def many_files(listed, **more):
+    """More files than a page holds are stored, and a list names these of them."""
+
+    def happens(story):
+        names = [f"many-{number}.bin" for number in range(9)]
+        story.says("many files stored", project_id=story.project, type="firmware", names=names)
+        story.list(names=[*FIRMWARE, *names[:listed]], **more)
+
+    return happens
+
+
+def many_files_of_the_other_type(story):
+    story.says("many files stored", project_id=story.project, type="logo", names=["many.png"])
+    story.list(names=FIRMWARE)
+
+
 def of_organisation_with_size(*sizes):
     """A file is fetched, and the organisation lists so many of its name."""
 
@@ -207,6 +223,11 @@ GOLDEN = [
     ("list_follows_uploads_and_deletions", "warning", follows([*FIRMWARE, "new.bin"], [*FIRMWARE, "new.bin"])),
     ("list_follows_uploads_and_deletions", "pass", in_all_lists(["new.bin"], [])),
     ("list_follows_uploads_and_deletions", "warning", stale_list_of_the_organisation),
+    ("list_names_the_stored_files", "pass", many_files(9)),
+    ("list_names_the_stored_files", "fail", many_files(8)),
+    ("list_names_the_stored_files", "fail", many_files(0)),
+    ("list_names_the_stored_files", "pass", many_files_of_the_other_type),
+    ("organisation_list_names_the_files_of_all_projects", "fail", many_files(8, project="")),
     ("list_names_the_stored_files", "pass", in_all_lists(["new.bin"], [])),
     ("list_names_the_stored_files", "fail", uploaded_into_every_project),
     ("list_follows_uploads_and_deletions", "inconclusive", uploaded_and_never_listed),
