@@ -3,11 +3,12 @@
 A key's age is known only within bounds: it was issued between the REST call and the moment the message was seen.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from harness.checks.deliveries import matched
+from harness.checks.deliveries import Sent, matched
 from harness.history.events import ClockAdvanced
 from harness.history.timeline import Delivery, Exchange, History
 from harness.wire.commands import COMPLETE_DELIVERY, DOWNLOADS, FIRST_USE, download_key
@@ -90,19 +91,32 @@ def may_have_used(attempt: Exchange) -> bool:
 
 
 @lru_cache(maxsize=8)
-def key_lives(history: History) -> tuple[KeyLife, ...]:
-    """Every key that reached a device that the harness plays, with the attempts made with it."""
-    lives: dict[str, KeyLife] = {}
+def offered_keys(history: History) -> Counter[str]:
+    """Every key that reached a device that the harness plays, with the number of commands that brought it."""
+    return Counter(key for key, _, _ in _offers(history))
+
+
+def _offers(history: History) -> Iterator[tuple[str, Sent, Delivery]]:
+    """The keys of download commands, with the command and its message."""
     for sent in matched(history).sent:
         offer = sent.first.offer if sent.first else None
-        if offer is None or sent.first is None or sent.command not in DOWNLOADS:
-            continue
-        key, request = download_key(offer.url), sent.call.request
-        name = sent.call.file_name
-        if key is None or key in lives or name is None:
-            continue
-        file_type = DOWNLOADS[sent.command].value
-        lives[key] = KeyLife(key, request.device_id, request.project_id, file_type, name, sent.call, sent.first)
+        key = download_key(offer.url) if offer else None
+        if key is not None and sent.first is not None and sent.command in DOWNLOADS:
+            yield key, sent, sent.first
+
+
+@lru_cache(maxsize=8)
+def key_lives(history: History) -> tuple[KeyLife, ...]:
+    """Every key that came with one command, with the attempts made with it.
+
+    A key of several commands has no life of its own: whose it is, for which file and since when, nobody can say, and CMD-08 judges that.
+    """
+    lives: dict[str, KeyLife] = {}
+    for key, sent, delivery in _offers(history):
+        request, name = sent.call.request, sent.call.file_name
+        if offered_keys(history)[key] == 1 and name is not None:
+            file_type = DOWNLOADS[sent.command].value
+            lives[key] = KeyLife(key, request.device_id, request.project_id, file_type, name, sent.call, delivery)
     for attempt in history.downloads():
         if attempt.key in lives:
             lives[attempt.key].attempts.append(attempt)

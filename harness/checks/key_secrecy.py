@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from harness.checks.key_life import key_lives
+from harness.checks.key_life import offered_keys
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.events import SecretSeen
 from harness.history.timeline import Exchange, History
@@ -15,7 +15,7 @@ _LABEL = re.compile(r"<(?:key:\d+|token:[^<>]+|api-key:[^<>]+)>")
 @check("KEY-07", unseen="no key was issued")
 def key_is_hard_to_guess(history: History) -> Iterator[Observation]:
     """A key has room for 128 bits of randomness, in the alphabet of URLs."""
-    issued = {life.key for life in key_lives(history)}
+    issued = offered_keys(history)
     for seen in history.of(SecretSeen):
         if seen.fact.label not in issued:
             continue
@@ -51,7 +51,7 @@ def keys_are_unpredictable(history: History) -> Iterator[Observation]:
 @check("KEY-10", unseen="no error answer was seen after a key was issued")
 def secrets_do_not_leak(history: History) -> Iterator[Observation]:
     """No key, token or API key stands in an error body, in the headers of an answer, or in anybody else's answer."""
-    issued = {life.key for life in key_lives(history)}
+    issued = offered_keys(history)
     for exchange in history.exchanges:
         if exchange.status is None or exchange.request.endpoint == "other":
             continue

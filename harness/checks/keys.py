@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from harness.checks import key_secrecy
 from harness.checks.admission import TargetView
 from harness.checks.command_calls import answered_or_hung_up, shown_status
-from harness.checks.key_life import KeyLife, is_token_taken, key_lives, may_have_used, use_policy
+from harness.checks.key_life import KeyLife, is_token_taken, key_lives, may_have_used, offered_keys, use_policy
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.timeline import Exchange, History
 from harness.wire.commands import COMPLETE_DELIVERY, FIRST_USE, KEY_LIFETIME_S
@@ -195,7 +195,7 @@ def refused_attempt_does_not_use_up_the_key(history: History) -> Iterator[Observ
 @check("KEY-06a", "KEY-06b", "KEY-06c", unseen="no unknown key was tried")
 def unknown_key_is_refused(history: History) -> Iterator[Observation]:
     """An unknown, empty, absent, truncated, repeated or case-changed key is refused, never with a 5xx."""
-    issued = {life.key for life in key_lives(history)}
+    issued = offered_keys(history)
     target = TargetView.of(history)
     for attempt in history.downloads():
         is_owned = attempt.request.credential.removeprefix("token:") in target.devices
@@ -282,7 +282,7 @@ def key_defects_are_answered_in_order(history: History) -> Iterator[Observation]
         elif attempt.status not in (200, 206):  # KEY-04 speaks of those that were served.
             what = "used" if used else "expired"
             yield broken(f"a {what} key of another device was answered {attempt.status}, our reading: 401 for the key first", attempt)
-    issued = {life.key for life in key_lives(history)}
+    issued = offered_keys(history)
     for attempt in history.downloads():
         if attempt.key in issued or attempt.request.credential not in ("none", "unknown") or attempt.status is None:
             continue

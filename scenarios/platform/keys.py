@@ -7,7 +7,6 @@ from harness.entropy import SeededEntropy
 from harness.operations import AdvanceClock, Announce, Call, RunHook, Volley, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import FIRST_USE, KEY_LIFETIME_S, DeviceKind, download_key
-from harness.wire.files import FileType
 from scenarios.platform.key_guesses import recipe_of
 from scenarios.platform.key_sample import sample_facts
 from scenarios.platform.steps import (
@@ -20,6 +19,7 @@ from scenarios.platform.steps import (
     largest_file,
     offered,
     several_offered,
+    stored_logo,
     watch,
     whole_offer,
 )
@@ -45,7 +45,7 @@ def key_around_thirty_minutes(cast: Cast) -> Workload:
     platform, device, other = cast.platform, cast.devices["device"], cast.devices["other"]
     yield from watch(device)
     urls = yield from several_offered(platform, device, cast.files["firmware"], 6)
-    logo = next((file for file in platform.files if file.project_id == device.project_id and file.type is FileType.LOGO), None)
+    logo = stored_logo(platform, device)
     logos = (yield from several_offered(platform, device, logo, 2)) if logo is not None else []
     if len(urls) < 6:
         return
@@ -86,8 +86,11 @@ def key_used_again(cast: Cast) -> Workload:
     yield fetch_call(url, device, method="HEAD")
     for ranges in ("bytes=0-", "bytes=0-9"):
         yield fetch_call(url, device, headers=(*basic(device), ("Range", ranges)))
-    yield from offered(platform, device, cast.files["firmware"])
-    yield fetch_call(url, device)  # A newer key of the device is out.
+    newer = yield from offered(platform, device, cast.files["firmware"])
+    yield fetch_call(url, device)  # A newer key of the device is out,
+    if newer is not None:
+        yield fetch_call(newer, device)
+        yield fetch_call(url, device)  # and used.
     for pause_s in (1.0, 4.0, 6.0):  # whatever remembers used keys for a moment only
         yield Wait(pause_s)
         yield fetch_call(url, device)
@@ -124,10 +127,11 @@ def key_used_across_a_restart(cast: Cast) -> Workload:
 
 @scenario("concurrent_uses_deliver_once", needs=WITH_FIRMWARE)
 def key_raced_for(cast: Cast) -> Workload:
-    """Many connections send the last byte of the same request together."""
+    """Many connections send the last byte of the same request together, for firmware, large and small, and for a logo."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
-    for file in (*[cast.files["firmware"]] * 4, largest_file(platform, device)):
+    others = [file for file in (stored_logo(platform, device), largest_file(platform, device)) if file is not None]
+    for file in (*[cast.files["firmware"]] * 4, *others):
         url = yield from offered(platform, device, file)
         if url is not None:
             yield Volley(tuple(fetch_call(url, device) for _ in range(_RACERS)))

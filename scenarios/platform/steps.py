@@ -239,6 +239,11 @@ def raw_list_call(project_id: str, query: str, credential: str, headers: Headers
     return Call("GET", path + query, "files", credential, headers, project_id=project_id)
 
 
+def stored_logo(platform: Platform, device: TargetDevice) -> TargetFile | None:
+    """The first stored logo of the device's project; None where it has none."""
+    return next((file for file in platform.files if file.project_id == device.project_id and file.type is FileType.LOGO), None)
+
+
 def largest_file(platform: Platform, device: TargetDevice) -> TargetFile | None:
     """The largest stored firmware in the device's project."""
     files = [file for file in platform.files if file.type is FileType.FIRMWARE and file.project_id == device.project_id]

@@ -211,7 +211,6 @@ WRONG_DELIVERIES: tuple[Personality, ...] = (
         ("CMD-08",),
         {
             "CMD-03": "an equal message looks like a copy",
-            "KEY-02": "a used key is handed out",
             "CMD-07": "and the first one's expiry",
             "KEY-07": "nothing varies",
         },

@@ -205,7 +205,22 @@ def shown_by_a_command(story):
 
 LEAK = {"success": False, "message": "key <key:1> is used", "action": "x"}
 
+
+def of_two_commands(*statuses):
+    """Two commands bring one key, which is tried."""
+
+    def happens(story):
+        story.offer()
+        story.offer()
+        for status in statuses:
+            story.fetch(status=status)
+
+    return happens
+
+
 GOLDEN = [
+    ("key_works_once", "inconclusive", of_two_commands(200, 200)),
+    ("unknown_key_is_refused", "inconclusive", of_two_commands(200)),
     ("key_is_bound_to_its_device", "fail", tried(200, foreign(200))),
     ("key_defects_are_answered_in_order", "inconclusive", tried(200, foreign(200))),
     ("key_lives_thirty_minutes", "pass", both_aged(JUST_BEFORE_S, JUST_AFTER_S)),
