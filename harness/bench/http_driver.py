@@ -64,14 +64,16 @@ class HttpDriver:
         return self
 
     def _new_session(self, **options: Any) -> aiohttp.ClientSession:
-        # A reused connection that the target closes meanwhile would make aiohttp repeat a GET by itself.
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True, limit=0, ssl=self._tls, **options),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_WITHIN_S),
             auto_decompress=False,
             read_bufsize=_WINDOW_BYTES if options else 2**16,
         )
+        # A GET that is cut off before its answer is repeated by aiohttp, over a new connection too; there is no public switch.
+        session._retry_connection = False
+        return session
 
     async def __aexit__(self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         await self._session.close()

@@ -210,6 +210,15 @@ def test_a_peer_that_hangs_up_is_an_outcome():
     assert [seen.fact.closed_by for seen in history.of(HttpEnded)] == ["peer"]
 
 
+def test_a_request_that_is_cut_off_is_not_repeated():
+    async def use(driver, server):
+        await driver.call(get("/hang-up"))
+        await driver.call(get("/hang-up", read_bytes_per_s=1_000.0))
+        return server.asked
+
+    assert driven(use)[0] == ["/hang-up"] * 2
+
+
 def test_a_redirect_is_not_followed():
     (answer,), _ = driven(calling(get("/elsewhere")))
     assert answer.status == 302
