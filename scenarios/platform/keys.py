@@ -5,7 +5,7 @@ from datetime import datetime
 from harness.bench.target import TargetDevice
 from harness.entropy import SeededEntropy
 from harness.operations import AdvanceClock, Announce, Call, RunHook, Volley, Wait
-from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
+from harness.scenario import COMMANDABLE, Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import FIRST_USE, KEY_LIFETIME_S, DeviceKind, download_key
 from scenarios.platform.key_guesses import recipe_of
 from scenarios.platform.key_sample import sample_facts
@@ -137,8 +137,43 @@ def key_raced_for(cast: Cast) -> Workload:
             yield Volley(tuple(fetch_call(url, device) for _ in range(_RACERS)))
 
 
-def _other_kind(kind: DeviceKind) -> Needs:
-    return Needs(devices={"device": DeviceNeed(kinds=(kind,))}, files=WITH_FIRMWARE.files)
+def _other_kind(kind: DeviceKind, *, test_clock: bool = False) -> Needs:
+    return Needs(devices={"device": DeviceNeed(kinds=(kind,))}, files=WITH_FIRMWARE.files, test_clock=test_clock)
+
+
+@scenario("key_lives_thirty_minutes", needs=_other_kind(DeviceKind.INTEMO_WIFI, test_clock=True), alone=True)
+def keys_of_a_wifi_device_around_thirty_minutes(cast: Cast) -> Workload:
+    """Keys of an Intemo WiFi device are used just before their thirty minutes are over, and after."""
+    yield from _around_thirty_minutes(cast)
+
+
+@scenario("key_lives_thirty_minutes", needs=_other_kind(DeviceKind.INTEMO_CELLULAR, test_clock=True), alone=True)
+def keys_of_a_cellular_device_around_thirty_minutes(cast: Cast) -> Workload:
+    """Keys of an Intemo Cellular device are used just before their thirty minutes are over, and after."""
+    yield from _around_thirty_minutes(cast)
+
+
+_APART = {"usual": DeviceNeed(kinds=tuple(DeviceKind), commands="any"), "device": DeviceNeed(kinds=COMMANDABLE, apart_from="usual")}
+
+
+@scenario("key_lives_thirty_minutes", needs=Needs(devices=_APART, test_clock=True), alone=True)
+def keys_of_another_project_around_thirty_minutes(cast: Cast) -> Workload:
+    """Keys of a device of another project than most are used just before their thirty minutes are over, and after."""
+    yield from _around_thirty_minutes(cast)
+
+
+def _around_thirty_minutes(cast: Cast) -> Workload:
+    """Two keys for the largest firmware of the device's project: one is used just in time, one too late."""
+    platform, device = cast.platform, cast.device
+    file = largest_file(platform, device)
+    yield from watch(device)
+    urls = (yield from several_offered(platform, device, file, 2)) if file is not None else []
+    yield AdvanceClock(KEY_LIFETIME_S - _EARLY_S)
+    for url in urls[:1]:
+        yield fetch_call(url, device)
+    yield AdvanceClock(_EARLY_S + _LATE_S)
+    for url in urls[1:]:
+        yield fetch_call(url, device)
 
 
 @scenario("key_works_once", *REFUSED_DOWNLOAD_CHECKS, needs=_other_kind(DeviceKind.INTEMO_WIFI))
