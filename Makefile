@@ -30,17 +30,17 @@ help:
 
 # --- the environment ------------------------------------------------------------------------------------------------------------
 
-# What `hil` needs to run; enough for certify, simulate and load.
-$(VENV)/installed: pyproject.toml
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "hil needs Python 3.11 or newer, this is " + sys.version.split()[0])'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV)
+
+# What `hil` needs to run: enough for certify and simulate; load needs an extra.
+$(VENV)/installed: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-# And what the tests and the linters need.
-$(VENV)/installed-dev: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "hil needs Python 3.11 or newer, this is " + sys.version.split()[0])'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+# And what the extras, the tests and the linters need.
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(VENV)/installed $@
 
