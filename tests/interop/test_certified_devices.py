@@ -1,4 +1,4 @@
-"""Devices on libraries of other people, written as their users would write them, are certified as they are: by the command, as processes."""
+"""Devices on libraries of other people, written as their users would write them, are certified as they are, as processes."""
 
 import json
 import subprocess
