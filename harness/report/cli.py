@@ -72,7 +72,11 @@ def diff_packages(
     as_json: AsJson = False,
 ) -> None:
     """Says what changed from A to B. Exit status 1 if anything got worse."""
-    found = difference(read_report(before), read_report(after))
+    earlier, later = read_report(before), read_report(after)
+    subjects = [f"{report.subject.kind} {report.subject.name}" for report in (earlier, later)]
+    if len(set(subjects)) > 1:
+        typer.echo(f"note: A is about {subjects[0]}, B about {subjects[1]}", err=True)
+    found = difference(earlier, later)
     if as_json:
         typer.echo(json.dumps(_members(found), ensure_ascii=False, indent=1))
     else:

@@ -166,6 +166,14 @@ def test_diff_in_a_log_breaks_no_line(capsys, tmp_path, package, report):
     assert ("a long reason " * 20).strip() in hil(capsys, "report", "diff", package, tmp_path / "b.json")[1]
 
 
+def test_diff_says_that_two_packages_are_about_two_subjects(capsys, tmp_path, package, report):
+    (tmp_path / "b.json").write_text(as_json(replace(report, subject=replace(report.subject, name="production"))))
+    assert (
+        hil(capsys, "report", "diff", package, tmp_path / "b.json")[2] == "note: A is about platform staging, B about platform production\n"
+    )
+    assert hil(capsys, "report", "diff", package, package)[2] == ""
+
+
 def test_diff_of_a_package_with_itself_is_empty(capsys, package):
     assert hil(capsys, "report", "diff", package, package)[:2] == (0, "nothing changed\n")
 
