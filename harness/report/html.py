@@ -1,6 +1,7 @@
 """`report.html`: the whole report as one page that opens from a file, with no network and no library."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.checks.verdict import NEEDS_A_REASON, CheckResult
 from harness.history.journal import line_of
@@ -26,6 +27,7 @@ HTML_FILE = "report.html"
 _BROKER = "BRK"
 _EVIDENCE_OF_A_PASS_MAX = 8
 _RECORD_CHARS = 4_000
+_CODE = re.compile("`([^`]+)`")
 _FILE_CHARS = 20_000  # a target file may name ten thousand devices
 
 
@@ -143,10 +145,17 @@ def _pretty(members: dict[str, Any]) -> str:
 @cache
 def templates() -> Environment:
     """The pages' templates."""
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("harness.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["coded"] = _coded
+    return environment
+
+
+def _coded(text: str) -> Markup:
+    """A text of the catalogue's, what stands between backticks set as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))

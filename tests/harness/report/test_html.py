@@ -76,6 +76,12 @@ def test_what_a_peer_sent_does_not_become_markup(page):
     assert "2 deliveries for 1 command &lt;script&gt;alert(1)&lt;/script&gt;" in page
 
 
+def test_what_stands_between_backticks_is_code_and_still_no_markup(report, history):
+    hinted = tuple(replace(check, hint="say `reset <now>` & wait") for check in report.checks)
+    page = as_html(replace(report, checks=hinted), history)
+    assert "Hint: say <code>reset &lt;now&gt;</code> &amp; wait" in page
+
+
 def test_findings_come_by_weight(page):
     places = [page.index(f'<article class="card {word}"') for word in ("fail", "error", "inconclusive", "warning", "deviation")]
     assert places == sorted(places)
