@@ -10,6 +10,7 @@ reserved for a FAIL, so nothing that goes wrong in the harness itself may end wi
 
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -199,7 +200,10 @@ def _one_line(error: BaseException, *, with_type: bool = True) -> str:
 
 def main() -> int:
     """The console script."""
-    return run(sys.argv[1:])
+    status = run(sys.argv[1:])
+    # All is said and written: an impatient Ctrl-C while the interpreter tidies up must not take the verdict's place.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return status
 
 
 if __name__ == "__main__":

@@ -181,3 +181,15 @@ def test_v_says_more_and_twice_says_everything(options, level):
         assert logging.getLogger().level == level
     finally:
         logging.getLogger().setLevel(before)
+
+
+def test_an_impatient_ctrl_c_after_the_end_leaves_the_exit_status_as_it_was():
+    program = """
+import os, signal, sys
+import harness.cli
+harness.cli.run = lambda arguments: 3
+status = harness.cli.main()
+os.kill(os.getpid(), signal.SIGINT)
+sys.exit(status)
+"""
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 3
