@@ -18,7 +18,7 @@ from simulators.device.flash import Flash
 from simulators.device.personality import Cause, Effects, Notes, Personality
 from simulators.device.settings import DeviceSettings
 from simulators.device.wrong_downloads import DOWNLOADS
-from simulators.device.wrong_sessions import DEAF, UNACKNOWLEDGED, deliver_at_release, deliver_every_publish
+from simulators.device.wrong_exchanges import DEAF, UNACKNOWLEDGED, deliver_at_release, deliver_every_publish
 
 ARDUINO_BUFFER_BYTES = 256
 

@@ -15,7 +15,7 @@ from harness.clock import Clock
 from harness.wire.files import FileType
 from simulators.device.flash import Flash, area_name
 from simulators.device.personality import REFERENCE as REFERENCE_DEVICE
-from simulators.device.wrong_sessions import forget_ids_with_the_connection
+from simulators.device.wrong_exchanges import forget_ids_with_the_connection
 from simulators.platform.access import secret_digest
 from simulators.platform.keys import KeyEvent, KeyState
 from simulators.platform.platform import ReferencePlatform

@@ -10,9 +10,16 @@ from simulators.device.imitations import IMITATIONS
 from simulators.device.personality import REFERENCE
 from simulators.device.wrong_commands import WRONG_COMMANDS
 from simulators.device.wrong_downloads import WRONG_DOWNLOADS
+from simulators.device.wrong_exchanges import WRONG_EXCHANGES
 from simulators.device.wrong_sessions import WRONG_SESSIONS
 
-FAMILIES = {"sessions": WRONG_SESSIONS, "commands": WRONG_COMMANDS, "downloads": WRONG_DOWNLOADS, "imitations": IMITATIONS}
+FAMILIES = {
+    "sessions": WRONG_SESSIONS,
+    "exchanges": WRONG_EXCHANGES,
+    "commands": WRONG_COMMANDS,
+    "downloads": WRONG_DOWNLOADS,
+    "imitations": IMITATIONS,
+}
 _WRONG = [personality for family in FAMILIES.values() for personality in family]
 _SHARES = 6
 
