@@ -26,10 +26,12 @@ from scenarios.certify.progress import progress_of
 
 def conduct(certify: Callable[[], Awaitable[Outcome | None]], run: RunOptions, options: CommonOptions) -> None:
     """Runs a certification on an event loop of its own, writes the package and ends the command with the verdict's status."""
-    outcome = asyncio.run(_until_signal(certify))
-    if outcome is None:
-        return  # Only the plan was asked for.
-    finish(outcome, run.out, options)
+    with asyncio.Runner() as runner:
+        outcome = runner.run(_until_signal(certify))
+        if outcome is None:
+            return  # Only the plan was asked for.
+        # Before the loop is closed, which keeps signals away: an impatient Ctrl-C costs no report.
+        finish(outcome, run.out, options)
 
 
 async def _until_signal(certify: Callable[[], Awaitable[Outcome | None]]) -> Outcome | None:

@@ -9,6 +9,7 @@ import typer
 
 from harness.certification import RunOptions
 from harness.runner import Selection
+from scenarios.certify import conduct as conduct_module
 from scenarios.certify.conduct import conduct
 from scenarios.certify.options import CommonOptions
 
@@ -32,6 +33,21 @@ def test_a_signal_before_anything_was_asked_aborts_without_a_report(conducted, t
     with pytest.raises(typer.Abort):
         conducted(waits_for_its_board)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_while_the_report_is_written_does_not_spoil_it(conducted, monkeypatch):
+    written = []
+
+    def finish(outcome, out, options):
+        os.kill(os.getpid(), signal.SIGINT)
+        written.append(outcome)
+
+    async def ends():
+        return "outcome"
+
+    monkeypatch.setattr(conduct_module, "finish", finish)
+    conducted(ends)
+    assert written == ["outcome"]
 
 
 def test_a_second_signal_does_not_spoil_what_the_first_one_left(conducted):
