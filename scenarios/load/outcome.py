@@ -57,6 +57,6 @@ def judge(
 def _idleness(totals: Totals, facts: Mapping[str, int]) -> Iterator[str]:
     """What a load run was to do, and did not."""
     if without := facts.get("without_device", 0):
-        yield f"{without} users found no device left for them in the target file"
+        yield f"users for whom the target file had no device left: {without}"
     if not totals.sent:
         yield "no command was sent"

@@ -57,15 +57,15 @@ def breaks_of(totals: Totals, beside: Circumstances) -> Iterator[str]:
         if count := getattr(totals, column):
             yield f"{count} {column}"
     if wrong := beside.facts.get("wrong_images", 0):
-        yield f"{wrong} downloaded images are none that was stored"
+        yield f"downloaded images that were never stored: {wrong}"
     if twice := totals.keys.get("used_twice", 0):
-        yield f"{twice} download keys gave the whole file more than once"
+        yield f"download keys that gave the whole file more than once: {twice}"
 
 
 def voids_of(totals: Totals, beside: Circumstances, *, is_cut_short: bool) -> Iterator[str]:
     """What leaves the target's promises open."""
     for defect, times in Counter(beside.crashes).most_common(DEFECTS_NAMED_MAX):
-        yield f"our own program crashed, {times} times: {defect}"
+        yield f"our own program crashed ({times} ×): {defect}"
     yield from _absences(beside, is_cut_short=is_cut_short)
     if totals.sent and not totals.accepted:
         yield f"none of {totals.sent} commands was accepted"
@@ -78,10 +78,10 @@ def voids_of(totals: Totals, beside: Circumstances, *, is_cut_short: bool) -> It
 def _absences(beside: Circumstances, *, is_cut_short: bool) -> Iterator[str]:
     """Devices that were not there. Those that left by themselves need no target any more."""
     facts = beside.facts
-    why = f": {beside.last_failure}" if beside.last_failure else ""
+    why = f" ({beside.last_failure})" if beside.last_failure else ""
     if not facts.get("connects"):
         yield f"no device was ever connected{why}"
     elif never := facts.get("never_connected", 0):
-        yield f"{never} devices were never connected{why}"
+        yield f"devices that were never connected: {never}{why}"
     elif facts.get("left", 0) < facts.get("devices", 0) and not facts.get("connected_at_end") and not is_cut_short:
         yield f"no device was connected any more at the end{why}"

@@ -40,7 +40,7 @@ def test_a_wrong_image_is_red():
 
 def test_a_key_that_gave_the_whole_file_twice_is_red():
     totals = Totals(sent=1, accepted=1, delivered_once=1, keys={"used": 1, "used_twice": 1})
-    assert judge(totals, {}, Circumstances(FACTS), NONE).judgement.breaks == ("1 download keys gave the whole file more than once",)
+    assert judge(totals, {}, Circumstances(FACTS), NONE).judgement.breaks == ("download keys that gave the whole file more than once: 1",)
 
 
 def test_devices_that_have_all_left_by_themselves_need_no_target_any_more():
@@ -74,12 +74,12 @@ def test_a_run_that_proves_nothing_is_void(totals, facts, options):
 
 def test_a_crash_of_our_own_is_void():
     judgement = judge(GREEN, {}, Circumstances(FACTS, crashes={"TypeError: x": 3}), NONE).judgement
-    assert (judgement.exit_status, judgement.voids) == (3, ("our own program crashed, 3 times: TypeError: x",))
+    assert (judgement.exit_status, judgement.voids) == (3, ("our own program crashed (3 ×): TypeError: x",))
 
 
 def test_devices_that_could_not_connect_say_why():
     judgement = judge(GREEN, {}, Circumstances(FACTS | {"never_connected": 1}, last_failure="refused"), NONE).judgement
-    assert judgement.voids == ("1 devices were never connected: refused",)
+    assert judgement.voids == ("devices that were never connected: 1 (refused)",)
 
 
 def test_red_outweighs_void_and_both_are_said():

@@ -280,7 +280,7 @@ def test_a_device_whose_own_program_crashes_accuses_nobody_and_makes_the_run_voi
     outcome = in_a_world(mix=Mix(((BEHAVIOURS["steady"], 1), (defective, 1))))
     crashed = outcome.totals.unknown // 2  # Each was sent three commands, and crashed over the first.
     assert outcome.judgement.exit_status == 3
-    assert outcome.judgement.voids == (f"our own program crashed, {crashed} times: TypeError: a slip of ours",)
+    assert outcome.judgement.voids == (f"our own program crashed ({crashed} ×): TypeError: a slip of ours",)
     assert 0 < crashed < 20
     assert outcome.totals.delivered_once == 60 - 2 * crashed
 
@@ -300,7 +300,7 @@ def test_a_crash_outside_any_device_is_no_less_one_of_our_own():
             await broker.stop()
 
     judgement = asyncio.run(scenario()).judgement
-    assert (judgement.exit_status, judgement.voids) == (3, ("our own program crashed, 1 times: TypeError: another slip of ours",))
+    assert (judgement.exit_status, judgement.voids) == (3, ("our own program crashed (1 ×): TypeError: another slip of ours",))
 
 
 def test_too_few_devices_are_a_mistake_of_the_user():
@@ -317,7 +317,7 @@ def test_a_target_that_goes_away_in_the_middle_is_void_and_the_line_says_so():
     outcome = in_a_world(commands=20_000, settle_s=10.0, meanwhile=stop_broker)
     assert outcome.judgement.exit_status == 3
     gone, unsent = outcome.judgement.voids
-    assert gone.startswith("no device was connected any more at the end: ")
+    assert gone.startswith("no device was connected any more at the end (")
     assert unsent == f"only {outcome.totals.sent} of 20000 commands were sent: the operator lost its connection"
     assert outcome.totals.adds_up()
 
@@ -342,7 +342,7 @@ def test_devices_that_never_got_in_are_owed_nothing_and_the_run_is_void():
         outcome = world.run("server", scenario(), within_s=600)
     assert (outcome.totals.accepted, outcome.totals.not_owed, outcome.totals.lost) == (4, 4, 0)
     assert outcome.judgement.exit_status == 3
-    assert outcome.judgement.voids == ("no device was ever connected: the server refused the login with code 5",)
+    assert outcome.judgement.voids == ("no device was ever connected (the server refused the login with code 5)",)
 
 
 def test_an_operator_without_a_broker_is_a_void_run():
