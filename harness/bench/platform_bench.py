@@ -52,8 +52,12 @@ class PlatformBench:
         self._leftovers: dict[int, Leftovers] = {}  # by the cast of the scenario that is at work
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._http)
-        await self._stack.enter_async_context(self._mqtt)
+        try:
+            await self._stack.enter_async_context(self._http)
+            await self._stack.enter_async_context(self._mqtt)
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:

@@ -109,13 +109,20 @@ class DeviceBench:
 
     async def __aenter__(self) -> Self:
         self._recorder.add_sink(self._stage)
+        try:
+            await self._open_stations()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def _open_stations(self) -> None:
         one_at_a_time = asyncio.Lock()
         for number in range(self._instances):
             station = Station(self.device, self._file.bench, self._entropy.stream(f"station {number}"), self._recorder, self._make_device)
             await self._stack.enter_async_context(station)
             preparation = Preparation(self.device.prepare, station.power.environment, self._recorder, self._find_line, one_at_a_time)
             self._stage.places.append(Place(station, Watch(), preparation))
-        return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         # All at once: a device that does not listen gets its time only once.

@@ -112,6 +112,14 @@ class Station:
         self.platform = ReferencePlatform(
             settings, self._embedded, observer=HttpRecorder(self._recorder, self._scope_of), faults=self.spoilage.next
         )
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def _open(self) -> None:
         await self._stack.enter_async_context(self.platform)
         self._admit_device()
         self.http = await self._stack.enter_async_context(HttpDriver(self.api(), self._recorder))
@@ -121,7 +129,6 @@ class Station:
         self.credentials = self._credentials()
         self.power = self._make_device(self.credentials, self._scope_of)
         self._stack.push_async_callback(self.power.off)
-        return self
 
     async def _set_trap(self) -> TrapServer | None:
         trap = TrapServer(self._recorder, self.device_id, self._scope_of)
