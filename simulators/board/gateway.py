@@ -170,6 +170,9 @@ class BoardGateway:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(READ_BYTES):
                 for packet in decoder.feed(data):
+                    if isinstance(packet, Connack) and packet.return_code:
+                        self._say(f"gateway: the broker refused the login with code {packet.return_code}")
+                        return False
                     is_accepted = self._received(packet) or is_accepted
                 if decoder.error is not None:
                     raise decoder.error
@@ -181,7 +184,7 @@ class BoardGateway:
         for publish in duties.deliver:
             self._deliver(publish)
         match packet:
-            case Connack(return_code=0):
+            case Connack():
                 self._subscribe(is_resumed=packet.session_present)
                 return True
             case Suback():

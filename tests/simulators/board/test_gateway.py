@@ -6,6 +6,8 @@ import pytest
 
 from harness.entropy import SeededEntropy
 from harness.faults import Cut, FaultPlan, PacketEvent, PacketFault
+from harness.mqtt.encoding import encode
+from harness.mqtt.packets import Connack, Publish
 from simulators.board.gateway import BoardGateway, GatewayLogin
 from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings
@@ -42,3 +44,27 @@ def test_a_subscription_that_was_lost_with_its_connection_is_asked_for_again(los
 
     with World(1) as world:
         world.run("server", scenario(), within_s=600)
+
+
+def test_a_refused_login_is_tried_again_whatever_stands_behind_the_refusal():
+    async def scenario():
+        accepted = []
+
+        def refuse(reader, writer):
+            accepted.append(writer)
+            writer.write(encode(Connack(False, 5)) + encode(Publish("dev-1/control/reboot", b"{}")))
+
+        server = await asyncio.start_server(refuse, "127.0.0.1", 1999)
+        gateway, board = BoardGateway(GatewayLogin("dev-1", "token", "mqtt://127.0.0.1:1999"), entropy=SeededEntropy(1)), Board()
+        gateway.connected({})
+        serving = asyncio.create_task(gateway.serve(board))
+        await asyncio.sleep(60)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        server.close()
+        return len(accepted), board.commands.qsize()
+
+    with World(1) as world:
+        attempts, commands = world.run("server", scenario(), within_s=600)
+    assert attempts > 1
+    assert commands == 0
