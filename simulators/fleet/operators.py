@@ -179,6 +179,8 @@ class MqttOperator(asyncio.Protocol):
         replies: list[Packet] = []
         try:
             for packet in self._decoder.feed(data):
+                if self._session.phase is Phase.OFFLINE:
+                    break  # The login was refused; nothing that stands behind that concerns us.
                 replies += self._receive(packet)
         except RemoteWireError:
             self.abort()

@@ -12,7 +12,8 @@ from harness.bench.target import Target
 from harness.entropy import SeededEntropy
 from harness.errors import ConfigurationError, TargetUnavailable
 from harness.faults import Drop, Duplicate, FaultPlan, PacketEvent, PacketFault
-from harness.mqtt.packets import Disconnect
+from harness.mqtt.encoding import encode
+from harness.mqtt.packets import Connack, Disconnect, Publish
 from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings
 from simulators.device.personality import REFERENCE
@@ -24,6 +25,7 @@ from simulators.fleet.cli import parse_shard, run_watched
 from simulators.fleet.figures import quantile_ms
 from simulators.fleet.fleet import Fleet
 from simulators.fleet.ledger import Ledger
+from simulators.fleet.operators import MqttOperator
 from simulators.fleet.run import FleetRun, Plan
 from simulators.world.world import World
 
@@ -352,6 +354,23 @@ def test_an_operator_without_a_broker_is_a_void_run():
 
     with pytest.raises(TargetUnavailable):
         asyncio.run(scenario())
+
+
+def test_an_operator_whose_login_is_refused_says_so_whatever_stands_behind_the_refusal():
+    async def scenario():
+        def refuse(reader, writer):
+            writer.write(encode(Connack(False, 5)) + encode(Publish("dev-1/control/reboot", b"{}")))
+
+        server = await asyncio.start_server(refuse, "127.0.0.1", 1999)
+        operator = MqttOperator(Ledger(), mqtt_url="mqtt://127.0.0.1:1999", client_id="operator", login=None, tls=None)
+        with pytest.raises(TargetUnavailable, match="code 5"):
+            await operator.open()
+        await operator.close()
+        server.close()
+
+    with World(1) as world:
+        world.run("server", scenario(), within_s=60)
+        assert world.unhandled == []
 
 
 def test_an_idle_device_has_no_task():
