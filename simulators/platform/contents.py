@@ -1,11 +1,13 @@
 """The bytes of stored files on disk, by content hash, and the temporary copy that each issued download has (DLD-06).
 
 A content is written to a nameless place, flushed, and renamed to its SHA-256: it is there completely or not at all, and never changes. A
-copy is a hard link named by the key's number: it costs no space, outlives the deletion of the stored file, and is one `unlink` to remove.
+copy is a hard link named by the key's number, where there can be one: it costs no space, outlives the deletion of the stored file, and is
+one `unlink` to remove.
 """
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,7 +53,12 @@ class Contents:
         """Makes the temporary copy of an issued download. Raises FileNotFoundError where the content has been removed meanwhile."""
         copy = self._copies / str(key_id)
         copy.unlink(missing_ok=True)  # of a process that was killed before it had committed a key of this number
-        os.link(self.path(sha256), copy)
+        try:
+            os.link(self.path(sha256), copy)
+        except FileNotFoundError:
+            raise
+        except OSError:  # There is an end to the links of one file: 65,000 on ext4, as many live keys for one image.
+            shutil.copyfile(self.path(sha256), copy)
 
     def open_copy(self, key_id: int) -> BinaryIO | None:
         """The copy, unbuffered; it stays readable when it is removed. None where there is none."""

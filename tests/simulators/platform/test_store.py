@@ -1,5 +1,7 @@
 """The store across versions and processes, and that text which no stored value can hold does no harm."""
 
+import errno
+import os
 import sqlite3
 
 import pytest
@@ -81,3 +83,18 @@ def test_a_copy_outlives_its_content(tmp_path):
     assert contents.open_copy(7) is None
     with pytest.raises(FileNotFoundError):
         contents.make_copy(8, content.sha256)
+
+
+def test_a_copy_is_made_where_a_file_can_have_no_more_hard_links(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise OSError(errno.EMLINK, "Too many links")
+
+    contents = Contents(tmp_path)
+    with contents.receive() as incoming:
+        incoming.write(b"abc")
+        incoming.flush()
+        content = incoming.keep()
+    monkeypatch.setattr(os, "link", refuse)
+    contents.make_copy(7, content.sha256)
+    with contents.open_copy(7) as copy:
+        assert copy.read() == b"abc"
