@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 
+from harness.cli import Verbose
 from harness.clock import AdvanceableClock, SystemClock
 from harness.errors import BenchError, OptionError
 from harness.outputs import made_directory
@@ -85,13 +86,14 @@ def platform(
     read: Annotated[
         list[str] | None, typer.Option(help="Another reading of a READ row, as KEY-08=complete-delivery.", rich_help_panel=_BEHAVIOUR)
     ] = None,
-    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="More log output.")] = 0,
+    verbose: Verbose = 0,
 ) -> None:
     """Serve the reference platform: REST and MQTT. Prints the path of a ready target file; ends on Ctrl-C."""
     if list_personalities:
         _show_personalities()
         return
-    _set_up_logs(verbose, json_logs)
+    if json_logs:
+        _log_as_json()
     with tempfile.TemporaryDirectory(prefix="hil-platform-") as temporary:
         settings = PlatformSettings(
             state_directory=made_directory("--state", state or Path(temporary)),
@@ -147,11 +149,10 @@ def _rules(readings: list[str]) -> Rules:
     return rules
 
 
-def _set_up_logs(verbose: int, json_logs: bool) -> None:
-    handler = logging.StreamHandler()
-    if json_logs:
+def _log_as_json() -> None:
+    """Whoever has set up the log (`hil` has, before any command): its lines become JSON."""
+    for handler in logging.getLogger().handlers:
         handler.setFormatter(JsonLines())
-    logging.basicConfig(level=[logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)], handlers=[handler])
 
 
 def _is_loopback(bind: str) -> bool:

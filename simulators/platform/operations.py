@@ -95,7 +95,8 @@ class Edge:
             self._login_limit.failed(request.remote or "", self._clock.monotonic_s())
         if log.isEnabledFor(logging.INFO):
             fields = {"method": request.method, "path": request.path, "status": answer.status, "peer": request.remote}
-            log.info("request", extra={**fields, "trace": trace_of(request) or None, "duration_s": round(duration_s, 6)})
+            extra = {**fields, "trace": trace_of(request) or None, "duration_s": round(duration_s, 6)}
+            log.info("%s %s: %d", request.method, request.rel_url.raw_path, answer.status, extra=extra)
 
 
 def _too_many_failures(wait_s: float) -> web.Response:

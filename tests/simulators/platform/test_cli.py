@@ -1,6 +1,11 @@
 """What `hil platform` makes of its options, and says on the terminal."""
 
+import json
 import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -52,3 +57,16 @@ def test_a_broker_comes_back_on_its_port_unless_somebody_else_has_it_now(tmp_pat
 
 def test_a_broker_that_never_ran_has_no_port_to_come_back_on(tmp_path):
     assert last_port(PlatformSettings(state_directory=tmp_path)) == 0
+
+
+@pytest.mark.parametrize("module", ["harness.cli", "simulators.platform"])
+def test_every_request_is_a_log_line_as_json_however_the_platform_was_started(module):
+    command = [sys.executable, "-m", module, *(["platform"] if module == "harness.cli" else []), "--json-logs", "-v"]
+    platform = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    url = next(line for line in platform.stderr if line.startswith("REST ")).split()[1]
+    platform.stdout.readline()  # It serves.
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{url}/v2/files")
+    platform.terminate()
+    lines = [json.loads(line) for line in platform.communicate()[1].splitlines() if line.startswith("{")]
+    assert [(line["path"], line["status"]) for line in lines if line["logger"] == "hil.platform.requests"] == [("/v2/files", 401)]
