@@ -5,6 +5,8 @@ import select
 import subprocess
 import sys
 
+import pytest
+
 from harness.bench.processes import ending_with_us
 
 STARTER = """
@@ -38,6 +40,10 @@ def test_a_process_keeps_its_id_and_its_exit_status():
     assert process.returncode == 3
 
 
-def test_where_setpriv_is_missing_the_command_is_as_it_was(monkeypatch):
-    monkeypatch.setenv("PATH", "")
+@pytest.mark.parametrize("setpriv", [None, "#!/bin/sh\necho unrecognized option >&2; exit 1\n"], ids=["missing", "another"])
+def test_where_no_setpriv_can_do_it_the_command_is_as_it_was(monkeypatch, tmp_path, setpriv):
+    if setpriv is not None:
+        (tmp_path / "setpriv").write_text(setpriv)
+        (tmp_path / "setpriv").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert ending_with_us(["mosquitto", "-v"]) == ["mosquitto", "-v"]
