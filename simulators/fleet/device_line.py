@@ -228,6 +228,11 @@ class DeviceLine(asyncio.Protocol):
             self._unanswered_pings += 1
             self.write(ping)
 
+    def leave_if_mute(self, patience_s: float) -> None:
+        """Ends a connection on which CONNECT or SUBSCRIBE has not been answered for so long."""
+        if self.is_open and not self.is_listening and self._fleet.now_s() - self.last_sent_s >= patience_s:
+            self.abort()
+
     def fade(self) -> None:
         """The network fails as real ones do: what the device says next is lost, and with it the connection.
 

@@ -117,8 +117,7 @@ class Fleet:
     def _await_logins(self) -> None:
         """Ends, again and again, connections on which CONNECT or SUBSCRIBE has not been answered for too long."""
         for line in self.lines:
-            if line.is_open and not line.is_listening and self.now_s() - line.last_sent_s >= LOGIN_S_MAX:
-                line.abort()
+            line.leave_if_mute(LOGIN_S_MAX)
         self._patience = self._loop.call_later(LOGIN_S_MAX, self._await_logins)
 
     async def until_connected(self, deadline_s: float) -> bool:

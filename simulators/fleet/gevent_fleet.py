@@ -187,6 +187,7 @@ class GeventFleet:
             for line in self.lines:
                 if line.is_listening and now_s - line.last_sent_s >= half_s:
                     line.keep_alive()
+                line.leave_if_mute(LISTENING_S_MAX)
 
     def _transfer(self, line: DeviceLine, number: int) -> None:
         total_s = line.machine.settings.download.total_s

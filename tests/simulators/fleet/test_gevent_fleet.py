@@ -99,6 +99,23 @@ def test_a_device_that_cannot_connect_is_reported(monkeypatch):
     fleet.disconnect()
 
 
+def test_a_server_that_accepts_and_says_nothing_is_left_and_tried_again(monkeypatch, serving):
+    monkeypatch.setattr(gevent_fleet, "LISTENING_S_MAX", 0.2)
+    accepted = []
+
+    def mute(connection, address):
+        accepted.append(address)
+        silent(connection, address)
+
+    fleet = gevent_fleet.GeventFleet(
+        mqtt_url=f"mqtt://127.0.0.1:{serving(mute)}", entropy=SeededEntropy(1), ledger=Ledger(), keep_alive_s=1
+    )
+    with pytest.raises(TargetUnavailable, match="dev-1"):
+        fleet.connect(Credentials("dev-1", "token"))
+    until(lambda: len(accepted) == 2)
+    fleet.disconnect()
+
+
 def answering(answer):
     """A server that gives `answer` to one request; returns its port and what it was asked."""
     listener = socket.create_server(("127.0.0.1", 0))
