@@ -30,6 +30,11 @@ _SEVERITIES = {
 }
 
 
+def trouble_as_workflow_command(name: str, trouble: str) -> str:
+    """The line for a run, a board's say, that ended without a report."""
+    return f"::error title={_property(name)}::{_data(trouble)}"
+
+
 def as_workflow_commands(report: Report) -> list[str]:
     """A line for each check that is not well, the gravest first, as a step of GitHub Actions prints it to annotate its run."""
     checks = sorted(

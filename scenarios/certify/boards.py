@@ -10,6 +10,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from harness.bench.serial.inventory import BoardEntry, choose_board, read_invent
 from harness.certification import RunOptions
 from harness.errors import ConfigurationError, OptionError
 from harness.outputs import made_directory
+from harness.report.annotations import as_workflow_commands, trouble_as_workflow_command
 from harness.report.matrix import MATRIX_FILE, MATRIX_PAGE, Column, Matrix, as_matrix_json, as_matrix_page
 from harness.report.package import REPORT_FILE, read_report
 from scenarios.certify.options import CommonOptions
@@ -78,14 +80,24 @@ def certify_all(inventory: Path, board: str, jobs: int, wait_for_board: str, run
     (run.out / MATRIX_PAGE).write_text(as_matrix_page(matrix), encoding="utf-8")
     (run.out / MATRIX_FILE).write_text(as_matrix_json(matrix), encoding="utf-8")
     typer.echo(f"verdict: {matrix.verdict.value} · {len(columns)} boards\nmatrix: {run.out / MATRIX_PAGE}", err=options.json)
+    for line in _annotations(columns) if options.annotates_github else ():
+        typer.echo(line, err=options.json)
     if options.json:
         typer.echo(as_matrix_json(matrix), nl=False)
     return matrix.verdict.exit_status
 
 
+def _annotations(columns: Iterable[Column]) -> Iterator[str]:
+    """What is not well on any board, as workflow commands."""
+    for column in columns:
+        yield from (
+            [trouble_as_workflow_command(column.name, column.trouble)] if column.report is None else as_workflow_commands(column.report)
+        )
+
+
 def _passed_on(wait_for_board: str, run: RunOptions, options: CommonOptions) -> list[str]:
     """The options that every board's process gets: the same questions, the same seed."""
-    words = ["--profile", options.profile, "--seed", str(run.seed)]
+    words = ["--profile", options.profile, "--seed", str(run.seed), "--annotate", "none"]
     given = {"--only": options.only, "--skip": options.skip, "--budget": options.budget, "--expect": str(options.expect or "")}
     given |= {"--wait-for-board": wait_for_board}
     words += [word for name, value in given.items() if value for word in (name, value)]

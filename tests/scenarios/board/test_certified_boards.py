@@ -125,12 +125,13 @@ def test_a_whole_bench_ends_in_a_package_for_each_board_and_one_matrix(tmp_path:
 @pytest.mark.slow
 def test_a_leased_board_is_an_error_and_the_others_are_certified(tmp_path: Path, inventory: Path) -> None:
     with Lease("emulator:pty:pty-1", holder="another job"):
-        finished = hil("--inventory", inventory, "--all", "-j", 3, "--only", "DEV-09", "--out", tmp_path / "out")
+        finished = hil("--inventory", inventory, "--all", "-j", 3, "--only", "DEV-09", "--out", tmp_path / "out", "--annotate", "github")
     boards = {board["name"]: board for board in json.loads((tmp_path / "out" / "matrix.json").read_text())["boards"]}
 
     assert finished.returncode == 3
     assert [boards[name]["verdict"] for name in ("pty-0", "pty-1", "pty-2")] == ["pass", "error", "pass"]
     assert f"is leased by process {os.getpid()} (another job)" in boards["pty-1"]["trouble"]
+    assert f"::error title=pty-1::{boards['pty-1']['trouble']}\n" in finished.stdout
 
 
 def test_a_board_that_claims_nothing_is_a_mistake_of_the_inventory(tmp_path: Path) -> None:
