@@ -90,9 +90,10 @@ def certify_all(inventory: Path, board: str, jobs: int, wait_for_board: str, run
 def _annotations(columns: Iterable[Column]) -> Iterator[str]:
     """What is not well on any board, as workflow commands."""
     for column in columns:
-        yield from (
-            [trouble_as_workflow_command(column.name, column.trouble)] if column.report is None else as_workflow_commands(column.report)
-        )
+        if column.report is None:
+            yield trouble_as_workflow_command(column.name, column.trouble)
+        else:
+            yield from as_workflow_commands(column.report)
 
 
 def _passed_on(wait_for_board: str, run: RunOptions, options: CommonOptions) -> list[str]:
