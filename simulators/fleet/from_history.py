@@ -1,8 +1,9 @@
 """The ledger once more, from a recorded history alone: what the broker saw on the wire, not what the fleet's own bookkeeping says.
 
 A command counts as sent when the operator's PUBLISH or REST request is seen, as accepted at its PUBCOMP or 200, and as delivered when its
-device answers PUBREC for a packet id that it did not hold already. A key is used when its download was served whole. Blind spot: a device
-that executes one message twice looks like one that does not, as its PUBRECs are alike; the fleet's own ledger sees that.
+device answers PUBREC for a packet id that it did not hold already. A key is used when its download was served whole. Blind spots: a device
+that executes one message twice looks like one that does not, as its PUBRECs are alike; and one whose arrival was not recorded counts as one
+that has a session, so what it is sent is owed to it. The fleet's own ledger sees both.
 """
 
 import json
