@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -202,6 +203,12 @@ WRONG_DELIVERIES: tuple[Personality, ...] = (
         "the URL's parameter is token",
         ("CMD-06",),
         publisher=_offering(lambda offer: offer | {"url": offer["url"].replace("?key=", "?token=")}),
+    ),
+    Personality(
+        "sends-devices-to-nobody",
+        "the URL's port is one where nobody listens",
+        ("CMD-06",),
+        publisher=_offering(lambda offer: offer | {"url": re.sub(r"//[^/]*", "//127.0.0.1:9", offer["url"])}),
     ),
     Personality("leaves-the-zone-out", "expires_at has no Z", ("CMD-06",), publisher=_offering(_without_z)),
     Personality("announces-an-hour", "expires_at is an hour ahead", ("CMD-07",), rules=keys_ruled(announced_lifetime_s=3600.0)),
