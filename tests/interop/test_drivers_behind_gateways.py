@@ -17,7 +17,7 @@ from harness.bench.processes import ending_with_us
 from harness.bench.target import ApiKeys, HttpOptions, Platform, TargetDevice, Tls
 from harness.bench.target_clock import advance_test_clock
 from harness.clock import SystemClock
-from harness.errors import BenchError, TargetUnavailable
+from harness.errors import ConfigurationError, TargetUnavailable
 from harness.history.events import HttpRequest, MqttClosed
 from harness.history.recorder import Recorder
 from harness.operations import Call, Connect, Publish
@@ -217,8 +217,8 @@ def test_a_server_that_we_may_not_trust_is_unavailable(world):
         asked(world.platform(api="https", tls=Tls()))
 
 
-def test_a_client_certificate_that_cannot_be_read_is_an_error_of_the_bench(world):
-    with pytest.raises(BenchError, match=r"\[platform\.tls\]"):
+def test_a_client_certificate_that_cannot_be_read_is_a_mistake_of_its_file(world):
+    with pytest.raises(ConfigurationError, match="names: holds no certificate"):
         asked(world.platform(api="https", tls=Tls(client_cert=world.directory / "names")))
 
 
