@@ -28,7 +28,7 @@ from harness.faults import (
     Split,
 )
 from harness.mqtt.encoding import encode
-from harness.mqtt.packets import Connack, Packet, PacketType, Publish, Suback
+from harness.mqtt.packets import Connack, Packet, PacketType, Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback
 from harness.mqtt.topic_filters import matches
 
 
@@ -109,6 +109,7 @@ class FaultInterpreter:
         self._seen: dict[tuple[int, str], int] = {}  # (place in the plan, client id) -> matching packets so far
         self._connections: dict[str, int] = {}
         self._held: dict[int, tuple[PacketEvent, str]] = {}
+        self._topics: dict[tuple[str, Side, int], str] = {}  # (client id, who published, packet id) -> topic of the last PUBLISH
         self._last_ticket = 0
 
     def connected(self, client_id: str, streams: Iterable[FaultStream]) -> None:
@@ -120,10 +121,11 @@ class FaultInterpreter:
 
     def packet(self, stream: FaultStream, packet: Packet, raw: bytes) -> list[Operation]:
         """What to do in the packet's stead. `raw` is how it was, or would be, spelled."""
-        self._release(stream, packet)
+        topic = self._topic_of(stream, packet)
+        self._release(stream, packet, topic)
         operations: list[Operation] = [Write(raw, packet)]
         for place, fault in enumerate(self._faults):
-            if _is_at(fault.at, stream, packet) and self._is_its_turn(place, fault.at, stream.client_id):
+            if _is_at(fault.at, stream, packet, topic) and self._is_its_turn(place, fault.at, stream.client_id):
                 operations = self._apply(fault, stream, packet, operations)
         return self._with_leftovers(stream, operations)
 
@@ -132,9 +134,22 @@ class FaultInterpreter:
         self._seen[place, client_id] = before + 1
         return event.skip <= before and (event.times is None or before < event.skip + event.times)
 
-    def _release(self, stream: FaultStream, packet: Packet) -> None:
+    def _topic_of(self, stream: FaultStream, packet: Packet) -> str | None:
+        """The topic of a PUBLISH, or of the PUBLISH that a packet acknowledges; None where there is none, or it was not seen."""
+        if isinstance(packet, Publish):
+            if packet.packet_id is not None:
+                self._topics[stream.client_id, stream.sent_by, packet.packet_id] = packet.topic
+            return packet.topic
+        if isinstance(packet, Pubrel):
+            return self._topics.get((stream.client_id, stream.sent_by, packet.packet_id))
+        if isinstance(packet, Puback | Pubrec | Pubcomp):
+            publisher: Side = "client" if stream.sent_by == "server" else "server"
+            return self._topics.get((stream.client_id, publisher, packet.packet_id))
+        return None
+
+    def _release(self, stream: FaultStream, packet: Packet, topic: str | None) -> None:
         for ticket, (until, client_id) in list(self._held.items()):
-            if client_id == stream.client_id and _is_at(until, stream, packet):
+            if client_id == stream.client_id and _is_at(until, stream, packet, topic):
                 del self._held[ticket]
                 self.released.append(ticket)
 
@@ -194,21 +209,18 @@ class FaultInterpreter:
         return self._last_ticket
 
 
-def _is_at(event: PacketEvent, stream: FaultStream, packet: Packet) -> bool:
+def _is_at(event: PacketEvent, stream: FaultStream, packet: Packet, topic: str | None) -> bool:
     if event.packet is not None and PacketType[event.packet] is not packet.packet_type:
         return False
     if event.sent_by not in (None, stream.sent_by) or event.connection not in (None, stream.connection):
         return False
     if not fnmatchcase(stream.client_id, event.client_id):
         return False
-    if event.topic is None and event.qos is None and event.dup is None:
+    if event.topic is not None and (topic is None or not matches(event.topic, topic)):
+        return False
+    if event.qos is None and event.dup is None:
         return True
-    return (
-        isinstance(packet, Publish)
-        and (event.topic is None or matches(event.topic, packet.topic))
-        and event.qos in (None, packet.qos)
-        and event.dup in (None, packet.dup)
-    )
+    return isinstance(packet, Publish) and event.qos in (None, packet.qos) and event.dup in (None, packet.dup)
 
 
 def _joined(operations: list[Operation]) -> bytes:

@@ -40,7 +40,8 @@ class _Datum(BaseModel):
 class PacketEvent(_Datum):
     """Some packets of some clients. What is left out matches all; `skip` and `times` count per client.
 
-    `client_id` may hold `*` and `?`; `topic` is a topic filter and matches PUBLISH only; `connection` is the client's how-manyeth, from 1.
+    `client_id` may hold `*` and `?`; `connection` is the client's how-manyeth, from 1. `topic` is a topic filter: it matches a PUBLISH, and
+    the acknowledgements of its exchange, as far as the plan has seen the PUBLISH; `qos` and `dup` match PUBLISH only.
     """
 
     packet: PacketName | None = None

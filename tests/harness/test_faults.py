@@ -188,3 +188,23 @@ def test_a_plan_survives_json():
 def test_an_unknown_word_in_a_plan_is_refused():
     with pytest.raises(ValueError, match="whent"):
         FaultPlan.model_validate({"packets": [{"name": "x", "at": {}, "action": {"do": "cut", "whent": "after"}}]})
+
+
+@pytest.mark.parametrize(("topic", "passes"), [("+/control/+", False), ("+/control/+/result", True)])
+def test_a_topic_names_the_exchange_of_its_message(topic, passes):
+    line = Line(plan_of(Drop(), packet="PUBREL", topic=topic))
+    line.send(COMMAND)
+    assert bool(line.send(Pubrel(7))) is passes
+
+
+@pytest.mark.parametrize(("receipt", "passes"), [(Pubrec(7), False), (Pubrec(8), True)])
+def test_a_topic_names_the_receipts_of_its_message_only(receipt, passes):
+    line = Line(plan_of(Drop(), packet="PUBREC", topic="+/control/+"))
+    line.send(COMMAND)
+    line.interpreter.packet(line.client, Publish("dev-1/control/reboot/result", b"{}", 2, packet_id=8), b"")
+    assert bool(line.interpreter.packet(line.client, receipt, encode(receipt))) is passes
+
+
+def test_a_topic_names_no_packet_without_one():
+    line = Line(plan_of(Drop(), topic="#"))
+    assert line.send(Connack(False, 0))
