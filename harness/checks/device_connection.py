@@ -1,10 +1,11 @@
 """DEV-01, DEV-02, DEV-15, DEV-16, DEV-20: the device's connection: logging in, staying, coming back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 
+from harness.checks.device_answers import is_in_force_afterwards
 from harness.checks.device_fetches import Fetch, spoilt_fetches
 from harness.checks.device_view import (
     ReceivedMessage,
@@ -22,7 +23,9 @@ from harness.checks.device_view import (
 from harness.checks.registry import Observation, broken, check, kept, not_seen
 from harness.history.events import HttpEnded, HttpRequest, MqttClosed, MqttPacket, ScenarioEnded, ScenarioStarted, Stimulus
 from harness.history.timeline import History, Seen
+from harness.mqtt.topic_filters import matches
 from harness.wire.commands import REBOOT
+from harness.wire.topics import control_topic
 
 KEEP_ALIVE_GRACE_S = 1.5  # common clients look at their timers once a second
 BROKER_PATIENCE = 1.5  # of the keep-alive: then a server ends the connection (MQTT-3.1.2-24); one that did not stood still itself
@@ -173,7 +176,13 @@ def commands_are_answered_during_a_download(history: History) -> Iterator[Observ
             limit_s = float(declares(history).get("result_s", 5)) + _ANSWER_GRACE_S
             # A device that is busy answers when the download is over: only an answer well before that tells.
             left_s = transfer.ended.at_s - message.first.at_s - _ANSWER_GRACE_S
-            if answered_s is not None and answered_s <= min(limit_s, left_s):
+            answer = result_after(history, message)
+            is_refused = answer is not None and answer.is_failure
+            if not is_refused and is_in_force_afterwards(history, message) is False:
+                yield broken(
+                    f"{message.payload_json!r}, sent during a download, is not in force afterwards", *fetch.evidence, message.first
+                )
+            elif answered_s is not None and answered_s <= min(limit_s, left_s):
                 yield kept(message.first)
             elif left_s >= limit_s or (answered_s is None and left_s > 0):
                 took = "no answer" if answered_s is None else f"its answer after {answered_s:.1f} s"
@@ -202,12 +211,35 @@ def device_comes_back(history: History) -> Iterator[Observation]:
         if crashed := [line for line in crashes(history, device_id) if lost.line < line < back.line]:
             yield broken(f"after {how} its program crashed (line {crashed[0]}); that it was started again is not its own doing", lost, back)
             continue
+        if back.fact.type == "SUBACK" and (deaf := unheard_commands(history, back)[1]):
+            yield broken(
+                f"after {how} its subscriptions do not cover {', '.join(map(repr, deaf))}, allowed: all its control topics", lost, back
+            )
+            continue
         asked = next((m for m in commands_received(history) if m.device_id == device_id and back.line < m.first.line < until_line), None)
         answer = result_after(history, asked) if asked is not None else None
         if asked is None or (asked.completed is None and answer is None):
             yield broken(f"after {how} the device came back and took no command", lost, back)
         else:
             yield kept(lost, back, asked.first)
+
+
+def unheard_commands(history: History, answer: Seen[MqttPacket]) -> tuple[list[Seen[MqttPacket]], list[str]]:
+    """What a device subscribed to on the connection of a CONNACK or SUBACK, and the commands of its declaration that it does not hear.
+
+    None of them where the connection was lost: a SUBSCRIBE may have been on its way.
+    """
+    device_id, connection = answer.fact.device_id, answer.fact.connection
+    asked = [seen for seen in history.packets("SUBSCRIBE", device_id=device_id) if seen.fact.connection == connection]
+    filters = [name for seen in asked for name, _ in seen.fact.filters or ()]
+    if any(seen.fact.connection == connection for seen in history.of(MqttClosed)):
+        return asked, []
+    return asked, [name for name in declares(history).get("commands", ()) if not are_covered(filters, device_id, name)]
+
+
+def are_covered(filters: Iterable[str], device_id: str, command: str) -> bool:
+    """Whether one of these filters matches a command's control topic."""
+    return any(matches(name, control_topic(device_id, command)) for name in filters)
 
 
 def _losses(history: History) -> Iterator[tuple[Seen[Stimulus], int]]:

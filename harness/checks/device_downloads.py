@@ -1,6 +1,6 @@
 """DEV-11 to DEV-14, DEV-17, DEV-18, DEV-22, DEV-23: what a device asks for, what it installs, and when it gives up."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from itertools import pairwise
 
@@ -26,6 +26,10 @@ _STATUS = "the status is not looked at: the body of the error was written to fla
 _REDIRECT = "your HTTP client keeps Authorization over redirects (esp_http_client does); take it off when the host changes, or refuse"
 _CLOCK = "the device's own clock says nothing about a key (many boot at 1970): the platform decides, by 401"
 
+_SPELLING = (
+    "the command is the same JSON spelled otherwise: members of any order and number, blanks, `\\/` for a slash; read it with a JSON parser"
+)
+
 _METHODS = {"single": ("GET",), "head-get": ("HEAD", "GET"), "range": ("HEAD", "GET")}
 
 
@@ -42,7 +46,8 @@ def download_uses_the_url_and_the_raw_token(history: History) -> Iterator[Observ
             continue
         was_served = fetch.message.completed is not None and not fetch.message.lost_connection
         if not fetch.attempts and was_served and not refuses_all:
-            yield broken("the download command was acknowledged, and no request came for its URL", *fetch.evidence, hint=_CLOCK)
+            hint = _SPELLING if fetch.altered and fetch.altered.fact.facts.get("spelled_otherwise") else _CLOCK
+            yield broken("the download command was acknowledged, and no request came for its URL", *fetch.evidence, hint=hint)
         for attempt in fetch.attempts:
             if problem := _request_problem(attempt, offer.url, fetch.message.device_id) or _port_problem(fetch, attempt):
                 yield broken(problem, fetch.message.first, attempt)
@@ -153,6 +158,8 @@ def _how(fetch: Fetch) -> str:
     match fetch.kind:
         case "cut":
             return f"a connection cut after {facts.get('at_byte')} of {size} bytes"
+        case "short" if facts.get("is_chunked"):
+            return f"a chunked body that ends {facts.get('amount_bytes')} bytes early, without its last chunk"
         case "short":
             return f"a body {facts.get('amount_bytes')} bytes shorter than its Content-Length of {size}"
         case "long":
@@ -197,7 +204,7 @@ def refused_download_is_not_hammered(history: History) -> Iterator[Observation]:
         refused = [attempt for attempt in fetch.attempts if attempt.status == 401]
         if not refused:
             continue
-        waits_s = [later.asked.at_s - before.asked.at_s for before, later in pairwise(refused)]
+        waits_s = _waits_s(refused)
         shown = ", ".join(f"{wait_s:.1f}" for wait_s in waits_s[:5])
         if len(refused) > ATTEMPTS_MAX:
             yield broken(f"{len(refused)} requests with one key after 401, allowed: {ATTEMPTS_MAX} (waits {shown} … s)", *fetch.evidence)
@@ -209,6 +216,24 @@ def refused_download_is_not_hammered(history: History) -> Iterator[Observation]:
             yield broken(f"401 was answered, and its result is {_outcome(fetch)}, allowed: a failure", *fetch.evidence)
         else:
             yield kept(*fetch.evidence)
+
+
+@check("DEV-14", unseen="no download was answered by an error other than 401")
+def failing_download_is_not_hammered(history: History) -> Iterator[Observation]:
+    """No other error is hammered either: more than 3 requests with one key have growing waits."""
+    for fetch in spoilt_fetches(history, "error"):
+        failed = [attempt for attempt in fetch.attempts if attempt.status is not None and attempt.status >= 400 and attempt.status != 401]
+        waits_s = _waits_s(failed)
+        if len(failed) > ATTEMPTS_MAX and (min(waits_s) < _WAIT_S_MIN or waits_s[-1] < waits_s[0] * _GROWTH_MIN):
+            shown = ", ".join(f"{wait_s:.1f}" for wait_s in waits_s[:5])
+            detail = f"{len(failed)} requests with one key after {failed[0].status}, and waits that do not grow ({shown} … s)"
+            yield broken(detail, *fetch.evidence)
+        elif failed:
+            yield kept(*fetch.evidence)
+
+
+def _waits_s(attempts: Sequence[Exchange]) -> list[float]:
+    return [later.asked.at_s - before.asked.at_s for before, later in pairwise(attempts)]
 
 
 def _outcome(fetch: Fetch) -> str:

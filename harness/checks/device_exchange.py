@@ -80,7 +80,19 @@ def publish_after_resumption_has_one_effect(history: History) -> Iterator[Observ
     for message in commands_received(history):
         if not message.was_repeated_on_another_connection:
             continue
+        if not _is_answered_again(history, message):
+            detail = f"{message.command!r}, repeated after a resumption, got no PUBREC, though later commands did"
+            yield broken(detail, message.first, *message.copies, hint="every PUBLISH of QoS 2 is answered by a PUBREC, repeated or not")
         yield from _one_effect(history, message, "repeated after a resumption", _LOSES_STATE)
+
+
+def _is_answered_again(history: History, message: ReceivedMessage) -> bool:
+    """Whether the last copy got its PUBREC; or nothing else did, so that its connection may not have lasted."""
+    connection = message.copies[-1].fact.connection
+    if message.completed is not None or any(receipt.fact.connection == connection for receipt in message.pubrecs):
+        return True
+    later = [other for other in commands_received(history) if other.is_after(message)]
+    return not any(receipt.fact.connection == connection for other in later for receipt in other.pubrecs)
 
 
 @check("DEV-04", unseen="no command was repeated behind another one, or no answer shows what came of it", hint=KEEPS_NO_IDS)
@@ -99,7 +111,7 @@ def copy_behind_another_command_has_no_effect(history: History) -> Iterator[Obse
                 yield kept(*evidence)
             elif not _acts_at_release(history, message, late[0].line):
                 yield broken(f"{in_force!r} is in force: a copy of the older configuration was applied again", *evidence)
-            elif len(results_of(history, message, question.first.line)) <= 2:
+            elif len(results_of(history, message, question.first.line)) <= 1 + len(between):
                 yield kept(*evidence)  # It applies each message at its PUBREL, and this one's came last: one effect each.
 
 

@@ -277,6 +277,8 @@ def unlisted_command_has_no_effect(history: History) -> Iterator[Observation]:
             yield broken(f"the unlisted {message.command!r} was refused {len(refusals)} times, allowed: once", message.first)
         if message.command == REBOOT and (booted := _reboots_behind(history, message)):
             yield broken(f"the unlisted 'reboot' rebooted the device (line {booted[0]})", message.first)
+        if asked := downloads_with(history, message):
+            yield broken(f"the unlisted {message.command!r} was followed by a request for its file", message.first, asked[0])
         yield from _nothing_changed(history, message, "an unlisted command")
 
 
@@ -310,6 +312,10 @@ def retained_command_is_not_executed(history: History) -> Iterator[Observation]:
             yield (
                 broken(f"a 'reboot' with RETAIN=1 rebooted the device (line {booted[0]})", message.first) if booted else kept(message.first)
             )
+        elif asked := downloads_with(history, message):
+            yield broken(f"a {message.command!r} with RETAIN=1 was followed by a request for its file", message.first, asked[0])
+        elif is_download(message):
+            yield kept(message.first)
         else:
             yield from _nothing_changed(history, message, "a command with RETAIN=1")
 

@@ -3,10 +3,11 @@
 Effects count, not packets. Importing this module registers the whole family.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from harness.checks import device_connection, device_downloads, device_exchange, device_key_policies, device_states
 from harness.checks.device_answers import Shown, answers, holds, sent_before
+from harness.checks.device_connection import are_covered, unheard_commands
 from harness.checks.device_diagnosis import likely_stack
 from harness.checks.device_view import (
     ReceivedMessage,
@@ -17,12 +18,11 @@ from harness.checks.device_view import (
     results_of,
 )
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.events import MqttClosed, MqttPacket
+from harness.history.events import MqttPacket
 from harness.history.timeline import History, Seen
-from harness.mqtt.topic_filters import matches
 from harness.wire.commands import CONFIGURATION, RESET, SEND_CONFIGURATION, STANDARD_COMMANDS
 from harness.wire.json_values import pointed_at
-from harness.wire.topics import control_topic, is_of_device
+from harness.wire.topics import is_of_device
 
 __all__ = ["device_connection", "device_downloads", "device_exchange", "device_key_policies", "device_states"]
 
@@ -44,18 +44,11 @@ def device_subscribes_to_its_own_topics(history: History) -> Iterator[Observatio
 
 def _hears_its_commands(history: History, connack: Seen[MqttPacket]) -> Iterator[Observation]:
     """Whether the filters of a new session cover every command that the device declares, once the first command comes."""
-    device_id, connection = connack.fact.device_id, connack.fact.connection
-    asked = [seen for seen in history.packets("SUBSCRIBE", device_id=device_id) if seen.fact.connection == connection]
-    filters = [name for seen in asked for name, _ in seen.fact.filters or ()]
-    lost = [seen for seen in history.of(MqttClosed) if seen.fact.connection == connection]
-    deaf = [name for name in declares(history).get("commands", ()) if not _are_covered(filters, device_id, name)]
-    if deaf and not lost:
+    asked, deaf = unheard_commands(history, connack)
+    lost = [seen for seen in history.stimuli("connection lost") if seen.event.scope == connack.event.scope and seen.line < connack.line]
+    if deaf and not lost:  # What it does when it comes back is judged by DEV-20.
         what = f"its subscriptions do not cover {', '.join(map(repr, deaf))}" if asked else "it connects and does not subscribe"
         yield broken(f"{what}, allowed: all its control topics", connack, *asked)
-
-
-def _are_covered(filters: Iterable[str], device_id: str, command: str) -> bool:
-    return any(matches(name, control_topic(device_id, command)) for name in filters)
 
 
 @check("DEV-02", unseen="the device did not subscribe to a control topic")
@@ -65,7 +58,7 @@ def device_asks_for_qos_2(history: History) -> Iterator[Observation]:
     wanted, commands = claims.get("qos", 2), claims.get("commands", STANDARD_COMMANDS)
     for seen in history.packets("SUBSCRIBE"):
         for name, qos in seen.fact.filters or ():
-            if not any(_are_covered((name,), seen.fact.device_id, command) for command in commands):
+            if not any(are_covered((name,), seen.fact.device_id, command) for command in commands):
                 continue
             if qos == wanted:
                 yield kept(seen)

@@ -153,6 +153,19 @@ def asked_meanwhile(story, wrong):
     story.gets(exchange=exchange)
 
 
+@both("commands_are_answered_during_a_download", "warning")
+def configured_meanwhile(story, wrong):
+    """Who is busy may refuse; who says that it is done must have done it."""
+    story.says("download spoilt", kind="trickle")
+    story.offers()
+    exchange = story.asks()
+    story.configured(A, packet_id=9)
+    story.result("configuration", success=wrong)
+    story.reports({})
+    story.wait(13)
+    story.gets(exchange=exchange)
+
+
 @both("device_comes_back")
 def back_by_itself_or_started_again(story, wrong):
     story.boots()
@@ -178,6 +191,29 @@ def came_back_deaf(story):
     story.says("connection lost", how="a lost network connection")
     story.connects(present=True)
     story.sent("configuration", A)
+
+
+@both("device_comes_back")
+def came_back_and_heard_all_or_some(story, wrong):
+    story.says("connection lost", how="a restart of the broker")
+    story.connects()
+    declared = [name for name in story.declares["commands"] if not wrong or name != "reset"]
+    story.subscribes(*((f"{DEV}/control/{name}", 2) for name in declared))
+    story.configured(A)
+
+
+@golden("device_subscribes_to_its_own_topics", "inconclusive")
+def came_back_without_subscribing(story):
+    """That is DEV-20's business."""
+    story.says("connection lost", how="a restart of the broker")
+    story.connects()
+
+
+@golden("device_subscribes_to_its_own_topics", "fail")
+def subscribed_to_others_when_it_came_back(story):
+    story.says("connection lost", how="a restart of the broker")
+    story.connects()
+    story.subscribes(("#", 2))
 
 
 def refused_connects(story, *waits_s):

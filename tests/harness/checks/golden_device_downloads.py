@@ -78,6 +78,14 @@ def never_asked(story):
     story.offers()
 
 
+@both("download_uses_the_url_and_the_raw_token")
+def offered_in_other_words(story, wrong):
+    story.says("offer altered", query="", expires_in_s=None, port=None, spelled_otherwise=True)
+    story.offers()
+    if not wrong:
+        story.downloads()
+
+
 @golden("download_uses_the_url_and_the_raw_token", "inconclusive")
 def met_the_device_on_its_way_out(story):
     offer = {"url": "http://h/v2/device/download?key=<key:1>", "expires_at": "2026-01-01T00:00:00Z"}
@@ -301,6 +309,31 @@ def asked_at_even_waits(story):
 @golden("refused_download_is_not_hammered", "warning")
 def silent_after_a_refusal(story):
     refusals(story, result=False)
+
+
+def errors(story, *waits_s, status=403):
+    story.says("download spoilt", kind="error", status=status)
+    story.offers()
+    story.downloads(status)
+    for wait_s in waits_s:
+        story.wait(wait_s)
+        story.downloads(status)
+    story.failed()
+
+
+@both("failing_download_is_not_hammered", "warning")
+def hammered_with_even_waits_or_growing_ones(story, wrong):
+    errors(story, *((2, 2, 2) if wrong else (1, 2, 4)), status=500)
+
+
+@both("failing_download_is_not_hammered", "warning")
+def asked_at_once_four_times_or_twice(story, wrong):
+    errors(story, *((0, 0, 0) if wrong else (0,)))
+
+
+@golden("failing_download_is_not_hammered", "inconclusive")
+def refused_by_401_alone(story):
+    errors(story, status=401)
 
 
 @both("stale_download_is_tried_once_at_most", "warning")

@@ -105,6 +105,7 @@ GOLDEN = [
     ("broken_off_download_is_not_installed", "fail", spoilt("cut", changed_image, at_byte=50)),
     ("broken_off_download_is_not_installed", "inconclusive", spoilt("cut", nothing, at_byte=50)),
     ("broken_off_download_is_not_installed", "fail", spoilt("short", another_image, amount_bytes=10)),
+    ("broken_off_download_is_not_installed", "fail", spoilt("short", another_image, amount_bytes=10, is_chunked=True)),
     ("broken_off_download_is_not_installed", "fail", spoilt("long", another_image, amount_bytes=10)),
     ("broken_off_download_is_not_installed", "fail", spoilt("stall", another_image, pause_s=10)),
     ("broken_off_download_is_not_installed", "fail", spoilt("chunked", another_image)),

@@ -71,13 +71,14 @@ def second_pubrec_behind_the_pubcomp(story):
     story.result("configuration")
 
 
-def _older_copied_behind_newer(story, *, shown_between, shown_last, at_release=False):
+def _older_copied_behind_newer(story, *, shown_between, shown_last, at_release=False, newer=1):
     story.configured(B, packet_id=1)
     story.sent("configuration", A, packet_id=2)
     story.received(2)
     story.reports(shown_between, packet_id=3)
-    story.configured(B, packet_id=4)
-    story.result("configuration")
+    for _ in range(newer):
+        story.configured(B, packet_id=4)
+        story.result("configuration")
     story.sent("configuration", A, packet_id=2, dup=True)
     story.received(2)
     story.released(2)
@@ -95,6 +96,11 @@ def older_copied_behind_newer(story, wrong):
 @golden("copy_behind_another_command_has_no_effect", "pass")
 def older_applied_at_its_release(story):
     _older_copied_behind_newer(story, shown_between=B, shown_last=A, at_release=True)
+
+
+@golden("copy_behind_another_command_has_no_effect", "pass")
+def older_applied_at_its_release_behind_several(story):
+    _older_copied_behind_newer(story, shown_between=B, shown_last=A, at_release=True, newer=3)
 
 
 @both("release_after_resumption_has_one_effect")
@@ -138,6 +144,17 @@ def repeated_after_resumption(story, wrong):
     story.received()
     if wrong:
         story.result("configuration")
+
+
+@both("publish_after_resumption_has_one_effect")
+def acknowledged_again_after_resumption(story, wrong):
+    story.sent("configuration", A)
+    story.result("configuration")
+    story.lost()
+    story.sent("configuration", A, dup=True)
+    if not wrong:
+        story.received()
+    story.reports(A)
 
 
 @both("packet_id_after_completion_is_a_new_message")

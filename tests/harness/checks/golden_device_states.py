@@ -283,6 +283,14 @@ def refused_twice(story, wrong):
 
 
 @both("retained_command_is_not_executed", "warning")
+def retained_download(story, wrong):
+    story.sent("download_firmware", {"url": "http://h" + stories.URL, "expires_at": "2026-01-01T00:00:00Z"}, retain=True)
+    if wrong:
+        story.downloads()
+    story.failed()
+
+
+@both("retained_command_is_not_executed", "warning")
 def reboot_retained(story, wrong):
     story.boots()
     story.command("reboot", retain=True)

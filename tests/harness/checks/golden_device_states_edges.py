@@ -124,6 +124,13 @@ def unlisted(*, is_refused):
     return happens
 
 
+def unlisted_download(story):
+    story.declares["commands"] = ["configuration", "send_configuration"]
+    story.offers()
+    story.downloads()
+    story.failed()
+
+
 def unlisted_reboot(story):
     story.declares["commands"] = ["configuration"]
     story.boots()
@@ -175,6 +182,7 @@ GOLDEN = [
     ("unlisted_command_has_no_effect", "inconclusive", unlisted(is_refused=True)),
     ("unlisted_command_has_no_effect", "warning", unlisted(is_refused=False)),
     ("unlisted_command_has_no_effect", "warning", unlisted_reboot),
+    ("unlisted_command_has_no_effect", "warning", unlisted_download),
     ("echoed_result_is_not_executed", "inconclusive", echoed(is_answered=False, is_asked=False)),
     ("echoed_result_is_not_executed", "warning", echoed(is_answered=True)),
 ]
