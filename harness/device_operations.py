@@ -104,12 +104,14 @@ class AlterOffer:
     """The next download command says something else than the platform meant. Outcome: None.
 
     `query` is appended to the URL as it stands; `expires_in_s` replaces the time from now to `expires_at` (negative: the past). The key is
-    the platform's, and is accepted. `other_port`: the URL leads to another port of the platform than its API has.
+    the platform's, and is accepted. `other_port`: the URL leads to another port of the platform than its API has. `spelled_otherwise`: the
+    same JSON with further members, in another order, with blanks, and with the escapes that other writers of JSON use.
     """
 
     query: str = ""
     expires_in_s: float | None = None
     other_port: bool = False
+    spelled_otherwise: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,9 @@ class DeviceBench:
         for topic in place.retained:
             await station.broker.publish(topic, b"", qos=1, retain=True)
         place.retained = ()
-        within_s = _DRAIN_S + (self.device.declares.result_s if self._owes_results(place) else 0.0)
+        # Who may take so long for a result may take as long for the end of its exchange.
+        owes_an_answer = self._owes_results(place) or not station.has_acknowledged_all
+        within_s = _DRAIN_S + (self.device.declares.result_s if owes_an_answer else 0.0)
         station.is_dirty = not await _comes_true(lambda: station.is_quiet and not self._owes_results(place), within_s)
         station.scope = ""
         place.is_free = True
@@ -317,8 +319,11 @@ class DeviceBench:
         if operation.other_port and place.station.other_port is None:
             raise BenchError("the platform has no other port")
         port = place.station.other_port if operation.other_port else None
-        place.station.broker.change = OfferChange(operation.query, port, operation.expires_in_s)
-        self._announce_for(place, "offer altered", {"query": operation.query, "expires_in_s": operation.expires_in_s, "port": port})
+        place.station.broker.change = OfferChange(
+            operation.query, port, operation.expires_in_s, spelled_otherwise=operation.spelled_otherwise
+        )
+        facts = {"query": operation.query, "expires_in_s": operation.expires_in_s, "port": port}
+        self._announce_for(place, "offer altered", facts | {"spelled_otherwise": operation.spelled_otherwise})
 
     async def _follow_key_policy(self, place: Place, operation: FollowKeyPolicy) -> None:
         place.station.follow_key_policy(operation.policy)

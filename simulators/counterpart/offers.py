@@ -14,12 +14,16 @@ from simulators.broker.embedded import EmbeddedBroker
 
 @dataclass(frozen=True, slots=True)
 class OfferChange:
-    """`query` is appended to the URL, `port` replaces its port; `expires_in_s` replaces the time until `expires_at`, negative: the past."""
+    """`query` is appended to the URL, `port` replaces its port; `expires_in_s` replaces the time until `expires_at`, negative: the past.
+
+    `spelled_otherwise`: see `spelled_otherwise` below.
+    """
 
     query: str = ""
     port: int | None = None
     expires_in_s: float | None = None
     lifetime_s: float = 30 * 60.0
+    spelled_otherwise: bool = False
 
     def apply(self, payload: bytes) -> bytes:
         """The payload of a download command, changed."""
@@ -31,7 +35,14 @@ class OfferChange:
             issued_at = datetime.fromisoformat(body["expires_at"]) - timedelta(seconds=self.lifetime_s)
             expires_at = issued_at + timedelta(seconds=self.expires_in_s)
             body["expires_at"] = expires_at.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-        return json.dumps(body, separators=(",", ":")).encode()
+        return spelled_otherwise(body) if self.spelled_otherwise else json.dumps(body, separators=(",", ":")).encode()
+
+
+def spelled_otherwise(body: dict[str, str]) -> bytes:
+    """The same offer as another platform's JSON library may write it: members that nobody asked for, before the others (CMD-06 allows
+    them), blanks between the tokens, and every slash escaped, as PHP does by itself (RFC 8259, 7)."""
+    wordy = {"hil": {"note": "\u00e9", "list": [1, None]}} | dict(reversed(body.items()))
+    return json.dumps(wordy, indent=1).replace("/", r"\/").encode()
 
 
 def _at_port(url: str, port: int) -> str:

@@ -225,8 +225,13 @@ class Station:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing is under way between the device and us: no unfinished message, no download."""
+        return self.has_acknowledged_all and not self.platform.api.open_downloads
+
+    @property
+    def has_acknowledged_all(self) -> bool:
+        """Whether the device has a session in which no message to it is unfinished."""
         session = self.broker.core.session_of(self.device_id)
-        return session is not None and not session.waiting and not session.inflight and not self.platform.api.open_downloads
+        return session is not None and not session.waiting and not session.inflight
 
     async def renew(self, *, power_cycle: bool) -> None:
         """Brings the device back to where it can be asked anything: no session that remembers the past, and a power cycle if wanted."""

@@ -30,6 +30,7 @@ class DownloadFault:
     location: str = ""
     body: bytes = b""
     content_type: str = "application/json"
+    is_chunked: bool = False  # of CUT and SHORT: no Content-Length, but chunks, of which the last ones never come
     consumes_key: bool = True  # of REDIRECT and ERROR: whether the key is used up, as a failing platform might do
 
 

@@ -126,7 +126,7 @@ class Api:
         if fault and fault.kind in (DownloadFaultKind.ERROR, DownloadFaultKind.REDIRECT):
             return self._answered(exchange, self._faulted_answer(download, fault))
         response = web.StreamResponse(status=206 if download.is_part else 200, headers=self._download_headers(download))
-        if fault and fault.kind is DownloadFaultKind.CHUNKED:
+        if fault and (fault.kind is DownloadFaultKind.CHUNKED or fault.is_chunked):
             response.enable_chunked_encoding()
         else:
             response.content_length = download.end - download.first

@@ -34,3 +34,8 @@ def test_expiry_moves_with_the_time_of_issue_as_its_zero():
 
 def test_nothing_else_changes():
     assert changed() == json.loads(OFFER)
+
+
+def test_offer_spelled_otherwise_says_the_same():
+    assert OfferChange(spelled_otherwise=True).apply(OFFER) != OFFER
+    assert json.loads(OFFER).items() <= changed(spelled_otherwise=True).items()

@@ -335,6 +335,7 @@ def test_a_file_with_a_difficult_name_is_listed_commanded_and_downloaded(on_benc
         (DownloadFault(DownloadFaultKind.CUT, at_byte=1), "broken"),
         (DownloadFault(DownloadFaultKind.CUT, at_byte=2_000), "broken"),
         (DownloadFault(DownloadFaultKind.SHORT, amount_bytes=5), "broken"),
+        (DownloadFault(DownloadFaultKind.SHORT, amount_bytes=5, is_chunked=True), "broken"),
         (DownloadFault(DownloadFaultKind.STALL, at_byte=100, pause_s=0.01), "same"),
         (DownloadFault(DownloadFaultKind.TRICKLE, at_byte=4_000, bytes_per_s=2_000), "same"),
         (DownloadFault(DownloadFaultKind.CORRUPT, at_byte=-1), "last byte differs"),
