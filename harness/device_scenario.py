@@ -67,8 +67,11 @@ class DeviceNeeds:
             return '[device.declares] results = "none", and no [device.observe] configuration'
         if self.any_configuration and device.configurations:
             return "[[device.configurations]] names the legal ones: none is of a chosen size"
-        if self.invalid_images and all(image.valid for image in device.images):
-            return "[[device.images]] names no image with valid = false"
+        offered = [DOWNLOADS[command] for command in download_commands(declares)[:1]]
+        if self.invalid_images and all(image.valid for image in device.images if image.type in offered):
+            return "[[device.images]] names no image with valid = false" + "".join(
+                f' and type = "{file_type.value}"' for file_type in offered
+            )
         return None
 
 

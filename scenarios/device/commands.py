@@ -8,6 +8,8 @@ from harness.wire.topics import control_topic
 from scenarios.device.steps import outcome_of, settle_s, tell
 
 _LONG_BYTES_MAX = 16 * 1024
+_ESCAPED = rb'{"unit":"\u00b0C \u20AC"}'
+_REMAINING_LENGTHS = (127, 128, 16_383, 16_384)
 
 
 @scenario(
@@ -26,14 +28,22 @@ def configure(cast: DeviceCast) -> Workload:
 
 @scenario("device_completes_every_exchange", subject="device", needs=DeviceNeeds(commands=(CONFIGURATION,), qos=2), duration_s=3.0)
 def configure_with_qos_2(cast: DeviceCast) -> Workload:
-    """Configurations are sent, one after the other; the payload of the last is as long as the device allows."""
+    """Configurations are sent, one after the other: some where the remaining length grows by a byte, and one as long as allowed."""
     yield Boot()
     for configuration in cast.configurations[:3]:
         yield from tell(cast, CONFIGURATION, dict(configuration))
-    payload = cast.padded(cast.configurations[0], min(cast.declares.max_payload_bytes, _LONG_BYTES_MAX))
-    yield Inject(control_topic(cast.device_id, CONFIGURATION), payload)
-    yield from outcome_of(cast, CONFIGURATION)
+    for size_bytes in _payload_sizes(cast):
+        yield Inject(control_topic(cast.device_id, CONFIGURATION), cast.padded(cast.configurations[0], size_bytes))
+        yield from outcome_of(cast, CONFIGURATION)
     yield Settle(settle_s(cast))
+
+
+def _payload_sizes(cast: DeviceCast) -> list[int]:
+    """Sizes, in bytes, whose packets have the shortest and longest remaining lengths of one, two and three bytes (MQTT 2.2.3)."""
+    around_payload = len(b"\x00\x00") + len(control_topic(cast.device_id, CONFIGURATION).encode()) + len(b"\x00\x00")
+    allowed = min(cast.declares.max_payload_bytes, _LONG_BYTES_MAX)
+    sizes = {length - around_payload for length in _REMAINING_LENGTHS} | {allowed}
+    return sorted(size for size in sizes if len(cast.payload(cast.configurations[0])) <= size <= allowed)
 
 
 @scenario(
@@ -53,3 +63,8 @@ def configure_and_ask(cast: DeviceCast) -> Workload:
         names = list(configuration)
         for keys in (names[:1], names[::-1], ["hil_unknown", *names[-1:]]):
             yield from tell(cast, SEND_CONFIGURATION, {"keys": keys})
+    if cast.rich_configurations:
+        # Our platform writes what is beyond ASCII as it is; others escape it.
+        yield Inject(control_topic(cast.device_id, CONFIGURATION), _ESCAPED)
+        yield from outcome_of(cast, CONFIGURATION)
+        yield from tell(cast, SEND_CONFIGURATION, {})

@@ -18,8 +18,7 @@ from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.faults import Cut, Duplicate, FaultPlan, PacketEvent, PacketFault, Rewrite
 from harness.history.events import Fact, MqttPacket
 from harness.scenario import Workload, scenario
-from harness.wire.commands import CONFIGURATION, DOWNLOAD_FIRMWARE, DOWNLOADS, REBOOT
-from harness.wire.files import FileType
+from harness.wire.commands import CONFIGURATION, DOWNLOADS, REBOOT
 from scenarios.device.steps import download, listening, one_fault, requests_of, settle_s, tell
 
 _ANY = DeviceNeeds(commands=(CONFIGURATION,))
@@ -74,7 +73,14 @@ def network_is_lost(cast: DeviceCast) -> Workload:
         yield from _serves_again(cast, cast.declares.connect_s)
 
 
-@scenario("device_comes_back", subject="device", needs=_ANY, duration_s=6.0)
+@scenario(
+    "device_comes_back",
+    "device_subscribes_to_its_own_topics",
+    "device_asks_for_qos_2",
+    subject="device",
+    needs=_ANY,
+    duration_s=6.0,
+)
 def broker_restarts(cast: DeviceCast) -> Workload:
     """The broker is restarted and has lost its sessions."""
     yield Boot()
@@ -146,15 +152,16 @@ _QOS_1 = PacketEvent(packet="PUBLISH", sent_by="server", qos=1, topic="+/control
 @scenario(
     "repeated_qos_1_command_has_one_effect",
     subject="device",
-    needs=DeviceNeeds(commands=(DOWNLOAD_FIRMWARE,), qos=1),
+    needs=DeviceNeeds(any_download=True, qos=1),
     duration_s=4.0,
 )
 def qos_1_download_repeated(cast: DeviceCast) -> Workload:
     """A download command is repeated with DUP before its PUBACK."""
     yield Boot()
-    stored: StoredFile = yield Store(FileType.FIRMWARE)
+    command = cast.download_command
+    stored: StoredFile = yield Store(DOWNLOADS[command])
     yield Interfere(one_fault("PUBLISH repeated", _QOS_1, Duplicate(copies=1, dup=True)))
-    yield Tell(DOWNLOAD_FIRMWARE, {"file_name": stored.name})
+    yield Tell(command, {"file_name": stored.name})
     yield Settle(cast.declares.result_s)
 
 
@@ -167,7 +174,7 @@ def qos_1_download_repeated(cast: DeviceCast) -> Workload:
 def qos_1_reboot_delivered_again(cast: DeviceCast) -> Workload:
     """The connection is lost before a reboot's PUBACK arrives: the resumed session delivers the command again."""
     yield Boot()
-    receipt = PacketEvent(packet="PUBACK", sent_by="client")
+    receipt = PacketEvent(packet="PUBACK", sent_by="client", topic="+/control/+")
     yield Interfere(one_fault("cut before PUBACK", receipt, Cut(when="before")))
     yield Tell(REBOOT)
     yield Until(listening, cast.declares.reboot_s)

@@ -1,17 +1,20 @@
 """Questions about the QoS 2 exchange: repetition, resumption, packet ids, order, segmentation. All of it is legal behaviour of a broker."""
 
-from harness.device_operations import Boot, CutConnection, Inject, Interfere, SendPacket, Settle, Tell, Until
+from itertools import cycle
+
+from harness.device_operations import Boot, CutConnection, Inject, Interfere, SendPacket, Settle, Store, StoredFile, Tell, Until
 from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.faults import Coalesce, Cut, Drop, Duplicate, FaultPlan, PacketAction, PacketEvent, PacketFault, Split
 from harness.mqtt.packets import Publish
 from harness.operations import Announce
 from harness.scenario import Workload, scenario
-from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION
+from harness.wire.commands import CONFIGURATION, DOWNLOADS, SEND_CONFIGURATION
 from harness.wire.topics import control_topic
 from scenarios.device.steps import (
     GRACE_S,
     Matches,
     acknowledged,
+    download_result,
     listening,
     one_fault,
     outcome_of,
@@ -28,9 +31,13 @@ _SEEN = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), results=True, 
 _RESUMED = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), results=True, qos=2, persistent_session=True)
 
 _COMMAND = PacketEvent(packet="PUBLISH", sent_by="server", qos=2, topic="+/control/+")
-_RELEASE = PacketEvent(packet="PUBREL", sent_by="server")
+# Of a command's exchange: whoever subscribes to more hears its own results, whose exchanges look alike.
+_RELEASE = PacketEvent(packet="PUBREL", sent_by="server", topic="+/control/+")
+_RECEIPT = PacketEvent(packet="PUBREC", sent_by="client", topic="+/control/+")
+_COMPLETION = PacketEvent(packet="PUBCOMP", sent_by="client", topic="+/control/+")
 # From here on a packet's remaining length takes two bytes (MQTT 2.2.3): the most that fits in one.
 _LONG_BYTES = 128
+_LAST_IDS = 8
 _SHOWN = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), configuration_seen=True, qos=2)
 
 
@@ -45,9 +52,26 @@ def publish_repeated_before_release(cast: DeviceCast) -> Workload:
         yield Settle(second_effect_s(cast))
 
 
+@scenario(
+    "repeated_publish_has_one_effect",
+    subject="device",
+    needs=DeviceNeeds(any_download=True, download="single", qos=2),
+    duration_s=5.0,
+)
+def download_repeated_before_release(cast: DeviceCast) -> Workload:
+    """A download command is repeated with DUP before its PUBREL."""
+    command = cast.download_command
+    yield Boot()
+    stored: StoredFile = yield Store(DOWNLOADS[command])
+    yield Interfere(one_fault("PUBLISH repeated", _COMMAND, Duplicate(copies=1, dup=True)))
+    yield Tell(command, {"file_name": stored.name})
+    yield from download_result(cast, command)
+    yield Settle(second_effect_s(cast))
+
+
 @scenario("copy_behind_another_command_has_no_effect", subject="device", needs=_SHOWN, duration_s=6.0)
 def publish_repeated_behind_another_command(cast: DeviceCast) -> Workload:
-    """A configuration is repeated with DUP before its PUBREL, after another configuration has come."""
+    """A configuration is repeated with DUP before its PUBREL, after several others have come."""
     yield Boot()
     newer, older = (dict(configuration) for configuration in cast.configurations[:2])
     yield from tell(cast, CONFIGURATION, newer)
@@ -57,7 +81,9 @@ def publish_repeated_behind_another_command(cast: DeviceCast) -> Workload:
     # Whether it is in force now tells when the device acts: at PUBLISH or at PUBREL.
     yield Settle(settle_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
-    yield from tell(cast, CONFIGURATION, newer)
+    # More of them than a list of the last few packet ids holds.
+    for _ in range(_LAST_IDS):
+        yield from tell(cast, CONFIGURATION, newer)
     if (yield from repeat(cast, CONFIGURATION, cast.payload(older), seen)):
         yield from tell(cast, SEND_CONFIGURATION)
 
@@ -80,8 +106,8 @@ def publish_again_after_resumption(cast: DeviceCast) -> Workload:
     yield from tell(cast, CONFIGURATION, dict(cast.configurations[-1]))
     cuts = (
         one_fault("cut after PUBLISH", _COMMAND, Cut(when="after")),
-        one_fault("cut before PUBREC", PacketEvent(packet="PUBREC", sent_by="client"), Cut(when="before")),
-        one_fault("cut before PUBCOMP", PacketEvent(packet="PUBCOMP", sent_by="client"), Cut(when="before")),
+        one_fault("cut before PUBREC", _RECEIPT, Cut(when="before")),
+        one_fault("cut before PUBCOMP", _COMPLETION, Cut(when="before")),
     )
     for cut, configuration in zip(cuts, cast.configurations, strict=False):
         yield from _cut_and_resume(cast, cut, dict(configuration))
@@ -109,6 +135,20 @@ def packet_id_used_again(cast: DeviceCast) -> Workload:
         yield Settle(settle_s(cast))
         if is_last:
             yield from tell(cast, SEND_CONFIGURATION)
+
+
+# The ends of what one byte holds, of what a signed number of two bytes holds, and of all (MQTT-2.3.1-1).
+_PACKET_IDS = (255, 256, 32_768, 65_535)
+
+
+@scenario("device_completes_every_exchange", subject="device", needs=_CONFIGURED, duration_s=3.0)
+def packet_ids_of_every_size(cast: DeviceCast) -> Workload:
+    """Configurations come with small and with large packet ids."""
+    yield Boot()
+    for packet_id, configuration in zip(_PACKET_IDS, cycle(cast.configurations), strict=False):
+        yield SendPacket(Publish(control_topic(cast.device_id, CONFIGURATION), cast.payload(configuration), qos=2, packet_id=packet_id))
+        yield Until(acknowledged, GRACE_S + cast.declares.result_s)
+    yield Settle(settle_s(cast))
 
 
 def _acknowledged_or_answered(cast: DeviceCast) -> Matches:
@@ -153,13 +193,20 @@ def _segmented(cast: DeviceCast, how: str, at: PacketEvent, action: PacketAction
 
 @scenario("segmentation_does_not_matter", subject="device", needs=_SEEN, duration_s=5.0)
 def packets_in_one_segment(cast: DeviceCast) -> Workload:
-    """Two commands arrive in one segment, and three."""
+    """Two commands arrive in one segment, and three, and one with the beginning of the next."""
     yield Boot()
     yield from tell(cast, SEND_CONFIGURATION)
-    for packets in (2, 3):
-        how = f"with {packets} in one segment"
+    second_in_pieces = PacketFault(
+        name="second one in pieces", at=_COMMAND.model_copy(update={"skip": 1}), action=Split(at=(9,), pause_s=0.05)
+    )
+    for packets, how, besides in (
+        (2, "with 2 in one segment", ()),
+        (3, "with 3 in one segment", ()),
+        (2, "with the first bytes of the second in the segment of the first", (second_in_pieces,)),
+    ):
+        together = PacketFault(name=how, at=_COMMAND, action=Coalesce(packets=packets, seconds_max=1.0))
         yield Announce("segmented", {"device_id": cast.device_id, "how": how})
-        yield Interfere(one_fault(how, _COMMAND, Coalesce(packets=packets, seconds_max=1.0)))
+        yield Interfere(FaultPlan(packets=(together, *besides)))
         for configuration in cast.configurations[: packets - 1]:
             yield Tell(CONFIGURATION, dict(configuration))
         yield Tell(SEND_CONFIGURATION)

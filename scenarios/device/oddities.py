@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from harness.device_operations import Boot, Inject, Interfere, Settle, Tell, Until, UntilConnected
-from harness.device_scenario import DeviceCast, DeviceNeeds
+from harness.device_operations import Boot, Inject, Interfere, PowerCut, Settle, Store, StoredFile, Tell, Until, UntilConnected
+from harness.device_scenario import OFFER_BYTES_MIN, DeviceCast, DeviceNeeds
 from harness.faults import PacketEvent, Rewrite
 from harness.operations import Announce
 from harness.scenario import Workload, scenario
-from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATION
+from harness.wire.commands import CONFIGURATION, DOWNLOADS, REBOOT, RESET, SEND_CONFIGURATION
 from harness.wire.topics import control_topic, result_topic
-from scenarios.device.steps import BOOT_GRACE_S, acknowledged, one_fault, outcome_of, settle_s, tell
+from scenarios.device.steps import BOOT_GRACE_S, acknowledged, listening, one_fault, outcome_of, second_effect_s, settle_s, tell
 
 _CONFIGURED = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), configuration_seen=True)
 _REBOOT = DeviceNeeds(commands=(REBOOT,))
@@ -69,6 +69,14 @@ def odd_values(cast: DeviceCast) -> Workload:
     for name, payload in _ODD_VALUES.items():
         if len(payload) <= cast.declares.max_payload_bytes:
             yield from _odd(cast, name, CONFIGURATION, payload)
+    if cast.device.run.can_cut_power:
+        # What it has stored it must be able to read again.
+        yield Announce(
+            "odd message", {"device_id": cast.device_id, "what": "a power cycle behind extreme values", "command": CONFIGURATION}
+        )
+        yield PowerCut()
+        yield Until(listening, cast.declares.connect_s)
+        yield from tell(cast, SEND_CONFIGURATION)
 
 
 def _odd(cast: DeviceCast, what: str, command: str, payload: bytes) -> Workload:
@@ -88,7 +96,7 @@ def _filled(size_bytes: int) -> bytes:
 def payload_sizes(cast: DeviceCast) -> Workload:
     """Configurations whose payload grows up to the declared size."""
     yield Boot()
-    sizes = sorted({128, 256, 512, 1_024, cast.declares.max_payload_bytes})
+    sizes = sorted({127, 128, 256, 512, 1_024, cast.declares.max_payload_bytes})
     for size in (size for size in sizes if size <= cast.declares.max_payload_bytes):
         yield Announce("payload of", {"device_id": cast.device_id, "size_bytes": size})
         yield Inject(control_topic(cast.device_id, CONFIGURATION), _filled(size))
@@ -108,6 +116,10 @@ def unlisted_command(cast: DeviceCast) -> Workload:
     for command in _harmless_unlisted(cast):
         yield Inject(control_topic(cast.device_id, command), b"{}")
         yield from outcome_of(cast, command)
+    if cast.declares.max_payload_bytes >= OFFER_BYTES_MIN:
+        for command in (command for command in DOWNLOADS if command not in cast.declares.commands):
+            stored: StoredFile = yield Store(DOWNLOADS[command])
+            yield from tell(cast, command, {"file_name": stored.name})
     yield from tell(cast, SEND_CONFIGURATION)
 
 
@@ -139,6 +151,18 @@ def reboot_with_retain(cast: DeviceCast) -> Workload:
     yield Until(acknowledged, cast.declares.result_s)
     yield Settle(cast.declares.reboot_s)
     yield UntilConnected(cast.declares.reboot_s + BOOT_GRACE_S)
+
+
+@scenario("retained_command_is_not_executed", subject="device", needs=DeviceNeeds(any_download=True), duration_s=4.0)
+def download_with_retain(cast: DeviceCast) -> Workload:
+    """A download command comes with RETAIN=1: its key has died long ago, as a rule."""
+    command = cast.download_command
+    yield Boot()
+    stored: StoredFile = yield Store(DOWNLOADS[command])
+    yield Interfere(_RETAINED)
+    yield Tell(command, {"file_name": stored.name})
+    yield Until(acknowledged, cast.declares.result_s)
+    yield Settle(second_effect_s(cast))
 
 
 @scenario("echoed_result_is_not_executed", subject="device", needs=_CONFIGURED, duration_s=4.0)

@@ -73,7 +73,7 @@ def reset_before_a_reboot(cast: DeviceCast) -> Workload:
 def reset_repeated_around_a_configuration(cast: DeviceCast) -> Workload:
     """A reset is repeated with DUP before its PUBREL; between the copies the device is configured."""
     yield Boot()
-    release = PacketEvent(packet="PUBREL", sent_by="server")
+    release = PacketEvent(packet="PUBREL", sent_by="server", topic="+/control/+")
     yield Interfere(one_fault("PUBREL held back", release, Drop()))
     yield Tell(RESET)
     seen = yield Until(published(RESET), cast.declares.result_s)
@@ -85,11 +85,12 @@ def reset_repeated_around_a_configuration(cast: DeviceCast) -> Workload:
 
 @scenario("reboot_happens_once", subject="device", needs=_REBOOT, duration_s=15.0)
 def reboot_once(cast: DeviceCast) -> Workload:
-    """The device is told to reboot, and comes back."""
+    """The device is told to reboot, comes back, and is told again."""
     yield Boot()
-    yield Tell(REBOOT)
-    yield Until(listening, cast.declares.reboot_s + BOOT_GRACE_S)
-    yield Settle(_loop_s(cast))
+    for _ in range(2):
+        yield Tell(REBOOT)
+        yield Until(listening, cast.declares.reboot_s + BOOT_GRACE_S)
+        yield Settle(_loop_s(cast))
 
 
 @scenario(
@@ -101,7 +102,7 @@ def reboot_once(cast: DeviceCast) -> Workload:
 def reboot_delivered_again(cast: DeviceCast) -> Workload:
     """The connection is lost before the reboot's PUBREC arrives: the resumed session delivers the command again."""
     yield Boot()
-    receipt = PacketEvent(packet="PUBREC", sent_by="client")
+    receipt = PacketEvent(packet="PUBREC", sent_by="client", topic="+/control/+")
     yield Interfere(one_fault("cut before PUBREC", receipt, Cut(when="before")))
     yield Tell(REBOOT)
     yield Until(listening, cast.declares.reboot_s + BOOT_GRACE_S)

@@ -7,7 +7,7 @@ from harness.checks.device_view import Result
 from harness.device_operations import Observe, SendPacket, Settle, Store, StoredFile, Tell, Until
 from harness.device_scenario import DeviceCast
 from harness.faults import FaultPlan, PacketAction, PacketEvent, PacketFault
-from harness.history.events import Event, Fact, HttpEnded, MqttClosed, MqttPacket
+from harness.history.events import Event, Fact, HttpEnded, HttpRequest, MqttClosed, MqttPacket
 from harness.history.timeline import Seen
 from harness.mqtt.packets import Publish
 from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOADS, SEND_CONFIGURATION
@@ -135,6 +135,11 @@ def has_left(fact: Fact) -> bool:
 def requests_of(cast: DeviceCast) -> int:
     """How many requests one download may take: many, for a device that asks for parts."""
     return 10_000 if cast.declares.download == "range" else 1
+
+
+def asked_for_a_file(fact: Fact) -> bool:
+    """The device has asked for a file."""
+    return isinstance(fact, HttpRequest) and fact.endpoint == "download"
 
 
 def exchange_ended(fact: Fact) -> bool:

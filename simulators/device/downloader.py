@@ -134,6 +134,11 @@ def promises_the_file(status: int) -> bool:
     return status in (200, 206)
 
 
+def is_unauthorized(status: int) -> bool:
+    """Whether this status refuses a key that may yet be good. Source: DEV-14."""
+    return status == 401
+
+
 def is_whole(expected_bytes: int | None, received_bytes: int, *, ended_cleanly: bool) -> bool:
     """Whether a body may be used; without a Content-Length a clean end of chunked framing is all there is. Source: DEV-12."""
     return ended_cleanly and (expected_bytes is None or expected_bytes == received_bytes)
@@ -147,13 +152,17 @@ class Completeness(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DownloadRules:
-    """How this device downloads. `refusal_waits_s`: the waits before it asks again after a 401; none means that it asks once."""
+    """How this device downloads. `refusal_waits_s`: the waits before it asks again after a refusal; none means that it asks once.
+
+    `is_refusal` says which status is one: it may be different the next time.
+    """
 
     style: Style = Style.SINGLE
     range_bytes: int = 2048
     size_bytes_max: int = 64 * 1024 * 1024
     redirects_max: int = 3
     refusal_waits_s: tuple[float, ...] = ()
+    is_refusal: Callable[[int], bool] = is_unauthorized
     inactivity_s: float = 180.0
     total_s: float = 20 * 60.0
     authorization: Callable[[str], str | None] = raw_basic
@@ -301,7 +310,7 @@ class Download:
         return None
 
     def _refused(self, status: int) -> list[Action]:
-        if status != 401 or self._refusals >= len(self._rules.refusal_waits_s):
+        if not self._rules.is_refusal(status) or self._refusals >= len(self._rules.refusal_waits_s):
             return self._fail(f"HTTP status {status}")
         self._refusals += 1
         self.phase = Phase.WAITING

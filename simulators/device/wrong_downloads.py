@@ -124,7 +124,6 @@ WRONG_DOWNLOADS = (
         "installs-short-bodies",
         "Installs what came before the connection was cut.",
         breaks=("DEV-12a",),
-        also=("DEV-15", "DEV-23"),
         tunes=downloading(is_whole=whatever_came),
     ),
     Personality(
@@ -152,6 +151,12 @@ WRONG_DOWNLOADS = (
         breaks=("DEV-14",),
         also=("DEV-11", "DEV-17"),
         tunes=downloading(refusal_waits_s=(0.2,) * 30),
+    ),
+    Personality(
+        "hammers-errors",
+        "Asks twelve times, five times a second, after any error but 401.",
+        breaks=("DEV-14",),
+        tunes=downloading(is_refusal=lambda status: status != 401, refusal_waits_s=(0.2,) * 12),
     ),
     Personality(
         "retries-401-at-once",

@@ -51,7 +51,7 @@ def test_reset_is_never_sent_where_it_is_not_allowed(certified):
 
 @pytest.mark.requirement("DEV-15")
 def test_device_with_a_logo_only_is_asked_about_downloads_as_one_with_a_firmware(certified):
-    rows = ["DEV-14", "DEV-15", "DEV-16", "DEV-17", "DEV-22", "DEV-23"]
+    rows = ["DEV-11", "DEV-12a", "DEV-13", "DEV-14", "DEV-15", "DEV-16", "DEV-17", "DEV-18", "DEV-22", "DEV-23", "DEV-25"]
     commands = ["configuration", "send_configuration", "download_logo"]
     results = certified(PERSONALITIES["reference"], commands=commands, only=rows)
     asked = {row for result in results.values() if result.verdict is Verdict.PASS for row in result.requirements}
