@@ -15,7 +15,7 @@ from harness.checks.device_view import (
     results_of,
 )
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.events import MqttPacket
+from harness.history.events import MqttClosed, MqttPacket
 from harness.history.timeline import History, Seen
 from harness.wire.commands import CONFIGURATION
 
@@ -44,10 +44,17 @@ def repeated_publish_has_one_effect(history: History) -> Iterator[Observation]:
         copies = message.copies_before_release
         if not copies or message.lost_connection or message.first.fact.qos != 2:
             continue
-        if len(message.pubrecs) < 1 + len(copies):
+        if len(message.pubrecs) < 1 + len(copies) and not _left_since(history, message):
             detail = f"{message.command!r} was sent {1 + len(copies)} times and got {len(message.pubrecs)} PUBREC"
             yield broken(detail, message.first, *copies, hint="every PUBLISH of QoS 2 is answered by a PUBREC, repeated or not")
         yield from _one_effect(history, message, f"sent {1 + len(copies)} times with the same packet id", KEEPS_NO_IDS)
+
+
+def _left_since(history: History, message: ReceivedMessage) -> bool:
+    """Whether the device ended that connection in the same scenario, as one that restarts into a new firmware: a receipt may have been on
+    its way."""
+    ended = [seen for seen in history.of(MqttClosed) if seen.fact.connection == message.first.fact.connection]
+    return any(seen.fact.closed_by == "peer" and seen.event.scope == message.first.event.scope for seen in ended)
 
 
 def _one_effect(history: History, message: ReceivedMessage, how: str, hint: str) -> Iterator[Observation]:

@@ -148,7 +148,7 @@ def _fails_for_good(cast: DeviceCast, status: int) -> Workload:
 def redirect_to_another_host(cast: DeviceCast) -> Workload:
     """The download is redirected to another host, which asks for credentials."""
     yield Boot()
-    for status in (302, 307):
+    for status in (302, 303, 307, 308):
         yield from _redirected(cast, status)
 
 

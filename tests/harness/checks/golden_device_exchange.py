@@ -61,6 +61,17 @@ def second_pubrec_missing(story):
 
 
 @golden("repeated_publish_has_one_effect", "pass")
+def second_pubrec_on_its_way_when_it_restarted(story):
+    story.sent("configuration", A)
+    story.sent("configuration", A, dup=True)
+    story.received()
+    story.released()
+    story.completed()
+    story.result("configuration")
+    story.lost(by="peer")
+
+
+@golden("repeated_publish_has_one_effect", "pass")
 def second_pubrec_behind_the_pubcomp(story):
     story.sent("configuration", A)
     story.sent("configuration", A, dup=True)
