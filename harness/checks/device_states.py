@@ -18,6 +18,7 @@ from harness.checks.device_view import (
     result_after,
     results,
     results_of,
+    unexplained_connects,
 )
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.events import Stimulus
@@ -40,9 +41,12 @@ def reboot_happens_once(history: History) -> Iterator[Observation]:
         if message.command != REBOOT:
             continue
         booted = _reboots_behind(history, message)
+        crashed = [line for line in crashes(history, message.device_id) if line > message.first.line]
+        if not booted and not crashed:  # A program may restart without an exit that we see.
+            booted = _behind(history, message, unexplained_connects(history, message.device_id))
         if len(booted) == 1:
             yield _back_in_time(history, message, booted[0])
-        elif not booted and (crashed := [line for line in crashes(history, message.device_id) if line > message.first.line]):
+        elif not booted and crashed:
             yield broken(f"the device was told to reboot and crashed (line {crashed[0]})", message.first, hint=_STATUS_0)
         elif not booted:
             yield broken("the device was told to reboot and did not", message.first, hint="a result alone is no reboot")
@@ -322,8 +326,12 @@ def retained_command_is_not_executed(history: History) -> Iterator[Observation]:
 
 def _reboots_behind(history: History, message: ReceivedMessage) -> list[int]:
     """The lines of the device's reboots after a message, up to its next `reboot`."""
+    return _behind(history, message, reboots(history, message.device_id))
+
+
+def _behind(history: History, message: ReceivedMessage, lines: list[int]) -> list[int]:
     later = [other.first.line for other in commands_received(history) if other.is_after(message) and other.command == REBOOT]
-    return [line for line in reboots(history, message.device_id) if message.first.line < line < min(later, default=math.inf)]
+    return [line for line in lines if message.first.line < line < min(later, default=math.inf)]
 
 
 @check("DEV-28", unseen="nothing was echoed, or no answer shows what came of it")

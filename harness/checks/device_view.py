@@ -227,14 +227,35 @@ def downloads_with(history: History, message: ReceivedMessage) -> list[Exchange]
 def reboots(history: History, device_id: str) -> list[int]:
     """The lines at which a device rebooted by itself.
 
-    An exit with status 0 where we run it as a process; else a connection that it left without our doing, followed by another.
+    An exit with status 0 where we run it as a process; else a connection that it left and followed by another.
     """
     exits = [seen for seen in history.of(DeviceExited) if seen.fact.device_id == device_id]
-    if exits or any(seen.fact.device_id == device_id for seen in history.of(DeviceStarted)):
+    if exits or _is_program(history, device_id):
         return [seen.line for seen in exits if seen.fact.status == 0 and not seen.fact.by_us]
-    left = [seen.line for seen in history.of(MqttClosed) if seen.fact.device_id == device_id and seen.fact.closed_by == "peer"]
+    return unexplained_connects(history, device_id)
+
+
+def _is_program(history: History, device_id: str) -> bool:
+    """Whether we run the device as a process: as it declares, or as is seen."""
+    runs_as_declared = bool((history.start.declaration.get("run") or {}).get("exec"))
+    return runs_as_declared or any(seen.fact.device_id == device_id for seen in history.of(DeviceStarted))
+
+
+def unexplained_connects(history: History, device_id: str) -> list[int]:
+    """The lines at which a device left its connection without our doing, and not by ending its program, and connected again.
+
+    So does a board that reboots; and a program that starts itself anew, or that stands behind one which starts it again.
+    """
     connects = [seen.line for seen in history.packets("CONNECT", device_id=device_id)]
-    return [line for line in left if any(connect > line for connect in connects)]
+    exits = [seen.line for seen in history.of(DeviceExited) if seen.fact.device_id == device_id]
+    left = [seen.line for seen in history.of(MqttClosed) if seen.fact.device_id == device_id and seen.fact.closed_by == "peer"]
+    lines = []
+    for line in left:
+        since = max((connect for connect in connects if connect < line), default=0)
+        back = min((connect for connect in connects if connect > line), default=None)
+        if back is not None and not any(since < exited < back for exited in exits):
+            lines.append(line)
+    return lines
 
 
 def crashes(history: History, device_id: str) -> list[int]:

@@ -69,6 +69,25 @@ def reported_elsewhere(story):
     story.reports("see topic x")
 
 
+@golden("reboot_happens_once", "pass")
+def restarted_without_an_exit(story):
+    story.boots()
+    story.connects()
+    story.command("reboot")
+    story.lost(by="peer")
+    story.connects(present=True)
+
+
+@golden("reboot_happens_once", "fail")
+def not_rebooted_but_cut_off_its_power_by_us(story):
+    story.boots()
+    story.connects()
+    story.command("reboot")
+    story.lost(by="peer")
+    story.add(stories.DeviceExited(stories.DEV, -9, by_us=True))
+    story.connects(present=True)
+
+
 @both("reboot_happens_once")
 def rebooted(story, wrong):
     story.boots()
