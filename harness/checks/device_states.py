@@ -58,7 +58,9 @@ def _back_in_time(history: History, message: ReceivedMessage, booted_line: int) 
     """Whether the reboot ended within the declared time, in the next CONNECT."""
     limit_s = float(declares(history).get("reboot_s", 10))
     connect = next((seen for seen in history.packets("CONNECT", device_id=message.device_id) if seen.line > booted_line), None)
-    if connect is None or (took_s := connect.at_s - message.first.at_s) <= limit_s + _BOOT_GRACE_S:
+    # Over a connection that was lost, the command reached it with its last copy or its release.
+    told_s = max(seen.at_s for seen in (message.first, *message.copies, *message.pubrels) if seen.line < booted_line)
+    if connect is None or (took_s := connect.at_s - told_s) <= limit_s + _BOOT_GRACE_S:
         return kept(message.first)
     detail = f"{took_s:.1f} s from the reboot command to the next CONNECT, declared: {limit_s:g} s"
     return broken(detail, message.first, connect, hint=_SLOW_BOOT)

@@ -19,7 +19,7 @@ from harness.faults import Cut, Duplicate, FaultPlan, PacketEvent, PacketFault, 
 from harness.history.events import Fact, MqttPacket
 from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, DOWNLOADS, REBOOT
-from scenarios.device.steps import download, listening, one_fault, requests_of, settle_s, tell
+from scenarios.device.steps import back_within_s, download, listening, one_fault, requests_of, settle_s, tell
 
 _ANY = DeviceNeeds(commands=(CONFIGURATION,))
 _REFUSALS = 3
@@ -27,8 +27,6 @@ _REFUSALS_FULL = 5
 _ROUND_S_MAX = 60.0
 _SERVER_UNAVAILABLE = 3
 _OUTAGE_S = 60.0
-# After an outage a device may be in the middle of a wait of its back-off.
-_BACK_OFF_S = 20.0
 
 
 @scenario(
@@ -57,9 +55,9 @@ def _log_in(cast: DeviceCast) -> Workload:
     yield UntilConnected(cast.declares.connect_s)
 
 
-def _serves_again(cast: DeviceCast, within_s: float) -> Workload:
+def _serves_again(cast: DeviceCast) -> Workload:
     """Waits until the device listens again, and gives it a command."""
-    yield Until(listening, within_s)
+    yield Until(listening, back_within_s(cast))
     yield Settle(settle_s(cast))
     yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
 
@@ -70,7 +68,7 @@ def network_is_lost(cast: DeviceCast) -> Workload:
     yield Boot()
     for _ in range(2):
         yield CutConnection()
-        yield from _serves_again(cast, cast.declares.connect_s)
+        yield from _serves_again(cast)
 
 
 @scenario(
@@ -85,7 +83,7 @@ def broker_restarts(cast: DeviceCast) -> Workload:
     """The broker is restarted and has lost its sessions."""
     yield Boot()
     yield RestartBroker(down_s=1.0)
-    yield from _serves_again(cast, cast.declares.connect_s)
+    yield from _serves_again(cast)
 
 
 @scenario("device_comes_back", subject="device", needs=_ANY, duration_s=_OUTAGE_S + 20.0, full_only=True)
@@ -93,7 +91,7 @@ def broker_is_away_for_a_minute(cast: DeviceCast) -> Workload:
     """The broker is away for a minute."""
     yield Boot()
     yield RestartBroker(down_s=_OUTAGE_S)
-    yield from _serves_again(cast, cast.declares.connect_s + _BACK_OFF_S)
+    yield from _serves_again(cast)
 
 
 def _refused(cast: DeviceCast, refusals: int) -> Workload:
@@ -177,5 +175,5 @@ def qos_1_reboot_delivered_again(cast: DeviceCast) -> Workload:
     receipt = PacketEvent(packet="PUBACK", sent_by="client", topic="+/control/+")
     yield Interfere(one_fault("cut before PUBACK", receipt, Cut(when="before")))
     yield Tell(REBOOT)
-    yield Until(listening, cast.declares.reboot_s)
+    yield Until(listening, back_within_s(cast))
     yield Settle(cast.declares.reboot_s)

@@ -14,6 +14,7 @@ from scenarios.device.steps import (
     GRACE_S,
     Matches,
     acknowledged,
+    back_within_s,
     download_result,
     listening,
     one_fault,
@@ -117,7 +118,7 @@ def _cut_and_resume(cast: DeviceCast, cut: FaultPlan, configuration: dict[str, o
     """Sends a configuration whose exchange is cut, waits until the device is back, and asks what became of it."""
     yield Interfere(cut)
     yield Tell(CONFIGURATION, configuration)
-    yield Until(listening, cast.declares.connect_s)
+    yield Until(listening, back_within_s(cast))
     yield Settle(second_effect_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
 
@@ -230,7 +231,7 @@ def connection_in_pieces(cast: DeviceCast) -> Workload:
         )
     )
     yield CutConnection()
-    yield Until(listening, cast.declares.connect_s)
+    yield Until(listening, back_within_s(cast))
     yield Settle(settle_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
     yield Settle(settle_s(cast))

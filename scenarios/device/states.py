@@ -7,7 +7,18 @@ from harness.device_scenario import OFFER_BYTES_MIN, DeviceCast, DeviceNeeds
 from harness.faults import Cut, Drop, PacketEvent
 from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, DOWNLOAD_LOGO, REBOOT, RESET, SEND_CONFIGURATION
-from scenarios.device.steps import BOOT_GRACE_S, download, listening, one_fault, outcome_of, published, repeat, settle_s, tell
+from scenarios.device.steps import (
+    BOOT_GRACE_S,
+    back_within_s,
+    download,
+    listening,
+    one_fault,
+    outcome_of,
+    published,
+    repeat,
+    settle_s,
+    tell,
+)
 
 _CONFIGURED = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), configuration_seen=True)
 _RESET = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION, RESET), configuration_seen=True)
@@ -105,7 +116,7 @@ def reboot_delivered_again(cast: DeviceCast) -> Workload:
     receipt = PacketEvent(packet="PUBREC", sent_by="client", topic="+/control/+")
     yield Interfere(one_fault("cut before PUBREC", receipt, Cut(when="before")))
     yield Tell(REBOOT)
-    yield Until(listening, cast.declares.reboot_s + BOOT_GRACE_S)
+    yield Until(listening, back_within_s(cast))
     yield Settle(_loop_s(cast))
 
 

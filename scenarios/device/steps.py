@@ -22,6 +22,7 @@ GRACE_S = 1.0
 BOOT_GRACE_S = 3.0  # what starting a program adds to its reboot
 _PATIENCE = 2.0  # times the declared time for a result
 _SECOND_EFFECT_S_MAX = 5.0
+_BACK_OFF_S_MAX = 60.0
 # A download that nothing slows down may take this long besides.
 DOWNLOAD_GRACE_S = 5.0
 # A device that asks more often than this for one file is not waited for any longer.
@@ -40,6 +41,11 @@ def listening(fact: Fact) -> bool:
 def settle_s(cast: DeviceCast) -> float:
     """How long a wrong second effect may take to show: about as long as a right one."""
     return min(cast.declares.result_s, GRACE_S)
+
+
+def back_within_s(cast: DeviceCast) -> float:
+    """How long a device may be away after its connection was lost: nothing declares it, and a back-off may have grown to its limit."""
+    return max(cast.declares.connect_s, _BACK_OFF_S_MAX)
 
 
 def second_effect_s(cast: DeviceCast) -> float:

@@ -5,7 +5,7 @@ from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, DOWNLOAD_LOGO, DOWNLOADS, SEND_CONFIGURATION
 from scenarios.device.downloads import ANSWERED, ANY_DOWNLOAD, ANY_DOWNLOAD_SEEN, LOGO_SEEN
-from scenarios.device.steps import GRACE_S, asked_for_a_file, download, download_result, requests_of, tell
+from scenarios.device.steps import GRACE_S, asked_for_a_file, back_within_s, download, download_result, requests_of, tell
 
 _SIZE_BYTES = 20_000
 _STALL_S = 10.0
@@ -186,7 +186,7 @@ def _slow_download(cast: DeviceCast, duration_s: float) -> Workload:
         if told in cast.declares.commands:
             yield from tell(cast, told, data)
     yield from download_result(cast, command, transfer_s=duration_s)
-    yield UntilConnected(cast.declares.connect_s)
+    yield UntilConnected(back_within_s(cast))
 
 
 _SLOW = DeviceNeeds(any_download=True, keep_alive=True)

@@ -89,6 +89,23 @@ def not_rebooted_but_cut_off_its_power_by_us(story):
 
 
 @both("reboot_happens_once")
+def rebooted_long_after_its_connection_was_lost(story, wrong):
+    """The time that it was away is not the time that it takes to reboot."""
+    story.boots()
+    story.connects()
+    story.sent("reboot")
+    story.lost()
+    story.wait(0 if wrong else 30)
+    story.connects(present=True)
+    story.sent("reboot", dup=True)
+    story.received()
+    story.released()
+    story.wait(30 if wrong else 0)
+    story.exits()
+    story.connects(present=True)
+
+
+@both("reboot_happens_once")
 def rebooted(story, wrong):
     story.boots()
     story.command("reboot")
