@@ -35,6 +35,7 @@ _ODD_VALUES = {
     "null for a value": b'{"sampling_rate":null}',
     "an empty configuration": b"{}",
 }
+_EXTREMES = '{"name":"☃ 𝄞","sampling_rate":1e999,"threshold":null}'.encode()
 
 
 @scenario(
@@ -74,6 +75,8 @@ def odd_values(cast: DeviceCast) -> Workload:
         yield Announce(
             "odd message", {"device_id": cast.device_id, "what": "a power cycle behind extreme values", "command": CONFIGURATION}
         )
+        yield Inject(control_topic(cast.device_id, CONFIGURATION), _EXTREMES)
+        yield from outcome_of(cast, CONFIGURATION)
         yield PowerCut()
         yield Until(listening, cast.declares.connect_s)
         yield from tell(cast, SEND_CONFIGURATION)
