@@ -6,6 +6,7 @@ else.
 
 import logging
 import shutil
+import string
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -39,7 +40,9 @@ from simulators.platform.readings import with_reading
 from simulators.platform.rules import REFERENCE, Rules
 
 MakeDevice = Callable[[Credentials, ScopeOf], PoweredDevice]
-_TOKEN_BYTES = 24
+_TOKEN_CHARACTERS = 32
+# Of either case: whoever changes it shows.
+_TOKEN_ALPHABET = string.ascii_letters + string.digits
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +92,7 @@ class Station:
         self.spoilage = Spoilage()
         identity = device.identity
         self.device_id = identity.id if identity is not None else draw_uuid(entropy)
-        self.token = identity.token if identity is not None else entropy.random_bytes(_TOKEN_BYTES).hex()
+        self.token = identity.token if identity is not None else draw_token(entropy)
         self.project_id = inventory(self._seed).projects[0].id
         self.allowance = Allowance(self._record_flood)
         self.broker: OfferAlteringBroker
@@ -241,6 +244,11 @@ class Station:
         await self.broker.start()
         self.is_dirty = False
         await self.power.on()
+
+
+def draw_token(entropy: Entropy) -> str:
+    """A device token; some 190 bits."""
+    return "".join(_TOKEN_ALPHABET[byte % len(_TOKEN_ALPHABET)] for byte in entropy.random_bytes(_TOKEN_CHARACTERS))
 
 
 def rules_for(device: Device) -> Rules:
