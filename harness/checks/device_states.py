@@ -21,7 +21,7 @@ from harness.checks.device_view import (
     unexplained_connects,
 )
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.events import Stimulus
+from harness.history.events import DeviceExited, Stimulus
 from harness.history.timeline import History, Seen
 from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATION
 from harness.wire.json_values import is_same_json
@@ -48,10 +48,17 @@ def reboot_happens_once(history: History) -> Iterator[Observation]:
             yield _back_in_time(history, message, booted[0])
         elif not booted and crashed:
             yield broken(f"the device was told to reboot and crashed (line {crashed[0]})", message.first, hint=_STATUS_0)
+        elif not booted and message.lost_connection and not _exits_show(history):
+            continue  # It may have rebooted while we had cut it off: then its return tells nothing.
         elif not booted:
             yield broken("the device was told to reboot and did not", message.first, hint="a result alone is no reboot")
         else:
             yield broken(f"one command caused {len(booted)} reboots ({in_lines(booted)}), allowed: 1", message.first)
+
+
+def _exits_show(history: History) -> bool:
+    """Whether the device's reboots are exits of its program, and so are seen whatever its connection does."""
+    return any(seen.fact.status == 0 and not seen.fact.by_us for seen in history.of(DeviceExited))
 
 
 def _back_in_time(history: History, message: ReceivedMessage, booted_line: int) -> Observation:

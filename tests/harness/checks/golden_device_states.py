@@ -124,6 +124,32 @@ def rebooted_for_each_of_two_commands(story, wrong):
         story.exits()
 
 
+def _cut_off_and_back(story):
+    story.connects()
+    story.sent("reboot")
+    story.lost()
+    story.connects(present=True)
+    story.sent("reboot", dup=True)
+    story.received()
+    story.released()
+    story.completed()
+
+
+@golden("reboot_happens_once", "inconclusive")
+def may_have_rebooted_while_it_was_cut_off(story):
+    _cut_off_and_back(story)
+
+
+@golden("reboot_happens_once", "fail")
+def forgot_to_reboot_when_it_was_cut_off(story):
+    """Its reboots are exits, as an earlier one shows."""
+    story.boots()
+    story.command("reboot", packet_id=9)
+    story.exits()
+    story.boots()
+    _cut_off_and_back(story)
+
+
 @golden("reboot_happens_once", "fail")
 def not_rebooted(story):
     story.boots()
