@@ -1,76 +1,31 @@
-"""DEV-07 to DEV-10, DEV-19, DEV-21, DEV-24, DEV-25, DEV-27 to DEV-29: what a command leaves behind, and what must leave nothing."""
+"""DEV-08 to DEV-10, DEV-19, DEV-21, DEV-24, DEV-25, DEV-27 to DEV-29: what a command leaves behind, and what must leave nothing."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 from harness.checks.device_answers import answers, holds, sent_before
+from harness.checks.device_reboots import BOOT_GRACE_S, reboots_behind
 from harness.checks.device_view import (
     ReceivedMessage,
     commands_received,
     crashes,
     declares,
     downloads_with,
-    in_lines,
     is_download,
     reboots,
     requires_results,
     result_after,
     results,
     results_of,
-    unexplained_connects,
 )
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.events import DeviceExited, Stimulus
+from harness.history.events import Stimulus
 from harness.history.timeline import History, Seen
 from harness.wire.commands import CONFIGURATION, REBOOT, RESET, SEND_CONFIGURATION
 from harness.wire.json_values import is_same_json
 
-_POISON = "poison message: the command is executed before it is acknowledged, so each boot gets it again"
-_STATUS_0 = "a program that reboots ends with status 0; another status is a crash"
-_SLOW_BOOT = "reboot_s in [device.declares] is the longest time from the command to the next CONNECT: declare what the device needs"
 _BUFFER = "some clients drop packets above their buffer without a word (PubSubClient: 256 bytes in all)"
 _RESULT_GRACE_S = 1.0  # what bench and broker add to a device's own time
-_BOOT_GRACE_S = 3.0  # and what starting a program adds to its reboot
-
-
-@check("DEV-07", unseen="the device was not told to reboot, or a reboot of it cannot be seen", hint=_POISON)
-def reboot_happens_once(history: History) -> Iterator[Observation]:
-    """One reboot per command, also when the command is delivered again."""
-    for message in commands_received(history):
-        if message.command != REBOOT:
-            continue
-        booted = _reboots_behind(history, message)
-        crashed = [line for line in crashes(history, message.device_id) if line > message.first.line]
-        if not booted and not crashed:  # A program may restart without an exit that we see.
-            booted = _behind(history, message, unexplained_connects(history, message.device_id))
-        if len(booted) == 1:
-            yield _back_in_time(history, message, booted[0])
-        elif not booted and crashed:
-            yield broken(f"the device was told to reboot and crashed (line {crashed[0]})", message.first, hint=_STATUS_0)
-        elif not booted and message.lost_connection and not _exits_show(history):
-            continue  # It may have rebooted while we had cut it off: then its return tells nothing.
-        elif not booted:
-            yield broken("the device was told to reboot and did not", message.first, hint="a result alone is no reboot")
-        else:
-            yield broken(f"one command caused {len(booted)} reboots ({in_lines(booted)}), allowed: 1", message.first)
-
-
-def _exits_show(history: History) -> bool:
-    """Whether the device's reboots are exits of its program, and so are seen whatever its connection does."""
-    return any(seen.fact.status == 0 and not seen.fact.by_us for seen in history.of(DeviceExited))
-
-
-def _back_in_time(history: History, message: ReceivedMessage, booted_line: int) -> Observation:
-    """Whether the reboot ended within the declared time, in the next CONNECT."""
-    limit_s = float(declares(history).get("reboot_s", 10))
-    connect = next((seen for seen in history.packets("CONNECT", device_id=message.device_id) if seen.line > booted_line), None)
-    # Over a connection that was lost, the command reached it with its last copy or its release.
-    told_s = max(seen.at_s for seen in (message.first, *message.copies, *message.pubrels) if seen.line < booted_line)
-    if connect is None or (took_s := connect.at_s - told_s) <= limit_s + _BOOT_GRACE_S:
-        return kept(message.first)
-    detail = f"{took_s:.1f} s from the reboot command to the next CONNECT, declared: {limit_s:g} s"
-    return broken(detail, message.first, connect, hint=_SLOW_BOOT)
 
 
 @check("DEV-09", unseen="no two configurations followed each other, or no answer shows which one is in force")
@@ -173,7 +128,7 @@ def results_come_once_and_in_time(history: History) -> Iterator[Observation]:
         found = results_of(history, message, min(later, default=history.end_line))
         limit_s = float(claims.get("result_s", 5)) + _RESULT_GRACE_S
         if message.command in (REBOOT, RESET):  # A result may wait until the device is back.
-            limit_s += float(claims.get("reboot_s", 10)) + _BOOT_GRACE_S
+            limit_s += float(claims.get("reboot_s", 10)) + BOOT_GRACE_S
         if not found:
             yield broken(f"{message.command!r} got no result, allowed: one within {claims.get('result_s', 5):g} s", message.first)
         elif len(found) > 1 and message.copies:
@@ -288,7 +243,7 @@ def unlisted_command_has_no_effect(history: History) -> Iterator[Observation]:
             yield broken(f"the unlisted {message.command!r} got no result, allowed: a refusal", message.first)
         elif len(refusals := results_of(history, message, history.end_line)) > _times(history, message):
             yield broken(f"the unlisted {message.command!r} was refused {len(refusals)} times, allowed: once", message.first)
-        if message.command == REBOOT and (booted := _reboots_behind(history, message)):
+        if message.command == REBOOT and (booted := reboots_behind(history, message)):
             yield broken(f"the unlisted 'reboot' rebooted the device (line {booted[0]})", message.first)
         if asked := downloads_with(history, message):
             yield broken(f"the unlisted {message.command!r} was followed by a request for its file", message.first, asked[0])
@@ -321,7 +276,7 @@ def retained_command_is_not_executed(history: History) -> Iterator[Observation]:
         if not message.first.fact.retain:
             continue
         if message.command == REBOOT:
-            booted = _reboots_behind(history, message)
+            booted = reboots_behind(history, message)
             yield (
                 broken(f"a 'reboot' with RETAIN=1 rebooted the device (line {booted[0]})", message.first) if booted else kept(message.first)
             )
@@ -331,16 +286,6 @@ def retained_command_is_not_executed(history: History) -> Iterator[Observation]:
             yield kept(message.first)
         else:
             yield from _nothing_changed(history, message, "a command with RETAIN=1")
-
-
-def _reboots_behind(history: History, message: ReceivedMessage) -> list[int]:
-    """The lines of the device's reboots after a message, up to its next `reboot`."""
-    return _behind(history, message, reboots(history, message.device_id))
-
-
-def _behind(history: History, message: ReceivedMessage, lines: list[int]) -> list[int]:
-    later = [other.first.line for other in commands_received(history) if other.is_after(message) and other.command == REBOOT]
-    return [line for line in lines if message.first.line < line < min(later, default=math.inf)]
 
 
 @check("DEV-28", unseen="nothing was echoed, or no answer shows what came of it")

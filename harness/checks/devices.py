@@ -5,7 +5,7 @@ Effects count, not packets. Importing this module registers the whole family.
 
 from collections.abc import Iterator
 
-from harness.checks import device_connection, device_downloads, device_exchange, device_key_policies, device_states
+from harness.checks import device_connection, device_downloads, device_exchange, device_key_policies, device_reboots, device_states
 from harness.checks.device_answers import Shown, answers, holds, sent_before
 from harness.checks.device_connection import are_covered, unheard_commands
 from harness.checks.device_diagnosis import likely_stack
@@ -24,7 +24,7 @@ from harness.wire.commands import CONFIGURATION, RESET, SEND_CONFIGURATION, STAN
 from harness.wire.json_values import pointed_at
 from harness.wire.topics import is_of_device
 
-__all__ = ["device_connection", "device_downloads", "device_exchange", "device_key_policies", "device_states"]
+__all__ = ["device_connection", "device_downloads", "device_exchange", "device_key_policies", "device_reboots", "device_states"]
 
 
 @check("DEV-01", unseen="the device did not connect with a new session")
