@@ -168,7 +168,7 @@ def temporary_copy_is_removed(history: History) -> Iterator[Observation]:
         # The copy of a key that was not used may stay until the key's end.
         left, allowed = int(facts["after"]) - int(facts["before"]), int(facts.get("unfetched", 0))
         if left > allowed:
-            words = f"{downloads} downloads" if downloads else "the end of a key that nobody used"
+            words = "the end of a key that nobody used" if expired else f"{downloads} downloads"
             yield broken(f"{left} temporary copies are left after {words}, allowed: {allowed}", seen)
         elif downloads or expired:
             yield kept(seen)

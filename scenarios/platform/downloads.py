@@ -23,6 +23,7 @@ from scenarios.platform.steps import (
 _EACH_TYPE = Needs(files={"firmware": FileType.FIRMWARE, "logo": FileType.LOGO})
 _FILES_MAX = 12
 _PROJECTS_MAX = 4
+_DOWNLOADS = 3
 _COUNTS_MAX = 6
 _TIDIES_UP_S = 0.5
 _AFTER_EXPIRY_S = 5.0
@@ -245,13 +246,13 @@ def copies_after_downloads(cast: Cast) -> Workload:
     platform, device = cast.platform, cast.device
     yield from watch(device)
     before = int((yield RunHook("temporary_copies")))
-    downloads = unfetched = 0
-    for _ in range(3):
+    downloads = 0
+    for _ in range(_DOWNLOADS):
         url = yield from offered(platform, device, cast.files["firmware"])
         if url is not None:
             answer = yield fetch_call(url, device)
-            is_whole = answer.status == 200 and answer.complete
-            downloads, unfetched = downloads + is_whole, unfetched + (not is_whole)
+            downloads += answer.status == 200 and answer.complete
+    unfetched = _DOWNLOADS - downloads  # also those of which no offer came: each may have its copy
     after = yield from _copies_down_to(before + unfetched)
     yield Announce("temporary copies", {"before": before, "after": after, "downloads": downloads, "unfetched": unfetched})
 

@@ -169,6 +169,7 @@ async def _breaks_on_odd_lengths(request: web.Request, handler: Handler) -> web.
     return await handler(request)
 
 
+_COPY_LIVES_ON = "the copy stays as long as its key lives"
 _USED = "what is used twice is used again after a broken transfer, and by others at once"
 
 WRONG_KEYS: tuple[Personality, ...] = (
@@ -190,13 +191,14 @@ WRONG_KEYS: tuple[Personality, ...] = (
         "keys-live-for-ever",
         "keys do not expire",
         ("KEY-01",),
-        {"KEY-11": "an expired key is alive"},
+        {"KEY-11": "an expired key is alive", "DLD-06": _COPY_LIVES_ON},
         rules=keys_ruled(lifetime_s=FOREVER_S),
     ),
     Personality(
         "lengthens-lives",
         "a command lengthens the lives of its device's older keys",
         ("KEY-01",),
+        {"DLD-06": _COPY_LIVES_ON},
         rules=keys_ruled(lifetime_s=FOREVER_S),
         service=_LengthensLives,
     ),
@@ -204,6 +206,7 @@ WRONG_KEYS: tuple[Personality, ...] = (
         "revives-keys",
         "a key's age is read without its hours",
         ("KEY-01",),
+        {"DLD-06": _COPY_LIVES_ON},
         rules=keys_ruled(lifetime_s=FOREVER_S, is_alive=_in_the_first_half_of_each_hour),
     ),
     Personality("replaces-keys", "a device's newer key ends its older one", ("KEY-01",), {"KEY-05": "it is dead"}, service=_ReplacesKeys),
@@ -256,7 +259,11 @@ WRONG_KEYS: tuple[Personality, ...] = (
         "uses-keys-up-at-the-end",
         "declares first-use and follows complete-delivery",
         ("KEY-08",),
-        {"KEY-03": "several are answered 200", "KEY-02": "and so is who comes before the mark"},
+        {
+            "KEY-03": "several are answered 200",
+            "KEY-02": "and so is who comes before the mark",
+            "DLD-06": "a key whose transfer looked broken keeps its copy",
+        },
         service=_MarksWholeTransfers,
     ),
     Personality("tells-keys-in-errors", "the key stands in error bodies", ("KEY-10",), answers=_tells_the_key),
