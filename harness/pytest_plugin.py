@@ -8,7 +8,6 @@ simulator.
 """
 
 import asyncio
-import json
 import re
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -28,8 +27,9 @@ from harness.history.events import SCHEMA, Fact, MqttPacket, RunStarted
 from harness.history.journal import line_of
 from harness.history.recorder import Recorder
 from harness.history.timeline import History
-from harness.requirements import CATALOGUE
+from harness.requirements import find
 from harness.wire.files import FileType
+from harness.wire.json_values import read_json
 from harness.wire.topics import result_topic
 
 T = TypeVar("T")
@@ -127,10 +127,10 @@ class DeviceUnderTest:
         return int(self.perform(Tell(command, data or {})))
 
     def result(self, command: str, *, within_s: float = _WITHIN_S) -> dict[str, Any] | None:
-        """The next result of that command; None where none came in time."""
+        """The next result of that command; None where none came in time. Raises ValueError for one that is no JSON object."""
         topic = result_topic(self.device_id, command)
         events = self.perform(Until(lambda fact: _is_published(fact, topic), within_s))
-        return dict(_json(events[0].fact.payload)) if events else None
+        return _json_object(events[0].fact.payload or "") if events else None
 
     def ask(self, command: str, data: dict[str, Any] | None = None, *, within_s: float = _WITHIN_S) -> dict[str, Any] | None:
         """Sends a command and gives its result."""
@@ -159,8 +159,11 @@ def _is_published(fact: Fact, topic: str) -> bool:
     return isinstance(fact, MqttPacket) and fact.sent_by == "client" and fact.type == "PUBLISH" and fact.topic == topic
 
 
-def _json(text: str | None) -> Any:
-    return json.loads(text or "{}")
+def _json_object(payload: str) -> dict[str, Any]:
+    value = read_json(payload)
+    if not isinstance(value, dict):
+        raise ValueError(f"the result is {payload[:80]!r}, no JSON object")
+    return value
 
 
 class Remote:
@@ -214,7 +217,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         for marker in item.iter_markers("requirement"):
             for name in marker.args:
-                if name not in CATALOGUE and not any(known.startswith(str(name)) for known in CATALOGUE):
+                if not find(str(name)):
                     raise pytest.UsageError(f"{item.nodeid}: the catalogue has no requirement {name!r}")
 
 

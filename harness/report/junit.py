@@ -25,7 +25,7 @@ def as_junit(report: Report) -> str:
     suite = ET.Element(
         "testsuite",
         {
-            "name": f"hil {report.subject.kind} {report.subject.name}",
+            "name": _clean(f"hil {report.subject.kind} {report.subject.name}"),
             "timestamp": report.run.started,
             "time": f"{report.run.duration_s:.3f}",
             "tests": str(len(report.checks)),

@@ -94,7 +94,10 @@ def known_keys(directory: Path) -> dict[str, str]:
 
 
 def remember_key(directory: Path, fingerprint: str, name: str) -> None:
-    """Enters a key as known. Raises ConfigurationError for a fingerprint of another form or a name that is none."""
+    """Enters a key as known.
+
+    Raises ConfigurationError for a fingerprint of another form, a name that is none, or a directory that cannot be written.
+    """
     if not _FINGERPRINT.match(fingerprint):
         raise OptionError("FINGERPRINT", f"{fingerprint!r} is none: 32 hexadecimal digits in lower case")
     cleaned = " ".join(name.split())
@@ -102,8 +105,11 @@ def remember_key(directory: Path, fingerprint: str, name: str) -> None:
         raise OptionError("NAME", "is empty")
     path = directory / _KNOWN_FILE
     entries = _entered_keys(path) | {fingerprint: cleaned}
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.write_text("".join(f"{key} {holder}\n" for key, holder in entries.items()), encoding="utf-8")
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text("".join(f"{key} {holder}\n" for key, holder in entries.items()), encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(str(path), "", "", f"cannot be written: {error.strerror}") from error
 
 
 def wanted_fingerprint(text: str) -> str:

@@ -97,6 +97,7 @@ def test_board_without_a_device_file_is_skipped(pytester):
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(skipped=1)
 
 
-def test_requirement_that_the_catalogue_does_not_have_is_a_usage_error(pytester):
-    pytester.makepyfile("import pytest\n\n\n@pytest.mark.requirement('DEV-99')\ndef test_it():\n    pass\n")
+@pytest.mark.parametrize("name", ["DEV-99", "DEV-0", "DEV"])
+def test_requirement_that_the_catalogue_does_not_have_is_a_usage_error(pytester, name):
+    pytester.makepyfile(f"import pytest\n\n\n@pytest.mark.requirement('{name}')\ndef test_it():\n    pass\n")
     assert pytester.runpytest_subprocess("-p", "no:cacheprovider").ret == pytest.ExitCode.USAGE_ERROR

@@ -6,6 +6,7 @@ business (`ports.BoardWorld`).
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,8 @@ from harness.bench.serial.ports import BoardSilent, BoardUnreadable, BoardWorld,
 from harness.clock import Clock
 from harness.entropy import Entropy
 from harness.errors import BenchError, DriverTimeout, RemoteWireError
+
+_log = logging.getLogger(__name__)
 
 PART_BYTES_MAX = 4_096
 ANSWER_S = 30.0  # within which a board takes what it asked for
@@ -202,7 +205,12 @@ class FramedBridge:
 
     async def _work(self) -> None:
         while True:
-            await self._answer(await self._arrived.get())
+            message = await self._arrived.get()
+            try:
+                await self._answer(message)
+            except Exception:
+                # What we trip over must not make us deaf to the rest: a result that is not heard reads as one that never came.
+                _log.exception("the board's message %r", message)
 
     async def _answer(self, message: dict[str, Any]) -> None:
         try:

@@ -4,7 +4,6 @@ Payloads are bytes: as `text` where they are UTF-8 and that is the shorter form,
 """
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -108,7 +107,7 @@ def payload_of(message: Mapping[str, Any]) -> bytes:
         return _text(message, "text").encode("utf-8", errors="surrogatepass")
     try:
         return base64.b64decode(_text(message, "bytes"), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error is one; characters outside of ASCII raise another
         raise _broken(message, "bytes", "base64") from error
 
 
@@ -126,7 +125,7 @@ def _payload(payload: bytes) -> dict[str, str]:
 def _number(message: Mapping[str, Any], key: str) -> int:
     value = message.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise _broken(message, key, "a whole number")
+        raise _broken(message, key, "whole number")
     return value
 
 

@@ -69,6 +69,8 @@ def test_the_counts_add_up(suite):
 
 
 def test_what_xml_cannot_hold_is_replaced(report):
+    report = replace(report, subject=replace(report.subject, name="lab\x07"))
     odd = CheckResult("odd", "Odd", ("CMD-18b",), "SHOULD", Verdict.FAIL, "name '\x00\x1b\ud800' was taken")
     root = ET.fromstring(as_junit(replace(report, checks=(odd,))).encode())
     assert root.find(".//failure").get("message") == "name '\ufffd\ufffd\ufffd' was taken"
+    assert root.find("testsuite").get("name") == "hil platform lab\ufffd"

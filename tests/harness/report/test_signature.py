@@ -143,6 +143,12 @@ def test_what_is_no_key_is_not_remembered(no_keys_of_the_user, fingerprint, name
         keys.remember_key(no_keys_of_the_user, fingerprint, name)
 
 
+def test_keys_that_cannot_be_kept_are_a_mistake_of_one_line(tmp_path):
+    (tmp_path / "hil").touch()
+    with pytest.raises(ConfigurationError, match=r"known_keys: cannot be written"):
+        keys.remember_key(tmp_path / "hil", "ab" * 16, "ACME")
+
+
 def test_a_wanted_key_is_named_by_fingerprint_or_file(tmp_path):
     path = tmp_path / "key.pub"
     path.write_text(keys.public_key_text(KEY))
