@@ -280,8 +280,8 @@ def key_defects_are_answered_in_order(history: History) -> Iterator[Observation]
         if attempt.status == 401:
             yield kept(attempt)
         elif attempt.status not in (200, 206):  # KEY-04 speaks of those that were served.
-            what = "used" if used else "expired"
-            yield broken(f"a {what} key of another device was answered {attempt.status}, our reading: 401 for the key first", attempt)
+            what = "a used" if used else "an expired"
+            yield broken(f"{what} key of another device was answered {attempt.status}, our reading: 401 for the key first", attempt)
     issued = offered_keys(history)
     for attempt in history.downloads():
         if attempt.key in issued or attempt.request.credential not in ("none", "unknown") or attempt.status is None:

@@ -133,6 +133,11 @@ def until_restarted(cast: DeviceCast) -> Step[None]:
         yield Until(listening, cast.declares.reboot_s + cast.declares.connect_s)
 
 
+def connection_ended(fact: Fact) -> bool:
+    """A connection of the device is gone, whoever ended it."""
+    return isinstance(fact, MqttClosed)
+
+
 def has_left(fact: Fact) -> bool:
     """The device ended its connection itself."""
     return isinstance(fact, MqttClosed) and fact.closed_by == "peer"
