@@ -211,10 +211,8 @@ def device_comes_back(history: History) -> Iterator[Observation]:
         if crashed := [line for line in crashes(history, device_id) if lost.line < line < back.line]:
             yield broken(f"after {how} its program crashed (line {crashed[0]}); that it was started again is not its own doing", lost, back)
             continue
-        if back.fact.type == "SUBACK" and (deaf := unheard_commands(history, back)[1]):
-            yield broken(
-                f"after {how} its subscriptions do not cover {', '.join(map(repr, deaf))}, allowed: all its control topics", lost, back
-            )
+        if back.fact.type == "SUBACK" and (forgotten := _no_longer_heard(history, lost, back)):
+            yield broken(f"after {how} its subscriptions no longer cover {', '.join(map(repr, forgotten))}, allowed: as before", lost, back)
             continue
         asked = next((m for m in commands_received(history) if m.device_id == device_id and back.line < m.first.line < until_line), None)
         answer = result_after(history, asked) if asked is not None else None
@@ -222,6 +220,14 @@ def device_comes_back(history: History) -> Iterator[Observation]:
             yield broken(f"after {how} the device came back and took no command", lost, back)
         else:
             yield kept(lost, back, asked.first)
+
+
+def _no_longer_heard(history: History, lost: Seen[Stimulus], back: Seen[MqttPacket]) -> list[str]:
+    """Commands that the device subscribed to before a loss, and does not after it. What it never subscribed to is DEV-01's question."""
+    device_id = back.fact.device_id
+    before = [seen for seen in history.packets("SUBSCRIBE", device_id=device_id) if seen.line < lost.line]
+    filters = [name for seen in before for name, _ in seen.fact.filters or ()]
+    return [name for name in unheard_commands(history, back)[1] if are_covered(filters, device_id, name)]
 
 
 def unheard_commands(history: History, answer: Seen[MqttPacket]) -> tuple[list[Seen[MqttPacket]], list[str]]:

@@ -195,11 +195,33 @@ def came_back_deaf(story):
 
 @both("device_comes_back")
 def came_back_and_heard_all_or_some(story, wrong):
-    story.says("connection lost", how="a restart of the broker")
+    everything = _control_topics(story)
     story.connects()
-    declared = [name for name in story.declares["commands"] if not wrong or name != "reset"]
-    story.subscribes(*((f"{DEV}/control/{name}", 2) for name in declared))
+    story.subscribes(*everything)
+    story.says("connection lost", how="a restart of the broker")
+    story.lost()
+    story.connects()
+    story.subscribes(*(everything[:-1] if wrong else everything))
     story.configured(A)
+
+
+@golden("device_comes_back", "pass")
+def hears_what_it_heard_before(story):
+    """What it never subscribed to is DEV-01's business."""
+    some = _control_topics(story)[:-1]
+    story.connects()
+    story.subscribes(*some)
+    story.says("connection lost", how="a restart of the broker")
+    story.lost()
+    story.connects()
+    story.subscribes(*some)
+    story.configured(A)
+
+
+def _control_topics(story):
+    """A subscription for each declared command, that of the configuration first."""
+    names = sorted(story.declares["commands"], key=lambda name: name != "configuration")
+    return [(f"{DEV}/control/{name}", 2) for name in names]
 
 
 @golden("device_subscribes_to_its_own_topics", "inconclusive")
