@@ -105,3 +105,39 @@ def test_a_download_comes_in_pieces_that_the_board_takes_however_many_bytes_it_a
 
     asyncio.run(story())
     assert (board.fetched, board.was_complete) == (FILE, True)
+
+
+class StumblingWorld(World):
+    """Trips over the first result."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = []
+
+    def result(self, number, command, payload):
+        self.numbers.append(number)
+        if len(self.numbers) == 1:
+            raise RuntimeError("stumbled")
+        self.heard.set()
+
+
+class TalkingBoard(Board):
+    """Says two results as soon as it is connected."""
+
+    def _answer(self, message, now_s):
+        if message["t"] == "time":
+            for number in (1, 2):
+                self.end.send({"t": "result", "n": number, "name": "status", "text": "{}"}, now_s=now_s)
+
+
+def test_a_message_that_the_world_trips_over_is_logged_and_the_next_one_heard(caplog):
+    board, world = TalkingBoard(body_bytes_max=8_192, piece_bytes=0), StumblingWorld()
+
+    async def story():
+        async with FramedBridge(board, Console(), world, clock=SystemClock(), entropy=SeededEntropy(1)):
+            async with asyncio.timeout(WITHIN_S):
+                await world.heard.wait()
+
+    asyncio.run(story())
+    assert world.numbers == [1, 2]
+    assert "stumbled" in caplog.text
