@@ -19,7 +19,7 @@ from harness.faults import Cut, Duplicate, FaultPlan, PacketEvent, PacketFault, 
 from harness.history.events import Fact, MqttPacket
 from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, DOWNLOADS, REBOOT
-from scenarios.device.steps import back_within_s, download, listening, one_fault, requests_of, settle_s, tell
+from scenarios.device.steps import download, listening, one_fault, requests_of, settle_s, tell, until_back, until_cut_and_back
 
 _ANY = DeviceNeeds(commands=(CONFIGURATION,))
 _REFUSALS = 3
@@ -57,7 +57,7 @@ def _log_in(cast: DeviceCast) -> Workload:
 
 def _serves_again(cast: DeviceCast) -> Workload:
     """Waits until the device listens again, and gives it a command."""
-    yield Until(listening, back_within_s(cast))
+    yield from until_back(cast)
     yield Settle(settle_s(cast))
     yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
 
@@ -175,5 +175,5 @@ def qos_1_reboot_delivered_again(cast: DeviceCast) -> Workload:
     receipt = PacketEvent(packet="PUBACK", sent_by="client", topic="+/control/+")
     yield Interfere(one_fault("cut before PUBACK", receipt, Cut(when="before")))
     yield Tell(REBOOT)
-    yield Until(listening, back_within_s(cast))
+    yield from until_cut_and_back(cast)
     yield Settle(cast.declares.reboot_s)

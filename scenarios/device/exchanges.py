@@ -14,10 +14,7 @@ from scenarios.device.steps import (
     GRACE_S,
     Matches,
     acknowledged,
-    back_within_s,
-    connection_ended,
     download_result,
-    listening,
     one_fault,
     outcome_of,
     published,
@@ -26,6 +23,8 @@ from scenarios.device.steps import (
     second_effect_s,
     settle_s,
     tell,
+    until_back,
+    until_cut_and_back,
 )
 
 _CONFIGURED = DeviceNeeds(commands=(CONFIGURATION,), qos=2)
@@ -119,8 +118,7 @@ def _cut_and_resume(cast: DeviceCast, cut: FaultPlan, configuration: dict[str, o
     """Sends a configuration whose exchange is cut, waits until the device is back, and asks what became of it."""
     yield Interfere(cut)
     yield Tell(CONFIGURATION, configuration)
-    if (yield Until(connection_ended, GRACE_S + cast.declares.result_s)):  # a device that never sends the packet is not cut there
-        yield Until(listening, back_within_s(cast))
+    yield from until_cut_and_back(cast)
     yield Settle(second_effect_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
 
@@ -233,7 +231,7 @@ def connection_in_pieces(cast: DeviceCast) -> Workload:
         )
     )
     yield CutConnection()
-    yield Until(listening, back_within_s(cast))
+    yield from until_back(cast)
     yield Settle(settle_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
     yield Settle(settle_s(cast))

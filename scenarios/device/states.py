@@ -9,7 +9,6 @@ from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, DOWNLOAD_LOGO, REBOOT, RESET, SEND_CONFIGURATION
 from scenarios.device.steps import (
     BOOT_GRACE_S,
-    back_within_s,
     download,
     listening,
     one_fault,
@@ -18,6 +17,7 @@ from scenarios.device.steps import (
     repeat,
     settle_s,
     tell,
+    until_cut_and_back,
 )
 
 _CONFIGURED = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), configuration_seen=True)
@@ -116,7 +116,7 @@ def reboot_delivered_again(cast: DeviceCast) -> Workload:
     receipt = PacketEvent(packet="PUBREC", sent_by="client", topic="+/control/+")
     yield Interfere(one_fault("cut before PUBREC", receipt, Cut(when="before")))
     yield Tell(REBOOT)
-    yield Until(listening, back_within_s(cast))
+    yield from until_cut_and_back(cast)
     yield Settle(_loop_s(cast))
 
 

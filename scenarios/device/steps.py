@@ -48,6 +48,24 @@ def back_within_s(cast: DeviceCast) -> float:
     return max(cast.declares.connect_s, _BACK_OFF_S_MAX)
 
 
+def until_back(cast: DeviceCast) -> Step[None]:
+    """Waits for a device whose connection was lost: long until it connects, and then no longer than connecting takes until it listens."""
+    came: list[Event] = yield Until(let_in, back_within_s(cast))
+    if came and not listening(came[0].fact):
+        yield Until(listening, cast.declares.connect_s)
+
+
+def until_cut_and_back(cast: DeviceCast) -> Step[None]:
+    """Waits for the loss at a packet of a fault plan, and for the device's return. Who never sends that packet is not cut."""
+    if (yield Until(connection_ended, GRACE_S + cast.declares.result_s)):
+        yield from until_back(cast)
+
+
+def let_in(fact: Fact) -> bool:
+    """The device's CONNECT was accepted."""
+    return isinstance(fact, MqttPacket) and fact.type == "CONNACK" and not any(fact.return_codes or ())
+
+
 def second_effect_s(cast: DeviceCast) -> float:
     """How long the effect of a repeated command may take to show: as long as the first one's, and no more than a scenario can bear."""
     return min(cast.declares.result_s, _SECOND_EFFECT_S_MAX)
