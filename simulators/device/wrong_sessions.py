@@ -112,7 +112,7 @@ WRONG_SESSIONS = (
         "forgets-to-resubscribe",
         "Connects with a clean session and subscribes at its first connection only.",
         breaks=("DEV-20a",),
-        also=(*DEAF, "DEV-03", "DEV-15", "DEV-26"),
+        also=(*DEAF, "DEV-01", "DEV-03", "DEV-15", "DEV-26"),
         tunes=tuned(clean_session=True, subscribes_again=False),
     ),
     Personality(
