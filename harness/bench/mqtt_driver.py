@@ -119,8 +119,9 @@ class _Player:
         line.send([session.connect_packet()])
         connack = await line.answer(Connack)
         if connack is None or connack.return_code != 0:
+            problem = "" if connack else line.end or f"no CONNACK came within {_ANSWER_WITHIN_S:g} s"
             await self.hang_up(abruptly=True)
-            return Connected(connack.return_code if connack else None, problem="" if connack else line.end or "no CONNACK came")
+            return Connected(connack.return_code if connack else None, problem=problem)
         self.has_left_a_session = not operation.clean_session
         # A server may end the connection in the same breath as it accepts it.
         granted = await self._subscribe(line, session, operation.filters) if operation.filters and line.end is None else ()

@@ -64,7 +64,7 @@ def stray_of(history: History, call: Exchange) -> Delivery | None:
     """What was published for a refused command: a message to its device, of its name, that no accepted command explains.
 
     A stray is taken for another command's where a finding says so already: a body that is no command request was answered 200, an accepted
-    command of that name had come to the device before, or the same message came to another device.
+    command of that name had come to the device before, or the same message came to another device at about that time.
     """
     return next((stray for stray in matched(history).strays if may_be_of(stray, call) and not _is_of_an_accepted(history, stray)), None)
 
@@ -82,10 +82,15 @@ def _follows(stray: Delivery, first: Delivery) -> bool:
     return is_of_its_scenario and first.message.topic == stray.message.topic and first.line < stray.line
 
 
+_ECHO_WITHIN_S = 10.0
+
+
 def _repeats_elsewhere(stray: Delivery, first: Delivery) -> bool:
-    if stray.topic is None or first.topic is None or first.message.device_id == stray.message.device_id:
+    """Whether a stray is what another device got for an accepted command just then; an empty payload does not show it."""
+    if stray.topic is None or first.topic is None or first.message.device_id == stray.message.device_id or not stray.payload_json:
         return False
-    return (first.topic.command, first.message.payload) == (stray.topic.command, stray.message.payload)
+    is_alike = (first.topic.command, first.message.payload) == (stray.topic.command, stray.message.payload)
+    return is_alike and abs(first.seen.event.at_s - stray.seen.event.at_s) <= _ECHO_WITHIN_S
 
 
 def may_be_of(stray: Delivery, call: Exchange) -> bool:

@@ -189,13 +189,14 @@ def _of_foreign_project(exchange: Exchange) -> Observation:
 
 
 def _of_other_organisation(history: History, exchange: Exchange) -> Observation:
-    """Whether another organisation's list holds all of ours (some of them may be alike by chance), or ours holds one of theirs."""
+    """Whether another organisation's list holds all files that ours always holds (some may be alike by chance), or ours one of theirs."""
     by_project = {_identity(file) for listed, _ in own_lists(history) if listed.request.project_id for file in entry_objects(listed)}
-    by_organisation = {
-        _identity(file) for listed, _ in own_lists(history) if not listed.request.project_id for file in entry_objects(listed)
-    }
-    wanted = asked_types(exchange)
-    ours = {_identity(file) for listed, file_type in own_lists(history) if [file_type] == wanted for file in entry_objects(listed)}
+    of_organisation = [(listed, file_type) for listed, file_type in own_lists(history) if not listed.request.project_id]
+    by_organisation = {_identity(file) for listed, _ in of_organisation for file in entry_objects(listed)}
+    alike = [
+        {_identity(file) for file in entry_objects(listed)} for listed, file_type in of_organisation if [file_type] == asked_types(exchange)
+    ]
+    ours = set.intersection(*alike) if alike else set()
     theirs = {_identity(file) for file in entry_objects(exchange)}
     if len(ours) > 1 and ours <= theirs:
         return broken(f"another organisation's list shows all {len(ours)} of our files", exchange, requirement="LST-02b")

@@ -160,7 +160,10 @@ WRONG_DELIVERIES: tuple[Personality, ...] = (
         "tells-the-neighbours",
         "every device of the project hears a command",
         ("CMD-02",),
-        {row: "so many strangers' messages hide what is owed" for row in ("CMD-03", "CMD-05", "CMD-13", "CMD-14", "CMD-20", "CMD-32")},
+        {
+            row: "so many strangers' messages hide what is owed"
+            for row in ("CMD-03", "CMD-05", "CMD-10", "CMD-13", "CMD-14", "CMD-20", "CMD-32")
+        },
         service=_TellsTheNeighbours,
     ),
     Personality(

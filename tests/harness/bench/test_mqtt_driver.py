@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from harness.bench import mqtt_driver
 from harness.bench.mqtt_driver import MqttDriver
 from harness.bench.target import ApiKeys, Platform, TargetDevice
 from harness.clock import SystemClock
+from harness.errors import TargetUnavailable
 from harness.history.recorder import Recorder
 from harness.operations import Connect
 from harness.wire.commands import DeviceKind
@@ -69,13 +71,15 @@ def test_short_waits_in_vain_cost_no_patience(driver, player):
     assert player.waited_s[-1] == 5.0
 
 
-def connected_to_a_server_that_says(said):
-    """What connecting comes to with a server that answers CONNECT with these bytes, and closes."""
+def connected_to_a_server_that_says(said, *, closes=True):
+    """What connecting comes to with a server that answers CONNECT with these bytes, and closes or holds the connection."""
 
     async def story():
         async def answer(reader, writer):
             await reader.read(1_024)
             writer.write(said)
+            if not closes:
+                await reader.read()
             writer.close()
 
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
@@ -100,3 +104,10 @@ def test_a_server_that_accepts_a_connection_and_ends_it_at_once_is_an_outcome(sa
 
     assert (connected.is_accepted, connected.granted) == (True, ())
     assert connected.problem.startswith(problem)
+
+
+def test_a_server_that_never_answers_a_login_is_unavailable_for_just_that(monkeypatch):
+    monkeypatch.setattr(mqtt_driver, "_ANSWER_WITHIN_S", 0.0)
+
+    with pytest.raises(TargetUnavailable, match="no CONNACK came within 0 s"):
+        connected_to_a_server_that_says(b"", closes=False)

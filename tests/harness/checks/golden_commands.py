@@ -65,6 +65,18 @@ def copy_of_another_device_s_message(story):
     story.sent(data={"a": 1}, device=story.other)
 
 
+def message_like_another_device_s(data, *, after_s):
+    """A refused command is published, and looks as what another device was rightly sent some time before."""
+
+    def happens(story):
+        story.sent(data=data, device=story.other)
+        story.wait(after_s)
+        story.command(status=400, raw="{")
+        story.comes(f"{story.dev}/control/{CONFIGURATION}", data)
+
+    return happens
+
+
 def downloads(name, status, **more):
     return lambda story: story.command("download_firmware", {"file_name": name}, status, **more)
 
@@ -148,6 +160,9 @@ GOLDEN = [
     (BAD, "pass", message_beside_an_accepted_command),
     (BAD, "fail", message_of_another_name_beside_an_accepted_command),
     (BAD, "pass", copy_of_another_device_s_message),
+    (BAD, "pass", message_like_another_device_s({"a": 1}, after_s=1.0)),
+    (BAD, "fail", message_like_another_device_s({"a": 1}, after_s=60.0)),
+    (BAD, "fail", message_like_another_device_s({}, after_s=1.0)),
     (BAD, "fail", published_like_an_earlier_scenario_s_command),
     answers("well_formed_command_is_accepted", "pass"),
     answers("well_formed_command_is_accepted", "fail", status=500),

@@ -164,6 +164,11 @@ def both_organisations(ours, theirs, *, by_project=()):
     return happens
 
 
+def other_organisation_sees_ours_while_files_come_and_go(story):
+    story.list(project="", names=[*FIRMWARE, "for-a-moment.bin"])
+    both_organisations(FIRMWARE, FIRMWARE)(story)
+
+
 GOLDEN = [
     ("list_names_the_stored_files", "pass", lists(names=(*FIRMWARE, "more.bin"))),
     ("list_names_the_stored_files", "fail", lists(names=["fw.bin"])),
@@ -253,6 +258,7 @@ GOLDEN = [
     ("foreign_files_are_not_listed", "pass", both_organisations(FIRMWARE, ["theirs.bin", "fw.bin"])),
     ("foreign_files_are_not_listed", "warning", both_organisations(FIRMWARE, [*FIRMWARE, "theirs.bin"])),
     ("foreign_files_are_not_listed", "warning", both_organisations([*FIRMWARE, "theirs.bin"], ["theirs.bin"], by_project=FIRMWARE)),
+    ("foreign_files_are_not_listed", "warning", other_organisation_sees_ours_while_files_come_and_go),
     ("foreign_files_are_not_listed", "inconclusive", lists(names=FIRMWARE)),
     ("read_only_key_may_list", "pass", lists(names=FIRMWARE, credential="api-key:read_only")),
     ("read_only_key_may_list", "deviation", lists(status=403, credential="api-key:read_only")),
