@@ -123,7 +123,8 @@ def fetches(history: History) -> list[Fetch]:
 
 def fetches_under_key_policies(history: History) -> list[Fetch]:
     """The download commands for which a scenario chose what uses up the key."""
-    return [fetch for fetch in _all_fetches(history) if fetch.key_policy]
+    scopes = dict.fromkeys(seen.event.scope for seen in history.stimuli("key policy"))
+    return [fetch for scope in scopes for fetch in _all_fetches(history.within(scope)) if fetch.key_policy]
 
 
 def _all_fetches(history: History) -> list[Fetch]:

@@ -221,7 +221,7 @@ def downloads_with(history: History, message: ReceivedMessage) -> list[Exchange]
     if offer is None:
         return []
     key = offer.url.partition("key=")[2].partition("&")[0]
-    return [exchange for exchange in history.downloads() if exchange.key == key]
+    return history.downloads_by_key.get(key, [])
 
 
 def reboots(history: History, device_id: str) -> list[int]:

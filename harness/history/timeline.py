@@ -1,6 +1,7 @@
 """A recorded run, ready to be asked: the events in order, and the views of them that most checks want."""
 
-from collections.abc import Iterator, Set
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
@@ -119,7 +120,7 @@ class Exchange:
         name = data.get("file_name") if isinstance(data, dict) else None
         return name if isinstance(name, str) else None
 
-    @property
+    @cached_property
     def key(self) -> str | None:
         """The label of the download key in the URL, if there is just one."""
         return download_key(self.request.url)
@@ -217,6 +218,14 @@ class History:
     def downloads(self) -> Iterator[Exchange]:
         """The calls of the download endpoint."""
         return (exchange for exchange in self.exchanges if exchange.request.endpoint == "download")
+
+    @cached_property
+    def downloads_by_key(self) -> Mapping[str | None, list[Exchange]]:
+        """The same by the label of their key; those with none, or with several, under None."""
+        by_key: dict[str | None, list[Exchange]] = defaultdict(list)
+        for exchange in self.downloads():
+            by_key[exchange.key].append(exchange)
+        return dict(by_key)
 
     def lists(self) -> Iterator[Exchange]:
         """The calls of the file list endpoints."""

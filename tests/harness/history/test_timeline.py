@@ -63,6 +63,15 @@ def test_a_head_delivers_nothing():
     assert (head.is_delivered_whole, head.key) == (False, "<key:1>")
 
 
+def test_downloads_are_found_by_their_key():
+    first, second = "https://h/d?key=<key:1>", "https://h/d?key=<key:2>"
+    urls = (first, second, first, f"{first}&key=<key:2>", "https://h/d")
+    history = recorded(*(HttpRequest(number, "download", "GET", url, "none", ()) for number, url in enumerate(urls, 1)))
+
+    found = {key: [exchange.request.exchange for exchange in exchanges] for key, exchanges in history.downloads_by_key.items()}
+    assert found == {"<key:1>": [1, 3], "<key:2>": [2], None: [4, 5]}
+
+
 def test_a_delivery_knows_its_topic_and_its_offer():
     (delivery,) = recorded(MqttDelivered(1, "d", "d/control/download_logo", OFFER, 2, False, False)).deliveries
     assert (delivery.topic.command, delivery.offer.expires_at, delivery.payload_json["expires_at"], delivery.line) == (
