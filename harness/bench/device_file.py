@@ -1,12 +1,12 @@
 """The device file: what a device under test is, what its vendor claims, and how it is run. Source: interfaces.md, "Device file"."""
 
 import re
-import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from harness.bench.tls import with_pem_files
 from harness.bench.toml_file import CommandTable, Table, first_mistake, from_file, read_toml, require_file, resolve_secret
 from harness.errors import ConfigurationError
 from harness.wire.commands import STANDARD_COMMANDS
@@ -204,19 +204,5 @@ def _with_absolute_paths(path: Path, read: DeviceFile) -> DeviceFile:
     images = tuple(image.model_copy(update={"path": here / image.path}) for image in read.device.images)
     for index, image in enumerate(images):
         require_file(path, f"device.images.{index}", "path", image.path)
-    named = {name: here / value for name in ("tls_cert", "tls_key", "tls_ca") if (value := getattr(read.bench, name)) is not None}
-    for name, file in named.items():
-        require_file(path, "bench", name, file)
-    bench = read.bench.model_copy(update=named)
-    _require_key_pair(path, bench)
+    bench = with_pem_files(path, "bench", read.bench, authority="tls_ca", pair=("tls_cert", "tls_key"))
     return DeviceFile(device=read.device.model_copy(update={"images": images}), bench=bench)
-
-
-def _require_key_pair(path: Path, bench: BenchAddress) -> None:
-    """Raises ConfigurationError where the certificate and the key that are named serve no TLS."""
-    if bench.tls_cert is None:
-        return
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(bench.tls_cert, bench.tls_key, password="")
-    except (ssl.SSLError, OSError) as error:
-        raise ConfigurationError(str(path), "bench", "tls_cert, tls_key", f"are no certificate with its key: {error}") from error

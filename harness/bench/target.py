@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 
+from harness.bench.tls import Tls, with_pem_files
 from harness.bench.toml_file import CommandTable, Table, first_mistake, from_file, read_toml, require_file, resolve_secret
 from harness.errors import ConfigurationError
 from harness.requirements import find
@@ -28,21 +29,6 @@ class ApiKeys(Table):
     read_only: str | None = None
     disabled: str | None = None
     other_org: str | None = None
-
-
-class Tls(Table):
-    """How the target's certificates are judged, and what we show of ourselves. Paths are relative to the target file."""
-
-    ca: Path | None = None
-    client_cert: Path | None = None
-    client_key: Path | None = None
-    insecure: bool = False
-
-    @model_validator(mode="after")
-    def _has_a_certificate_for_its_key(self) -> "Tls":
-        if self.client_key is not None and self.client_cert is None:
-            raise ValueError("client_key is of no use without client_cert")
-        return self
 
 
 class HttpOptions(Table):
@@ -261,9 +247,7 @@ def _with_devices_file(path: Path, platform: dict[str, Any]) -> dict[str, Any]:
 def _with_absolute_paths(path: Path, target: Target) -> Target:
     here = path.absolute().parent
     platform = target.platform
-    tls = platform.tls.model_copy(
-        update={name: here / value for name in ("ca", "client_cert", "client_key") if (value := getattr(platform.tls, name)) is not None}
-    )
+    tls = with_pem_files(path, "platform.tls", platform.tls, authority="ca", pair=("client_cert", "client_key"))
     files = tuple(file.model_copy(update={"path": here / file.path}) for file in platform.files)
     return target.model_copy(update={"platform": platform.model_copy(update={"tls": tls, "files": files})})
 
@@ -282,10 +266,6 @@ def _checked_references(path: Path, target: Target) -> Target:
                 raise ConfigurationError(str(path), f"platform.{table}.{index}", "project_id", problem)
     for index, file in enumerate(target.platform.files):
         require_file(path, f"platform.files.{index}", "path", file.path)
-    for name in ("ca", "client_cert", "client_key"):
-        value = getattr(target.platform.tls, name)
-        if value is not None:
-            require_file(path, "platform.tls", name, value)
     doubled = _first_doubled([device.id for device in target.platform.devices])
     if doubled is not None:
         raise ConfigurationError(str(path), "platform.devices", "id", f"{doubled!r} stands there twice")

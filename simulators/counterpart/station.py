@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 from harness.bench.device_file import BenchAddress, Device
 from harness.bench.http_driver import HttpDriver
-from harness.bench.target import ApiKeys, Platform, Tls
+from harness.bench.target import ApiKeys, Platform
+from harness.bench.tls import Tls
 from harness.entropy import Entropy, draw_uuid
 from harness.errors import BenchError
 from harness.history.events import Stimulus

@@ -14,10 +14,11 @@ import pytest
 from harness.bench.http_driver import HttpDriver
 from harness.bench.mqtt_driver import MqttDriver
 from harness.bench.processes import ending_with_us
-from harness.bench.target import ApiKeys, HttpOptions, Platform, TargetDevice, Tls
+from harness.bench.target import ApiKeys, HttpOptions, Platform, TargetDevice
 from harness.bench.target_clock import advance_test_clock
+from harness.bench.tls import Tls
 from harness.clock import SystemClock
-from harness.errors import ConfigurationError, TargetUnavailable
+from harness.errors import TargetUnavailable
 from harness.history.events import HttpRequest, MqttClosed
 from harness.history.recorder import Recorder
 from harness.operations import Call, Connect, Publish
@@ -215,11 +216,6 @@ def test_a_gateway_that_misses_its_header_refuses(world):
 def test_a_server_that_we_may_not_trust_is_unavailable(world):
     with pytest.raises(TargetUnavailable):
         asked(world.platform(api="https", tls=Tls()))
-
-
-def test_a_client_certificate_that_cannot_be_read_is_a_mistake_of_its_file(world):
-    with pytest.raises(ConfigurationError, match="names: holds no certificate"):
-        asked(world.platform(api="https", tls=Tls(client_cert=world.directory / "names")))
 
 
 @asynccontextmanager

@@ -93,11 +93,18 @@ def test_a_certificate_of_ours_needs_its_key(tmp_path, bench, problem):
         read(tmp_path, f"{GOOD}\n[bench]\ntls = true\n{bench}\n")
 
 
-def test_a_certificate_that_is_none_is_a_mistake_of_the_file(tmp_path):
+@pytest.mark.parametrize(
+    ("bench", "problem"),
+    [
+        ('tls_cert = "c.pem"\ntls_key = "c.pem"', r"\[bench\] tls_cert, tls_key: no certificate with its private key"),
+        ('tls_ca = "c.pem"', r"\[bench\] tls_ca: no certificate of an authority"),
+    ],
+)
+def test_a_certificate_that_is_none_is_a_mistake_of_the_file(tmp_path, bench, problem):
     (tmp_path / "c.pem").write_text("-")
 
-    with pytest.raises(ConfigurationError, match=r"\[bench\] tls_cert, tls_key: are no certificate with its key"):
-        read(tmp_path, f'{GOOD}\n[bench]\ntls = true\ntls_cert = "c.pem"\ntls_key = "c.pem"\n')
+    with pytest.raises(ConfigurationError, match=problem):
+        read(tmp_path, f"{GOOD}\n[bench]\ntls = true\n{bench}\n")
 
 
 def test_an_image_must_be_there(tmp_path):

@@ -106,6 +106,7 @@ def test_a_missing_table_is_named(tmp_path):
             "first-use or complete",
         ),
         ("[platform.api_keys]", f'[platform.tls]\nca = "{"a" * 300}"\n[platform.api_keys]', "platform.tls", "ca", "is no file"),
+        ("[platform.api_keys]", '[platform.tls]\nca = "target.toml"\n[platform.api_keys]', "platform.tls", "ca", "no certificate"),
     ],
 )
 def test_a_mistake_names_its_table_key_and_value(tmp_path, old, new, table, key, problem):
