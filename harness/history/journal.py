@@ -12,6 +12,8 @@ from harness.history.events import FACT_TYPES, SCHEMA, Event, Fact, RunStarted, 
 from harness.history.timeline import History
 
 HISTORY_FILE = "history.jsonl"
+UNDONE_FILE = "undone.jsonl"
+"""Beside it: what `hil cleanup` has undone of the run. The journal may be signed, and stays as it is."""
 
 _TYPE_BY_KIND = {kind_of(fact_type): fact_type for fact_type in FACT_TYPES}
 _ADAPTERS: dict[type[Fact], TypeAdapter[Any]] = {fact_type: TypeAdapter(fact_type) for fact_type in FACT_TYPES}
@@ -46,6 +48,7 @@ class JournalWriter:
     """Appends events to a file as they happen, so that a killed run leaves all but its last line."""
 
     def __init__(self, path: Path) -> None:
+        path.with_name(UNDONE_FILE).unlink(missing_ok=True)  # It told of an older run.
         self._file: TextIO = path.open("w", encoding="utf-8", buffering=1)
 
     def write(self, event: Event) -> None:

@@ -22,7 +22,7 @@ from harness.history.events import (
     kind_of,
     text_of,
 )
-from harness.history.journal import JournalWriter, event_of, line_of, read_journal
+from harness.history.journal import UNDONE_FILE, JournalWriter, event_of, line_of, read_journal
 
 START = RunStarted(SCHEMA, "r", "0", "c", 1, "quick", "platform", "p", "should", {}, {}, (PlannedCheck("x", "planned"),))
 
@@ -154,3 +154,11 @@ def test_bytes_come_back_from_their_text(data):
 def test_text_that_looks_like_base64_of_ours_comes_back_too():
     assert bytes_of(text_of(b"base64:abc")) == b"base64:abc"
     assert text_of(b"plain") == "plain"
+
+
+def test_a_new_journal_knows_nothing_of_what_was_undone_of_an_older_one(tmp_path):
+    (tmp_path / UNDONE_FILE).write_text("")
+
+    written(tmp_path, START)
+
+    assert not (tmp_path / UNDONE_FILE).exists()
