@@ -44,6 +44,8 @@ PUNCTUAL_S = 1.0
 """A run that ends so much before its time has ended in time: Locust looks at its clock once a second."""
 
 log = logging.getLogger("hil.load")
+outcome_log = logging.getLogger("hil.outcome")
+"""For whoever runs plain `locust`: `hil load` passes on the lines of `log` only, and shows the outcome itself."""
 
 
 class Play:
@@ -208,8 +210,8 @@ class Play:
         (directory / "ledger.json").write_text(json.dumps(ledger.to_json()))
         (directory / OUTCOME_FILE).write_text(json.dumps(self.outcome.to_json(), indent=2))
         for reason in (*self.outcome.judgement.breaks, *self.outcome.judgement.voids):
-            log.warning("%s", reason)
-        log.info("ledger: %s", directory / "ledger.json")
+            outcome_log.warning("%s", reason)
+        outcome_log.info("ledger: %s", directory / "ledger.json")
 
     # -------------------------------------------------------------------------------- beside the run
 
