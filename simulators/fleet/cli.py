@@ -44,7 +44,10 @@ def fleet(
         int, typer.Option(min=0, help="How many commands to send, dealt over the devices in turn.", rich_help_panel=_LOAD)
     ] = 0,
     via: Annotated[
-        str, typer.Option(help="How commands are sent: `rest` (the API) or `mqtt` (an operator's connection).", rich_help_panel=_LOAD)
+        str,
+        typer.Option(
+            help="How commands are sent: `rest` (the API) or `mqtt` (an operator's connection; no downloads).", rich_help_panel=_LOAD
+        ),
     ] = "rest",
     rate: Annotated[
         float | None, typer.Option(min=0.1, help="Connects a second; without it as fast as they go.", rich_help_panel=_LOAD)
@@ -119,10 +122,9 @@ def fleet(
         operator=login_of(operator, target),
     )
     memory_bytes = resident_bytes()
-    platform = read_target(target).platform
+    run = FleetRun(plan, read_target(target).platform, memory_before_bytes=memory_bytes)
     directory = made_directory("--out", run_directory(out, "fleet"))
     console = Console(stderr=True)
-    run = FleetRun(plan, platform, memory_before_bytes=memory_bytes)
     console.print(f"seed {plan.seed}, {plan.devices} devices, {plan.commands} commands via {plan.via}", highlight=False)
     with asyncio.Runner(loop_factory=fast_loop()) as runner:
         outcome = runner.run(run_watched(run, console, metrics_port))

@@ -84,10 +84,12 @@ class FleetRun:
     """One run against one target. `fleet` is there for a live view as soon as `run` has begun."""
 
     def __init__(self, plan: Plan, platform: Platform, *, memory_before_bytes: int = 0) -> None:
-        """Raises OptionError where the target has too few devices, or not the file.
+        """Raises OptionError where the target has too few devices, or not the file, and for downloads that nobody could issue keys for.
 
         `memory_before_bytes`: of this process before it read the target file; what that leaves behind counts as the devices'.
         """
+        if plan.via == "mqtt" and plan.mix.is_downloading:
+            raise OptionError("--via", "mqtt is for mixes without downloads: only the platform issues their keys, to commands by rest")
         self._memory_before_bytes = memory_before_bytes or resident_bytes()
         self.plan = plan
         self.platform = platform
@@ -220,13 +222,13 @@ class FleetRun:
     # -------------------------------------------------------------------------------- what is sent
 
     def _orders(self, lines: Sequence[DeviceLine]) -> Iterator[Order]:
-        """The commands, dealt over the devices in turn. Over MQTT there is no download: only a platform can issue a key."""
+        """The commands, dealt over the devices in turn."""
         downloads: dict[str, int] = {}
         for number in range(self.plan.commands):
             if self._stopping.is_set():
                 return
             device, line = self._chosen[number % len(lines)], lines[number % len(lines)]
-            if line.behaviour.command in DOWNLOADS and self.plan.via == "rest":
+            if line.behaviour.command in DOWNLOADS:
                 downloads[device.id] = downloads.get(device.id, 0) + 1
                 file_name = self._file_for(device)
                 correlation = download_correlation(device.id, downloads[device.id])

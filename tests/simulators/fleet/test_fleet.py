@@ -10,7 +10,7 @@ from rich.console import Console
 
 from harness.bench.target import Target
 from harness.entropy import SeededEntropy
-from harness.errors import ConfigurationError, TargetUnavailable
+from harness.errors import ConfigurationError, OptionError, TargetUnavailable
 from harness.faults import Drop, Duplicate, FaultPlan, PacketEvent, PacketFault
 from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Connack, Disconnect, Publish
@@ -345,6 +345,12 @@ def test_devices_that_never_got_in_are_owed_nothing_and_the_run_is_void():
     assert (outcome.totals.accepted, outcome.totals.not_owed, outcome.totals.lost) == (4, 4, 0)
     assert outcome.judgement.exit_status == 3
     assert outcome.judgement.voids == ("no device was ever connected (the server refused the login with code 5)",)
+
+
+def test_downloads_whose_keys_nobody_could_issue_are_refused():
+    plan = Plan(devices=1, seed=1, via="mqtt", mix=parse_mix("firmware=1,steady=9"))
+    with pytest.raises(OptionError, match="--via: mqtt is for mixes without downloads"):
+        FleetRun(plan, platform("mqtt://127.0.0.1:1", 1))
 
 
 def test_an_operator_without_a_broker_is_a_void_run():
