@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 
 from harness import __version__
-from harness.checks.verdict import CheckResult, RunVerdict, run_verdict
+from harness.checks.verdict import CheckResult, Verdict, run_verdict
 from harness.clock import SystemClock, rfc3339
 from harness.entropy import SystemEntropy
-from harness.errors import OptionError
+from harness.errors import OptionError, TargetUnavailable
 from harness.report.package import Report, Run, Subject, as_json, coverage_of
 from harness.report.terminal import show
 from simulators.broker.backends import broker_named, is_url
@@ -36,10 +36,18 @@ def check(
     started_s = clock.utc_s()
     results = asyncio.run(check_named(broker))
     report = report_of_check(broker, results, started_s, clock.utc_s())
-    show(report, Console(stderr=json), everything=True)
     if json:
         typer.echo(as_json(report), nl=False)
-    raise typer.Exit(RunVerdict(report.verdict).exit_status)
+    if obstacle := _obstacle_to_all(results):
+        raise TargetUnavailable(obstacle)
+    show(report, Console(stderr=json), everything=True)
+    raise typer.Exit(report.verdict.exit_status)
+
+
+def _obstacle_to_all(results: list[CheckResult]) -> str:
+    """The one reason why no trial could be made, or nothing."""
+    reasons = {result.detail if result.verdict is Verdict.ERROR else "" for result in results}
+    return reasons.pop() if len(reasons) == 1 else ""
 
 
 def report_of_check(broker: str, results: list[CheckResult], started_s: float, finished_s: float) -> Report:

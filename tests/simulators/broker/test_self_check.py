@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.checks.verdict import Verdict
+from harness.cli import EXIT_VOID
+from harness.cli import run as hil
 from harness.errors import LocalWireError, TargetUnavailable
 from harness.requirements import CATALOGUE, Level, Side
 from simulators.broker.cli import app
@@ -142,6 +144,14 @@ def test_the_command_prints_a_report_and_ends_with_its_status():
     assert report["subject"] == {"kind": "broker", "name": "embedded", "hardening": "should"}
     assert report["verdict"] == "pass"
     assert {"BRK-01", "BRK-12", "CMD-26a"} <= set(report["coverage"]["covered"])
+
+
+def test_a_broker_that_is_not_there_is_one_line_and_status_3(capsys):
+    assert hil(["broker", "check", "--broker", "mqtt://127.0.0.1:1", "--json"]) == EXIT_VOID
+    told = capsys.readouterr()
+    assert told.err.startswith("hil: no connection to mqtt://127.0.0.1:1: ")
+    assert told.err.count("\n") == 1
+    assert json.loads(told.out)["verdict"] == "error"
 
 
 @pytest.mark.parametrize("name", ["nobody", "ftp://host", "mqtt://", "mqtt://host:99999", "mqtt://host:0", "mqtt://[host"])
