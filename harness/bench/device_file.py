@@ -11,6 +11,7 @@ from harness.bench.toml_file import CommandTable, Table, first_mistake, from_fil
 from harness.errors import ConfigurationError
 from harness.wire.commands import STANDARD_COMMANDS
 from harness.wire.files import FileType
+from harness.wire.urls import checked_host
 
 TOPIC_LEVEL = r"^[^/+#\x00]+$"  # M 4.7
 RUN_KINDS = ("exec", "serial", "attach")
@@ -34,6 +35,11 @@ class BenchAddress(Table):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_ca: Path | None = None
+
+    @field_validator("advertise")
+    @classmethod
+    def _is_a_host(cls, host: str | None) -> str | None:
+        return None if host is None else checked_host(host)
 
     @model_validator(mode="after")
     def _has_a_whole_pair(self) -> "BenchAddress":

@@ -17,6 +17,7 @@ from harness.cli import Verbose
 from harness.clock import AdvanceableClock, SystemClock
 from harness.errors import BenchError, OptionError
 from harness.outputs import made_directory
+from harness.wire.urls import checked_host
 from simulators.broker.backends import broker_named, is_url
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, TlsFiles
 from simulators.event_loop import fast_loop
@@ -50,7 +51,9 @@ def platform(
         typer.Option(help="DIR/firmware/* and DIR/logo/* are uploaded.", exists=True, file_okay=False, rich_help_panel=_CONTENTS),
     ] = None,
     bind: Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=_ADDRESSES)] = "127.0.0.1",
-    public_host: Annotated[str, typer.Option(help="Name that goes into URLs; default: the bind address.", rich_help_panel=_ADDRESSES)] = "",
+    public_host: Annotated[
+        str | None, typer.Option(help="Name that goes into URLs; default: the bind address.", rich_help_panel=_ADDRESSES)
+    ] = None,
     api_port: Annotated[
         int, typer.Option(help="Port of the REST API; 0 is any free port.", min=0, max=65_535, rich_help_panel=_ADDRESSES)
     ] = 0,
@@ -99,7 +102,7 @@ def platform(
             state_directory=made_directory("--state", state or Path(temporary)),
             files_directory=files,
             bind=bind,
-            public_host=public_host,
+            public_host=_host(public_host),
             api_port=api_port,
             provision=provision,
             seed=seed,
@@ -114,6 +117,13 @@ def platform(
         )
         with asyncio.Runner(loop_factory=fast_loop()) as runner:
             runner.run(_serve(settings, find_personality(personality or "reference"), broker, mqtt_port, keeps_sessions=state is not None))
+
+
+def _host(public_host: str | None) -> str:
+    try:
+        return "" if public_host is None else checked_host(public_host)
+    except ValueError as error:
+        raise OptionError("--public-host", str(error)) from error
 
 
 def _rate(shape: str) -> float | None:

@@ -1,8 +1,8 @@
-"""URLs are taken apart whatever they say."""
+"""URLs are taken apart whatever they say; ours get no host that is none."""
 
 import pytest
 
-from harness.wire.urls import host_and_target
+from harness.wire.urls import checked_host, host_and_target
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,14 @@ from harness.wire.urls import host_and_target
 )
 def test_host_and_target_of_whatever_stands_there(url, host, target):
     assert host_and_target(url) == (host, target)
+
+
+@pytest.mark.parametrize("host", ["bench", "bench.example.", "test_bench-1.example", "10.0.2.2", "::1", "2001:db8::7"])
+def test_a_name_or_an_address_is_a_host(host):
+    assert checked_host(host) == host
+
+
+@pytest.mark.parametrize("host", ["", " ", "a b", "bench\n", "http://bench", "bench:80", "bench/", "[::1]", "a..b", "bänk", "a" * 254])
+def test_what_no_url_could_hold_as_its_host_is_refused(host):
+    with pytest.raises(ValueError, match="is no host: a name or an IP address"):
+        checked_host(host)

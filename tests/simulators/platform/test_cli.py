@@ -45,6 +45,14 @@ def test_a_url_that_no_broker_can_have_is_one_line(capsys, tmp_path, url):
     assert f"command line --broker: {url!r} is no URL of a broker" in told[0]
 
 
+@pytest.mark.parametrize("host", ["", "two words", "http://bench", "bench:8080"])
+def test_a_public_host_that_is_none_is_one_line(capsys, host):
+    assert run(["platform", "--public-host", host]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert f"command line --public-host: {host!r} is no host" in told[0]
+
+
 @pytest.mark.parametrize(("bind", "family", "host"), [("127.0.0.1", socket.AF_INET, "127.0.0.1"), ("::1", socket.AF_INET6, "[::1]")])
 def test_a_broker_comes_back_on_its_port_unless_somebody_else_has_it_now(tmp_path, bind, family, host):
     settings = PlatformSettings(state_directory=tmp_path, bind=bind)
