@@ -123,8 +123,11 @@ class WebSocketStream:
     def abort(self) -> None:
         self._is_aborted = True
         self._sending.cancel()
-        if (transport := self._socket._response.connection and self._socket._response.connection.transport) is not None:
+        response = self._socket._response
+        if (transport := response.connection and response.connection.transport) is not None:
             transport.abort()
+        response.close()
+        self._session.detach()  # It has nothing open any more, and closing it would have to be awaited.
 
     async def _send(self) -> None:
         while True:
