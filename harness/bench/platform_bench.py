@@ -15,7 +15,7 @@ from harness.bench.mqtt_driver import MqttDriver
 from harness.bench.target import Platform, TargetDevice
 from harness.bench.target_clock import advance_test_clock
 from harness.errors import BenchError, ScenarioError
-from harness.history.events import Stimulus
+from harness.history.events import API_KEY, Stimulus
 from harness.history.recorder import Recorder
 from harness.operations import (
     AdvanceClock,
@@ -165,7 +165,7 @@ class PlatformBench:
 def register_secrets(platform: Platform, recorder: Recorder) -> None:
     """Makes the recorder write labels for all secrets of the target file."""
     for name, key in platform.api_keys.model_dump(exclude_none=True).items():
-        recorder.redactor.register(key, label=f"<api-key:{name}>", what="api key")
+        recorder.redactor.register(key, label=f"<{API_KEY}{name}>", what="api key")
     for label, secret in platform.http.secrets().items():
         recorder.redactor.register(secret, label=label, what="gateway secret")
     for device in platform.devices:

@@ -11,7 +11,7 @@ from enum import Enum
 from functools import cached_property, lru_cache
 from typing import Any
 
-from harness.history.events import bytes_of
+from harness.history.events import DISABLED_API_KEY, FULL_API_KEY, OTHER_ORG_API_KEY, READ_ONLY_API_KEY, bytes_of
 from harness.history.timeline import Exchange, History
 from harness.requirements import row_of
 from harness.wire.commands import DOWNLOADS, SEND_CONFIGURATION, DeviceKind, permits
@@ -140,10 +140,10 @@ def _view_of(history: History) -> TargetView:
 
 _STORAGE_CHANGES = (("file uploaded", True), ("file deleted", False))
 _CREDENTIAL_DEFECTS = {
-    "api-key:full": None,
-    "api-key:read_only": Defect.SCOPE,
-    "api-key:disabled": Defect.FEATURE,
-    "api-key:other_org": None,
+    FULL_API_KEY: None,
+    READ_ONLY_API_KEY: Defect.SCOPE,
+    DISABLED_API_KEY: Defect.FEATURE,
+    OTHER_ORG_API_KEY: None,
 }
 
 
@@ -171,7 +171,7 @@ def _device_defect(target: TargetView, call: Exchange) -> Defect | None:
     project_id, device_id = call.request.project_id, call.request.device_id
     known = target.devices.get(device_id)
     if known is not None and known["project_id"] == project_id:
-        if call.request.credential in ("api-key:other_org", "api-key:disabled"):
+        if call.request.credential in (OTHER_ORG_API_KEY, DISABLED_API_KEY):
             return Defect.FOREIGN_DEVICE
         return None if target.takes_commands(device_id) else Defect.DEVICE
     # The target's own ids need not be UUIDs: only those of nobody are judged by their form.

@@ -18,6 +18,7 @@ from harness.checks.command_calls import (
 )
 from harness.checks.key_life import key_lives
 from harness.checks.registry import Observation, broken, check, kept
+from harness.history.events import DISABLED_API_KEY
 from harness.history.timeline import Exchange, History
 from harness.wire.commands import DOWNLOADS, STANDARD_COMMANDS, DeviceKind, command_names
 from harness.wire.files import EXTENSIONS
@@ -267,7 +268,7 @@ def organisation_without_feature_is_refused(history: History) -> Iterator[Observ
     """An organisation without the feature is refused on every endpoint."""
     wanted = TargetView.of(history).status_read("CMD-22b", 403)
     for call in (*history.commands(), *history.lists()):
-        if call.request.credential != "api-key:disabled" or not answered_or_hung_up(call):
+        if call.request.credential != DISABLED_API_KEY or not answered_or_hung_up(call):
             continue
         asked = f"{call.request.method} {call.request.url}"
         if call.status not in REFUSALS:

@@ -10,6 +10,7 @@ from harness.checks.command_calls import REFUSALS, answered_or_hung_up, has_whol
 from harness.checks.key_life import KeyLife, is_token_taken, key_lives, moved_bounds_s, use_policy
 from harness.checks.registry import Observation, broken, check, kept
 from harness.checks.transfers import TRANSFER_TOLERANCE_S
+from harness.history.events import API_KEY, FULL_API_KEY
 from harness.history.timeline import Exchange, History
 from harness.wire.commands import DOWNLOADS, FIRST_USE, KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
 from harness.wire.files import is_plain_name
@@ -136,7 +137,7 @@ def download_needs_the_raw_device_token(history: History) -> Iterator[Observatio
 def api_key_is_no_device_token(history: History) -> Iterator[Observation]:
     """A user's API key answers 401 at the download."""
     for attempt in history.downloads():
-        if not attempt.request.credential.startswith("api-key:") or not answered_or_hung_up(attempt):
+        if not attempt.request.credential.startswith(API_KEY) or not answered_or_hung_up(attempt):
             continue
         if attempt.status == 401:
             yield kept(attempt)
@@ -246,7 +247,7 @@ def stored_file_outlives_its_download(history: History) -> Iterator[Observation]
 
 def _is_gone(life: KeyLife, exchange: Exchange) -> bool | None:
     """Whether a later call shows that the file is gone; None where it says nothing about it."""
-    if exchange.request.project_id != life.project_id or exchange.request.credential != "api-key:full":
+    if exchange.request.project_id != life.project_id or exchange.request.credential != FULL_API_KEY:
         return None
     if exchange.request.endpoint == "command" and exchange.command in DOWNLOADS and exchange.status in (200, 404):
         is_of_type = DOWNLOADS[exchange.command].value == life.file_type

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from harness.checks.admission import TargetView
 from harness.checks.command_calls import answered_or_hung_up
-from harness.history.events import Stimulus
+from harness.history.events import FULL_API_KEY, Stimulus
 from harness.history.timeline import Exchange, History, Seen
 from harness.wire.files import FileType
 
@@ -18,7 +18,7 @@ def asked_types(exchange: Exchange) -> list[str]:
     return parse_qs(urlsplit(exchange.request.url).query, keep_blank_values=True).get("type", [])
 
 
-def well_asked(history: History, credential: str = "api-key:full") -> Iterator[tuple[Exchange, str]]:
+def well_asked(history: History, credential: str = FULL_API_KEY) -> Iterator[tuple[Exchange, str]]:
     """List calls with a valid key and type, with the type."""
     for exchange in history.lists():
         types = asked_types(exchange)

@@ -10,6 +10,7 @@ from harness.checks.command_calls import answered_or_hung_up, shown_status
 from harness.checks.key_life import key_lives
 from harness.checks.list_views import VALID_TYPES, asked_types, entry_objects, list_path, lists_after, own_lists, well_asked
 from harness.checks.registry import Observation, broken, check, kept
+from harness.history.events import API_KEY, FULL_API_KEY, OTHER_ORG_API_KEY, READ_ONLY_API_KEY
 from harness.history.timeline import Exchange, History
 from harness.wire.commands import DOWNLOADS
 from harness.wire.files import FileType
@@ -88,7 +89,7 @@ def list_without_valid_type_is_refused(history: History) -> Iterator[Observation
     for exchange in history.lists():
         types = asked_types(exchange)
         is_own = not exchange.request.project_id or exchange.request.project_id in projects
-        if exchange.request.credential != "api-key:full" or not answered_or_hung_up(exchange) or not is_own:
+        if exchange.request.credential != FULL_API_KEY or not answered_or_hung_up(exchange) or not is_own:
             continue
         if len(types) > 1 or types in VALID_TYPES:
             continue
@@ -103,7 +104,7 @@ def list_without_valid_type_is_refused(history: History) -> Iterator[Observation
 def list_without_valid_key_is_unauthorized(history: History) -> Iterator[Observation]:
     """A missing or unknown API key answers 401."""
     for exchange in history.lists():
-        if exchange.request.credential.startswith("api-key:") or not answered_or_hung_up(exchange):
+        if exchange.request.credential.startswith(API_KEY) or not answered_or_hung_up(exchange):
             continue
         if exchange.status == 401:
             yield kept(exchange)
@@ -151,7 +152,7 @@ def listed_name_can_be_commanded(history: History) -> Iterator[Observation]:
         for file in entry_objects(exchange)
     }
     for call in history.commands():
-        if call.command not in DOWNLOADS or not answered_or_hung_up(call) or call.request.credential != "api-key:full":
+        if call.command not in DOWNLOADS or not answered_or_hung_up(call) or call.request.credential != FULL_API_KEY:
             continue
         place = (call.request.project_id, DOWNLOADS[call.command].value, str(call.file_name))
         if (call.scope, *place) not in listed or TargetView.of(history).is_deleted(*place, call.asked.line):
@@ -166,10 +167,10 @@ def listed_name_can_be_commanded(history: History) -> Iterator[Observation]:
 def foreign_files_are_not_listed(history: History) -> Iterator[Observation]:
     """A list of an unknown or foreign project is 404 or empty, and no list shows another organisation's files."""
     projects = TargetView.of(history).project_ids
-    for credential in ("api-key:full", "api-key:other_org"):
+    for credential in (FULL_API_KEY, OTHER_ORG_API_KEY):
         for exchange, _ in well_asked(history, credential):
             project_id = exchange.request.project_id
-            if credential == "api-key:full" and (not project_id or project_id in projects):
+            if credential == FULL_API_KEY and (not project_id or project_id in projects):
                 continue
             if project_id:
                 yield _of_foreign_project(exchange)
@@ -179,7 +180,7 @@ def foreign_files_are_not_listed(history: History) -> Iterator[Observation]:
 
 def _of_foreign_project(exchange: Exchange) -> Observation:
     shown = [str(file.get("name")) for file in entry_objects(exchange)]
-    whose = "an unknown" if exchange.request.credential == "api-key:full" else "a foreign"
+    whose = "an unknown" if exchange.request.credential == FULL_API_KEY else "a foreign"
     if shown:
         return broken(f"the list of {whose} project names {', '.join(shown[:3])}", exchange, requirement="LST-02b")
     if exchange.status in (200, 404):
@@ -214,7 +215,7 @@ def _identity(file: dict[str, Any]) -> tuple[str, str, str]:
 def read_only_key_may_list(history: History) -> Iterator[Observation]:
     """A key without send-commands may list."""
     shown = {exchange.request.url for exchange, _ in own_lists(history) if entry_objects(exchange)}
-    for exchange, _ in well_asked(history, "api-key:read_only"):
+    for exchange, _ in well_asked(history, READ_ONLY_API_KEY):
         if exchange.status == 200 and (entry_objects(exchange) or exchange.request.url not in shown):
             yield kept(exchange)
         elif exchange.status == 200:

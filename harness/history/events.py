@@ -143,12 +143,20 @@ class SecretSeen:
 
 Endpoint: TypeAlias = Literal["command", "files", "download", "other"]
 
+API_KEY = "api-key:"
+"""How the `credential` of a request with an API key begins; the key's name in the target file stands behind it."""
+
+FULL_API_KEY = API_KEY + "full"
+READ_ONLY_API_KEY = API_KEY + "read_only"
+DISABLED_API_KEY = API_KEY + "disabled"
+OTHER_ORG_API_KEY = API_KEY + "other_org"
+
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
     """A request is sent (or, on a bench that plays the platform, has come in).
 
-    `credential` names whose secret the request carries, by the target file: `api-key:full`, `token:<device id>`, `none`, `unknown`, …;
+    `credential` names whose secret the request carries, by the target file: `FULL_API_KEY`, `token:<device id>`, `none`, `unknown`, …;
     how it is written stands in the headers.
     """
 

@@ -16,6 +16,7 @@ from harness.bench.target_clock import advance_test_clock
 from harness.bench.tls import ssl_context
 from harness.entropy import SeededEntropy
 from harness.errors import BenchError
+from harness.history.events import FULL_API_KEY
 from harness.operations import Answer, Call
 from harness.pytest_plugin import Wanted
 from harness.wire.commands import DeviceKind
@@ -78,7 +79,7 @@ class PlatformUnderTest:
         body = json.dumps({"command": command, "data": data or {}}).encode()
         path = command_path(device.project_id, device.id)
         return await self._http.call(
-            Call("POST", path, "command", "api-key:full", headers, body, project_id=device.project_id, device_id=device.id)
+            Call("POST", path, "command", FULL_API_KEY, headers, body, project_id=device.project_id, device_id=device.id)
         )
 
     async def fetch(self, url: str, device: TargetDevice) -> Answer:

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from harness.bench.target import Platform, TargetDevice
-from harness.history.events import Headers
+from harness.history.events import API_KEY, Headers
 from harness.operations import Announce
 from harness.scenario import Cast, Workload, scenario
 from harness.wire.commands import download_key
@@ -88,7 +88,7 @@ def _api_key_ways(platform: Platform) -> list[dict[str, Any]]:
         (name, (("Authorization", f"{scheme} {key}"),)) for name, key in keys.items() for scheme in ("Bearer", "Basic")
     ]
     ways += [("full", base64_basic(text)) for text in (keys["full"], f"{keys['full']}:")]
-    return [{"headers": headers, "credential": f"api-key:{name}"} for name, headers in ways]
+    return [{"headers": headers, "credential": API_KEY + name} for name, headers in ways]
 
 
 def _base64_ways(device: TargetDevice) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from harness.bench.target import TargetDevice
 from harness.entropy import SeededEntropy
+from harness.history.events import FULL_API_KEY
 from harness.operations import AdvanceClock, Announce, Call, RunHook, Volley, Wait
 from harness.scenario import COMMANDABLE, Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import FIRST_USE, KEY_LIFETIME_S, DeviceKind, download_key
@@ -272,7 +273,7 @@ def _steps(url: str, device: TargetDevice, other: TargetDevice, *, full: str, ca
         fetch_call(url, other, credential=f"token:{other.id}"),
         fetch_call(url, device, headers=(), credential="none"),
         fetch_call(url, device, headers=(("Authorization", "Basic hil-token-of-nobody"),), credential="unknown"),
-        fetch_call(url, device, headers=(("Authorization", f"Basic {full}"),), credential="api-key:full"),
+        fetch_call(url, device, headers=(("Authorization", f"Basic {full}"),), credential=FULL_API_KEY),
         fetch_call(url, device, headers=(*basic(device), ("Range", "bytes=0-9"))),
     ]
     if can_break:

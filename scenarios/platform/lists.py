@@ -1,6 +1,6 @@
 """Questions about the lists of stored files."""
 
-from harness.history.events import Headers
+from harness.history.events import FULL_API_KEY, Headers
 from harness.scenario import Cast, Needs, Workload, scenario
 from harness.wire.files import FileType
 from scenarios.platform.steps import ORGANISATION, UNKNOWN_ID, bearer, list_call, raw_list_call
@@ -34,7 +34,7 @@ def lists_of_no_type(cast: Cast) -> Workload:
     types = ("", "image", "Firmware", "LOGO", "firmware,logo", "firm", "firmwares", "firmware%20")
     for query in ("", "?type", "?kind=firmware", *(f"?type={file_type}" for file_type in types)):
         for project_id in (ORGANISATION, *(project.id for project in platform.projects[:1])):
-            yield raw_list_call(project_id, query, "api-key:full", bearer(platform))
+            yield raw_list_call(project_id, query, FULL_API_KEY, bearer(platform))
 
 
 @scenario("list_without_valid_key_is_unauthorized", *_REFUSED, needs=Needs())

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from harness.bench.target import Platform, TargetDevice, TargetFile
-from harness.history.events import Headers, MqttDelivered
+from harness.history.events import API_KEY, Headers, MqttDelivered
 from harness.operations import Announce, Answer, Call, Connect, Connected, Receive
 from harness.scenario import Cast, DeviceNeed, Needs
 from harness.wire.commands import (
@@ -90,7 +90,7 @@ def command_call(
         method="POST",
         path=command_path(project_id, device_id),
         endpoint="command",
-        credential=f"api-key:{key}" if credential is None else credential,
+        credential=API_KEY + key if credential is None else credential,
         headers=((*bearer(platform, key), JSON_TYPE) if headers is None else headers),
         body=json.dumps({"command": command, "data": {} if data is None else data}).encode() if body is None else body,
         project_id=project_id,
@@ -230,7 +230,7 @@ def fetch_call(
 
 def list_call(platform: Platform, project_id: str, file_type: FileType, *, key: str = "full") -> Call:
     """A call of a file list; `project_id` may be ORGANISATION."""
-    return raw_list_call(project_id, f"?type={file_type.value}", f"api-key:{key}", bearer(platform, key))
+    return raw_list_call(project_id, f"?type={file_type.value}", API_KEY + key, bearer(platform, key))
 
 
 def raw_list_call(project_id: str, query: str, credential: str, headers: Headers) -> Call:

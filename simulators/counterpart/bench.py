@@ -33,7 +33,7 @@ from harness.device_operations import (
 from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.entropy import Entropy
 from harness.errors import BenchError, ScenarioError
-from harness.history.events import Event, HookRun, MqttPacket, Observed, Stimulus
+from harness.history.events import FULL_API_KEY, Event, HookRun, MqttPacket, Observed, Stimulus
 from harness.history.recorder import Recorder
 from harness.operations import Announce, Call
 from harness.scenario import Scenario
@@ -263,7 +263,7 @@ class DeviceBench:
                 method="POST",
                 path=command_path(station.project_id, station.device_id),
                 endpoint="command",
-                credential="api-key:full",
+                credential=FULL_API_KEY,
                 headers=(("Authorization", f"Bearer {station.api_key}"), ("Content-Type", "application/json")),
                 body=json.dumps({"command": operation.command, "data": operation.data}).encode(),
                 project_id=station.project_id,

@@ -21,7 +21,7 @@ from harness.bench.target import ApiKeys, Platform
 from harness.bench.tls import Tls
 from harness.entropy import Entropy, draw_uuid
 from harness.errors import BenchError
-from harness.history.events import Stimulus
+from harness.history.events import FULL_API_KEY, Stimulus
 from harness.history.recorder import Recorder
 from harness.wire.commands import DeviceKind
 from harness.wire.files import EXTENSIONS, FileType
@@ -191,7 +191,7 @@ class Station:
     def api(self) -> Platform:
         """Our own platform as a target: what the HTTP driver needs of one."""
         key = self.platform.secrets.api_key("full")
-        self._recorder.redactor.register(key, label="<api-key:full>", what="api key")
+        self._recorder.redactor.register(key, label=f"<{FULL_API_KEY}>", what="api key")
         return Platform(
             name="counterpart",
             api_url=at_our_end(self.platform.api_url, self._address),
