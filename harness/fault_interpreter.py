@@ -24,11 +24,10 @@ from harness.faults import (
     PacketFault,
     Reorder,
     Rewrite,
-    Side,
     Split,
 )
 from harness.mqtt.encoding import encode
-from harness.mqtt.packets import Connack, Packet, PacketType, Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback
+from harness.mqtt.packets import Connack, Packet, PacketType, Puback, Pubcomp, Publish, Pubrec, Pubrel, Side, Suback
 from harness.mqtt.topic_filters import matches
 
 

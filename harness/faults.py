@@ -11,7 +11,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Side: TypeAlias = Literal["client", "server"]
+from harness.mqtt.packets import Side
+
 PacketName: TypeAlias = Literal[
     "CONNECT",
     "CONNACK",

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from harness.history.events import MqttPacket, Side, text_of
-from harness.mqtt.packets import Connack, Connect, Packet, Publish, Suback, Subscribe, Unsubscribe
+from harness.history.events import MqttPacket, text_of
+from harness.mqtt.packets import Connack, Connect, Packet, Publish, Side, Suback, Subscribe, Unsubscribe
 
 
 def packet_fact(packet: Packet, size_bytes: int, *, connection: int, device_id: str, sent_by: Side) -> MqttPacket:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from harness.mqtt.packets import Side
+
 SCHEMA = "hil-history/1"
 
 BASE64_PREFIX = "base64:"
@@ -205,8 +207,6 @@ class HttpEnded:
 
 
 # --- MQTT ------------------------------------------------------------------------------------------------------------------------
-
-Side: TypeAlias = Literal["client", "server"]
 
 
 @dataclass(frozen=True, slots=True)

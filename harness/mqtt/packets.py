@@ -7,7 +7,10 @@ the wire: `LocalWireError` for ours, `RemoteWireError` for the peer's.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
+
+Side: TypeAlias = Literal["client", "server"]
+"""One end of a connection. Some packets are sent by one side only."""
 
 
 class QoS(IntEnum):

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable
 
 from harness.fault_interpreter import CutNow, FaultInterpreter, FaultStream, Fired, Operation, Wait, WaitFor, Write
-from harness.faults import FaultPlan, Side
-from harness.mqtt.packets import Connect, Packet
+from harness.faults import FaultPlan
+from harness.mqtt.packets import Connect, Packet, Side
 
 
 class FaultyLine:

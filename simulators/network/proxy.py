@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from harness.errors import BenchError, RemoteWireError
 from harness.fault_interpreter import Fired
-from harness.faults import Answer, BodyFault, Corrupt, Cut, Delay, FaultPlan, Side, Throttle
+from harness.faults import Answer, BodyFault, Corrupt, Cut, Delay, FaultPlan, Throttle
 from harness.mqtt.decoding import Decoder
-from harness.mqtt.packets import Packet
+from harness.mqtt.packets import Packet, Side
 from simulators.network.addresses import host_in_url
 from simulators.network.faulty_traffic import FaultyLine, FaultyTraffic
 from simulators.network.framing import PacketFramer
