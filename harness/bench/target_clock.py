@@ -9,8 +9,10 @@ from harness.bench.tls import ssl_context
 from harness.errors import BenchError
 from harness.history.events import ClockAdvanced
 from harness.history.recorder import Recorder
+from harness.wire.json_values import pointed_at, read_json
 
 _WITHIN_S = 10.0
+_SHOWN_CHARACTERS = 100
 
 
 async def advance_test_clock(platform: Platform, seconds: float, recorder: Recorder, *, trace: str) -> None:
@@ -29,10 +31,12 @@ async def advance_test_clock(platform: Platform, seconds: float, recorder: Recor
             aiohttp.ClientSession(connector=connector) as session,
             session.post(url, json={"seconds": seconds}, headers=headers, proxy=platform.http.proxy) as response,
         ):
-            body = await response.json(content_type=None)
-            status = response.status
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise BenchError(f"the test clock {url} cannot be moved: {type(error).__name__} {error}") from error
-    if status != 200 or not isinstance(body, dict) or not isinstance(body.get("now"), str):
-        raise BenchError(f"the test clock {url} answered {status} {body!r}, allowed: 200 with now")
-    recorder.record(ClockAdvanced(seconds, body["now"], trace))
+            status, text = response.status, await response.text(errors="replace")
+    except (aiohttp.ClientError, TimeoutError) as error:
+        problem = str(error) or f"no answer within {_WITHIN_S:g} s"
+        raise BenchError(f"the test clock {url} cannot be moved: {problem}") from error
+    now = pointed_at(read_json(text), "/now")
+    if status != 200 or not isinstance(now, str):
+        problem = f"answered {status} {text[:_SHOWN_CHARACTERS]!r}, allowed: 200 and the new time as `now` of an object"
+        raise BenchError(f"the test clock {url} {problem}")
+    recorder.record(ClockAdvanced(seconds, now, trace))

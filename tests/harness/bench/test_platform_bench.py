@@ -7,10 +7,11 @@ import pytest
 
 from harness.bench.platform_bench import PlatformBench
 from harness.bench.target import ApiKeys, Platform, Project, TargetDevice
+from harness.bench.target import TestClock as ClockTable
 from harness.clock import SystemClock
-from harness.errors import TargetUnavailable
+from harness.errors import BenchError, TargetUnavailable
 from harness.history.recorder import Recorder
-from harness.operations import Disconnect
+from harness.operations import AdvanceClock, Disconnect, Wait
 from harness.scenario import DeviceNeed, Needs, Scenario
 from harness.wire.commands import DeviceKind
 
@@ -29,12 +30,16 @@ class LeavingASession:
         pass
 
 
-@pytest.fixture
-def bench():
+def bench_of(**tables):
     devices = tuple(TargetDevice(id=name, project_id="p", token="t", kind=DeviceKind.MQTT) for name in ("dev-1", "dev-2"))
     urls = {"api_url": "http://127.0.0.1:1", "mqtt_url": "mqtt://127.0.0.1:1"}
-    platform = Platform(name="gone", **urls, api_keys=ApiKeys(full="k"), projects=(Project(id="p"),), devices=devices)
+    platform = Platform(name="gone", **urls, api_keys=ApiKeys(full="k"), projects=(Project(id="p"),), devices=devices, **tables)
     return PlatformBench(platform, Recorder(SystemClock()))
+
+
+@pytest.fixture
+def bench():
+    return bench_of()
 
 
 def test_a_device_is_busy_until_its_scenario_is_dismissed(bench):
@@ -64,3 +69,16 @@ def test_a_device_that_was_never_connected_need_not_be_disconnected(bench):
         return await bench.perform(bench.cast(TWO_DEVICES), Disconnect("dev-1"))
 
     assert asyncio.run(story()) is None
+
+
+def test_nothing_is_asked_after_the_test_clock_has_failed_and_the_reason_is_said_once():
+    bench = bench_of(clock=ClockTable(advance_url="http://127.0.0.1:1/advance"))
+    cast = bench.cast(TWO_DEVICES)
+
+    def told(operation):
+        with pytest.raises(BenchError) as caught:
+            asyncio.run(bench.perform(cast, operation))
+        return str(caught.value)
+
+    assert told(AdvanceClock(60.0)).startswith("the test clock http://127.0.0.1:1/advance cannot be moved: ")
+    assert told(Wait(0.0)).startswith("not asked: the test clock has failed in an earlier scenario")
