@@ -77,7 +77,7 @@ def slow_transfer_completes_within_fifteen_minutes(history: History) -> Iterator
 
 
 @check(
-    "DLD-05a",
+    "DLD-05c",
     unseen="no transfer was let stand",
     hint="an idle or write time-out, or a least rate, of the server or of a proxy in front of it",
 )

@@ -1,7 +1,7 @@
 """The requirement catalogue: every normative statement of the protocol, with a stable id, its level, side, source and our reading.
 
-A check cites the ids that it judges, a report prints which of them were covered. A row of the specification that holds several levels
-is split into sub-ids, so that each id has exactly one level; a bare row id of such a row is not an id.
+A check cites the ids that it judges, a report prints which of them were covered. A row of the specification that says several things is
+split into sub-ids, so that each has exactly one level and is not covered by half; a bare row id of such a row is not an id.
 """
 
 from collections.abc import Mapping

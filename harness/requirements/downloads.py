@@ -50,6 +50,13 @@ DOWNLOADS: tuple[Requirement, ...] = (
         reading="the source does not say from when the 15 minutes count",
     ),
     Requirement(
+        "DLD-05c",
+        Level.MUST,
+        _P,
+        "within the 15 minutes no pause of a slow device ends its transfer",
+        "D",
+    ),
+    Requirement(
         "DLD-06",
         Level.MUST,
         _P,

@@ -40,7 +40,7 @@ def row_of(requirement_id: str) -> str:
 class Requirement:
     """One normative statement with one level.
 
-    `id` is the row's six characters (`CMD-21`), with a letter behind them where the row holds several levels (`CMD-21a`). `source` holds
+    `id` is the row's six characters (`CMD-21`), with a letter behind them where the row says several things (`CMD-21a`). `source` holds
     the letters of `SOURCES` with their clauses. `reading` says how our reference understands what the source leaves open. `hardening`
     marks what is not in the source; it becomes MUST where a target or device file asks for it. `unjudged` says why no check can judge
     the row from outside; empty where one does.

@@ -6,7 +6,9 @@ import pytest
 from aiohttp import web
 
 from harness.bench.target import Limits
+from harness.checks.registry import all_checks
 from harness.checks.verdict import RunVerdict, Verdict
+from harness.scenario import all_scenarios
 from simulators.platform.personalities import REFERENCE
 from simulators.platform.personality import Meddler
 
@@ -70,3 +72,11 @@ def test_a_target_that_offers_little_gets_reasons_instead_of_failures(certify):
     outcome = certify(REFERENCE, rows=("CMD-14", "CMD-19", "KEY-04", "DLD-05"), changes={"clock": None, "devices": ()})
     assert verdicts(outcome) <= {"not-applicable", "skipped", "pass"}
     assert all("target file" in result.detail for result in outcome.results if result.verdict.value == "not-applicable")
+
+
+@pytest.mark.parametrize("requirement", ["DLD-05a", "DLD-05b", "KEY-09"])
+def test_nothing_speaks_of_long_times_that_did_not_pass(requirement):
+    judges = {check.id for check in all_checks().values() if requirement in check.requirements}
+    serving = [scenario for scenario in all_scenarios("platform").values() if judges & {*scenario.serves}]
+    assert [scenario.name for scenario in serving if not scenario.needs.test_clock and not scenario.full_only] == []
+    assert serving
