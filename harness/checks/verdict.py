@@ -51,6 +51,17 @@ class RunVerdict(Enum):
         return {RunVerdict.PASS: 0, RunVerdict.PASS_WITH_WARNINGS: 0, RunVerdict.FAIL: 1}.get(self, 3)
 
 
+RUN_BADNESS = (
+    RunVerdict.PASS,
+    RunVerdict.PASS_WITH_WARNINGS,
+    RunVerdict.INCONCLUSIVE,
+    RunVerdict.ERROR,
+    RunVerdict.ABORTED,
+    RunVerdict.FAIL,
+)
+"""From best to worst, as `run_verdict` decides: a FAIL is told even where not everything was asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """One check's verdict with its reasons.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from harness.checks.verdict import BADNESS, CheckResult, RunVerdict, Verdict
+from harness.checks.verdict import BADNESS, RUN_BADNESS, CheckResult, RunVerdict, Verdict
 from harness.report.package import Report
 
 
@@ -16,17 +16,6 @@ class Change(Enum):
     NEW = "new"
     GONE = "gone"
     OTHER = "other"  # neither: one of both is excluded, or the detail alone changed
-
-
-# Best to worst.
-_RUN_RANKS = (
-    RunVerdict.PASS,
-    RunVerdict.PASS_WITH_WARNINGS,
-    RunVerdict.ABORTED,
-    RunVerdict.INCONCLUSIVE,
-    RunVerdict.ERROR,
-    RunVerdict.FAIL,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +44,7 @@ class Difference:
     @property
     def is_regression(self) -> bool:
         """Whether the later report is worse somewhere: a check, the run as a whole, or what was looked at."""
-        worse_run = _RUN_RANKS.index(self.verdicts[1]) > _RUN_RANKS.index(self.verdicts[0])
+        worse_run = RUN_BADNESS.index(self.verdicts[1]) > RUN_BADNESS.index(self.verdicts[0])
         new_trouble = any(change.change is Change.NEW and _is_trouble(change.after) for change in self.checks)
         return worse_run or new_trouble or bool(self.uncovered) or any(change.change is Change.WORSE for change in self.checks)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.checks.verdict import RunVerdict, Verdict
+from harness.checks.verdict import RUN_BADNESS, RunVerdict, Verdict
 from harness.report.html import templates
 from harness.report.package import Report
 from harness.requirements import CATALOGUE, Side
@@ -16,16 +16,6 @@ from harness.requirements import CATALOGUE, Side
 SCHEMA = "hil-matrix/1"
 MATRIX_PAGE = "matrix.html"
 MATRIX_FILE = "matrix.json"
-
-# From best to worst, as the verdict of a run is made: a FAIL is told even where another board could not be asked.
-_BADNESS = (
-    RunVerdict.PASS,
-    RunVerdict.PASS_WITH_WARNINGS,
-    RunVerdict.INCONCLUSIVE,
-    RunVerdict.ERROR,
-    RunVerdict.ABORTED,
-    RunVerdict.FAIL,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +55,7 @@ class Matrix:
     @property
     def verdict(self) -> RunVerdict:
         """The worst of them; no board at all is INCONCLUSIVE."""
-        return max((column.verdict for column in self.columns), key=_BADNESS.index, default=RunVerdict.INCONCLUSIVE)
+        return max((column.verdict for column in self.columns), key=RUN_BADNESS.index, default=RunVerdict.INCONCLUSIVE)
 
     def rows(self) -> list[Row]:
         """Every check of a device that some board was, or could have been, asked, in the reports' order."""

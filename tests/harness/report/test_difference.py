@@ -74,3 +74,9 @@ def test_a_requirement_that_is_newly_covered_is_told(report):
 def test_a_run_that_became_worse_as_a_whole_is_a_step_back(report):
     found = difference(with_checks(report), with_checks(report, verdict=RunVerdict.INCONCLUSIVE))
     assert found.is_regression
+
+
+def test_a_run_that_was_aborted_is_worse_than_one_that_was_not(report):
+    whole, aborted = with_checks(report, verdict=RunVerdict.ERROR), with_checks(report, verdict=RunVerdict.ABORTED)
+    assert difference(whole, aborted).is_regression
+    assert not difference(aborted, whole).is_regression
