@@ -1,4 +1,4 @@
-"""What a certificate says besides its verdicts: the images that were really downloaded, and the scope that remains."""
+"""What a certificate says besides its verdicts: the images that were really downloaded, the scope that remains, whether it is official."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,6 +34,18 @@ class Remainder:
     verdict: Verdict
     checks: tuple[str, ...]
     requirements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Official:
+    """Whether a run makes an official certificate: it does where nothing is missing. `runs` counts this one and the reruns before it."""
+
+    runs: int
+    missing: tuple[str, ...] = ()
+
+    @property
+    def is_granted(self) -> bool:
+        return not self.missing
 
 
 def downloaded_images(history: History) -> tuple[DownloadedImage, ...]:

@@ -6,32 +6,18 @@ declaration, and is counted.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.checks.verdict import CheckResult, RunVerdict, Verdict
 from harness.errors import OptionError
 from harness.history.journal import recorded_history
+from harness.report.certificate import Official
+from harness.report.package import Report
 from harness.report.signature import verify
 from harness.wire.commands import DOWNLOADS
 
-if TYPE_CHECKING:
-    from harness.report.package import Report
-
 _EXCLUDED_OPTIONS = "an official run asks everything that applies, and excuses nothing"
-
-
-@dataclass(frozen=True, slots=True)
-class Official:
-    """Whether a run makes an official certificate: it does where nothing is missing. `runs` counts this one and the reruns before it."""
-
-    runs: int
-    missing: tuple[str, ...] = ()
-
-    @property
-    def is_granted(self) -> bool:
-        return not self.missing
 
 
 def refuse_options(given: Mapping[str, bool]) -> None:
@@ -41,12 +27,12 @@ def refuse_options(given: Mapping[str, bool]) -> None:
             raise OptionError("--official", f"{option} does not go with it: {_EXCLUDED_OPTIONS}")
 
 
-def official(report: "Report", declaration: Mapping[str, Any]) -> Official:
+def official(report: Report, declaration: Mapping[str, Any]) -> Official:
     """What a finished run comes to."""
     return Official(len(report.attempts) + 1, tuple(_missing(report, declaration)))
 
 
-def _missing(report: "Report", declaration: Mapping[str, Any]) -> Iterator[str]:
+def _missing(report: Report, declaration: Mapping[str, Any]) -> Iterator[str]:
     if report.verdict is RunVerdict.ABORTED:
         yield "the run was aborted"
     for check in report.checks:
@@ -66,9 +52,7 @@ def _problem(check: CheckResult) -> str:
     return f"was not asked: {check.detail}" if check.verdict is Verdict.SKIPPED else ""
 
 
-def rerun_problems(
-    report: "Report", declaration: Mapping[str, Any], earlier: "Report", directory: Path, own: Mapping[str, str]
-) -> list[str]:
+def rerun_problems(report: Report, declaration: Mapping[str, Any], earlier: Report, directory: Path, own: Mapping[str, str]) -> list[str]:
     """Why an earlier package is no attempt at the same certificate. `own` holds the keys of this bench.
 
     Raises ConfigurationError where its history cannot be read.
@@ -82,6 +66,6 @@ def rerun_problems(
     return problems
 
 
-def _asked(report: "Report") -> tuple[object, ...]:
+def _asked(report: Report) -> tuple[object, ...]:
     """Whom a run asked, and how."""
     return report.subject, report.run.profile, report.run.version

@@ -21,9 +21,8 @@ from harness.history.events import SubjectKind
 from harness.history.journal import HISTORY_FILE
 from harness.history.timeline import History
 from harness.report.attempts import Attempt
-from harness.report.certificate import DownloadedImage, Remainder, downloaded_images, remaining_scope
+from harness.report.certificate import DownloadedImage, Official, Remainder, downloaded_images, remaining_scope
 from harness.report.findings import BROKEN, Finding, finding_of
-from harness.report.official import Official
 from harness.requirements import CATALOGUE, Requirement, Side
 
 SCHEMA = "hil-report/1"

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.checks.verdict import NEEDS_A_REASON, CheckResult, RunVerdict, Verdict
+from harness.report.certificate import Official
 from harness.report.families import family_rank, family_title
 from harness.report.findings import Finding
-from harness.report.official import Official
 from harness.report.package import Report
 
 STYLES = {

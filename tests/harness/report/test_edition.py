@@ -8,9 +8,9 @@ from harness.history.events import BrokerChecked, BrokerPromise, PlannedCheck
 from harness.history.journal import read_journal
 from harness.history.timeline import History
 from harness.report.capture import as_capture
+from harness.report.certificate import Official
 from harness.report.edition import redacted
 from harness.report.html import as_html
-from harness.report.official import Official
 from harness.report.package import as_json
 from harness.report.writer import write_package
 

@@ -9,9 +9,8 @@ import pytest
 from harness.checks.verdict import Verdict
 from harness.history import events as ev
 from harness.history.timeline import History
-from harness.report.certificate import DownloadedImage
+from harness.report.certificate import DownloadedImage, Official
 from harness.report.html import as_html
-from harness.report.official import Official
 from harness.report.picture import ROWS_MAX, picture, rows_of
 
 CHARACTER_PX = 12.5 * 0.602  # the picture's font at its size; DejaVu Sans Mono is the widest that the page names

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from harness.report.certificate import DownloadedImage
+from harness.report.certificate import DownloadedImage, Official
 from harness.report.html import as_html
-from harness.report.official import Official
 from harness.report.trend import as_trend_page
 
 pytestmark = pytest.mark.browser
