@@ -37,10 +37,7 @@ def trouble_as_workflow_command(name: str, trouble: str) -> str:
 
 def as_workflow_commands(report: Report) -> list[str]:
     """A line for each check that is not well, the gravest first, as a step of GitHub Actions prints it to annotate its run."""
-    checks = sorted(
-        (check for check in report.checks if check.verdict in _COMMANDS), key=lambda check: list(_COMMANDS).index(check.verdict)
-    )
-    return [f"::{_COMMANDS[check.verdict]} title={_property(_title(check))}::{_data(_message(check))}" for check in checks]
+    return [f"::{_COMMANDS[check.verdict]} title={_property(_title(check))}::{_data(_message(check))}" for check in report.not_well]
 
 
 def _title(check: CheckResult) -> str:

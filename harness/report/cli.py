@@ -1,6 +1,7 @@
 """`hil report`: reads, verifies, compares and follows report packages. Nothing here judges anything again; that is `hil check`."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from harness.outputs import write_file
 from harness.report.difference import Change, Difference, difference
 from harness.report.edition import redacted
 from harness.report.keys import keys_directory, known_keys, signing_key, wanted_fingerprint
-from harness.report.package import as_members, read_report
+from harness.report.package import as_json, read_report
 from harness.report.signature import MANIFEST_FILE, verify
 from harness.report.terminal import show
 from harness.report.writer import write_package
@@ -34,12 +35,12 @@ def show_package(
     everything: Annotated[
         bool, typer.Option("--all", help="Every check by name, also what passed, was skipped or does not apply.")
     ] = False,
-    as_json: AsJson = False,
+    wants_json: AsJson = False,
 ) -> None:
     """Prints a report: what is not well with its reason, and counts of the rest. The exit status is that of the run."""
     report = read_report(run)
-    if as_json:
-        typer.echo(json.dumps(as_members(report), ensure_ascii=False, indent=1))
+    if wants_json:
+        typer.echo(as_json(report), nl=False)
     else:
         show(report, Console(highlight=False), everything=everything)
     raise typer.Exit(report.verdict.exit_status)
@@ -49,15 +50,14 @@ def show_package(
 def verify_package(
     run: Package,
     key: Annotated[str, typer.Option("--key", help="Who must have signed: a fingerprint, or a file with the public key.")] = "",
-    as_json: AsJson = False,
+    wants_json: AsJson = False,
 ) -> None:
     """Says whether a package is as it was signed, and by whom. Works offline. Exit status 0 only if a known key signed it."""
     directory = _directory(run)
     known = {wanted_fingerprint(key): "the key that --key names"} if key else known_keys(keys_directory())
     verification = verify(directory, known)
-    if as_json:
-        members = {name: getattr(verification, name) for name in ("altered", "problem", "fingerprint", "signer", "unlisted")}
-        typer.echo(json.dumps({"verified": verification.is_verified, **members}, ensure_ascii=False, indent=1))
+    if wants_json:
+        typer.echo(json.dumps({"verified": verification.is_verified, **asdict(verification)}, ensure_ascii=False, indent=1))
     else:
         typer.echo(str(verification))
         for name in verification.unlisted:
@@ -69,7 +69,7 @@ def verify_package(
 def diff_packages(
     before: Annotated[Path, typer.Argument(metavar="A", help="The earlier package.")],
     after: Annotated[Path, typer.Argument(metavar="B", help="The later package.")],
-    as_json: AsJson = False,
+    wants_json: AsJson = False,
 ) -> None:
     """Says what changed from A to B. Exit status 1 if anything got worse."""
     earlier, later = read_report(before), read_report(after)
@@ -77,7 +77,7 @@ def diff_packages(
     if len(set(subjects)) > 1:
         typer.echo(f"note: A is about {subjects[0]}, B about {subjects[1]}", err=True)
     found = difference(earlier, later)
-    if as_json:
+    if wants_json:
         typer.echo(json.dumps(_members(found), ensure_ascii=False, indent=1))
     else:
         _print_difference(found, Console(highlight=False))

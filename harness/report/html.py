@@ -68,7 +68,7 @@ class Family:
 
 def as_html(report: Report, history: History, *, edition: str = "full") -> str:
     """The page. Pure: the same report and history give the same bytes."""
-    found = [_shown_check(check, report, history) for check in report.checks]
+    shown = {check.id: _shown_check(check, report, history) for check in report.checks}
     return (
         templates()
         .get_template("report.html")
@@ -76,9 +76,9 @@ def as_html(report: Report, history: History, *, edition: str = "full") -> str:
             report=report,
             edition=edition,
             counts=report.counts(),
-            findings=sorted((f for f in found if f.check.verdict in NEEDS_A_REASON), key=lambda f: NEEDS_A_REASON.index(f.check.verdict)),
-            families=families(found),
-            broker=[shown for shown in found if shown.check.family == _BROKER],
+            findings=[shown[check.id] for check in report.not_well],
+            families=families(shown.values()),
+            broker=[each for each in shown.values() if each.check.family == _BROKER],
             catalogue=CATALOGUE,
             untested=[CATALOGUE[id_] for id_ in report.coverage.untested if id_ in CATALOGUE],
             declaration=_pretty(history.start.declaration),

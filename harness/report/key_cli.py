@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from harness.report.keys import create_key, keys_directory, known_keys, load_key, public_key_text, remember_key
+from harness.report.keys import SIGNING_KEY_FILE, create_key, keys_directory, known_keys, load_key, public_key_text, remember_key
 from harness.report.signature import fingerprint_of
 
 app = typer.Typer(help="The signing key of this bench.", no_args_is_help=True)
@@ -14,7 +14,7 @@ app = typer.Typer(help="The signing key of this bench.", no_args_is_help=True)
 def init() -> None:
     """Makes the signing key of this bench; one that exists is kept."""
     directory = keys_directory()
-    existed = any(directory.glob("signing_key.pem"))
+    existed = (directory / SIGNING_KEY_FILE).exists()
     key = create_key(directory)
     typer.echo(f"{'kept' if existed else 'made'} the signing key in {directory}", err=True)
     typer.echo(fingerprint_of(key.public_key()))

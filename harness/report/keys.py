@@ -25,8 +25,9 @@ from harness.report.signature import fingerprint_of
 
 THIS_BENCH = "this bench"
 
+SIGNING_KEY_FILE = "signing_key.pem"
+
 _LOG = logging.getLogger(__name__)
-_KEY_FILE = "signing_key.pem"
 _KNOWN_FILE = "known_keys"
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -39,7 +40,7 @@ def keys_directory() -> Path:
 
 def create_key(directory: Path) -> Ed25519PrivateKey:
     """Makes the bench's key; the one that is there already stays and is returned. Raises ConfigurationError where it cannot be written."""
-    path = directory / _KEY_FILE
+    path = directory / SIGNING_KEY_FILE
     if path.exists():
         return load_key(directory)
     key = Ed25519PrivateKey.generate()
@@ -59,7 +60,7 @@ def create_key(directory: Path) -> Ed25519PrivateKey:
 
 def load_key(directory: Path) -> Ed25519PrivateKey:
     """The bench's key. Raises ConfigurationError where there is none or it is no Ed25519 key."""
-    path = directory / _KEY_FILE
+    path = directory / SIGNING_KEY_FILE
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except FileNotFoundError as error:
@@ -88,7 +89,7 @@ def public_key_text(key: Ed25519PrivateKey) -> str:
 def known_keys(directory: Path) -> dict[str, str]:
     """Fingerprint -> name: this bench's own key, and those that its user has entered."""
     known = _entered_keys(directory / _KNOWN_FILE)
-    if (directory / _KEY_FILE).exists():
+    if (directory / SIGNING_KEY_FILE).exists():
         known[fingerprint_of(load_key(directory).public_key())] = THIS_BENCH
     return known
 

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from harness.checks.device_key_policies import updates_by_key_policy
-from harness.checks.verdict import CheckResult, RunVerdict, Verdict
+from harness.checks.verdict import NEEDS_A_REASON, CheckResult, RunVerdict, Verdict
 from harness.clock import rfc3339
 from harness.errors import ConfigurationError
 from harness.history.events import SubjectKind
@@ -98,6 +97,11 @@ class Report:
         """The checks that came to one of `verdicts`, in the report's order."""
         return tuple(check for check in self.checks if check.verdict in verdicts)
 
+    @property
+    def not_well(self) -> tuple[CheckResult, ...]:
+        """The checks that a reader is told by name and with their reason, the gravest first."""
+        return tuple(check for verdict in NEEDS_A_REASON for check in self.with_verdict(verdict))
+
     def finding(self, check_id: str) -> Finding | None:
         """What the check found, if it found something broken."""
         return next((finding for finding in self.findings if finding.check == check_id), None)
@@ -172,15 +176,11 @@ _SCOPE_ADAPTER = TypeAdapter(tuple[Remainder, ...])
 
 
 def as_json(report: Report) -> str:
-    """The text of `report.json`."""
-    return json.dumps(as_members(report), ensure_ascii=False, indent=1) + "\n"
-
-
-def as_members(report: Report) -> dict[str, Any]:
-    """The report as plain JSON members, the schema first."""
+    """The text of `report.json`: the report as plain JSON members, the schema first."""
     members = _ADAPTER.dump_python(report, mode="json")
     scope = _SCOPE_ADAPTER.dump_python(report.remaining_scope, mode="json")
-    return {"schema": members.pop("schema"), **members, "remaining_scope": scope}
+    whole = {"schema": members.pop("schema"), **members, "remaining_scope": scope}
+    return json.dumps(whole, ensure_ascii=False, indent=1) + "\n"
 
 
 def read_report(place: Path) -> Report:

@@ -40,7 +40,7 @@ def show(report: Report, console: Console, *, everything: bool = False) -> None:
         console.width = max(console.width, _PLAIN_WIDTH)
     if report.checks:
         console.print(_table(report.checks, everything=everything))
-    for check in sorted(report.with_verdict(*NEEDS_A_REASON), key=lambda check: NEEDS_A_REASON.index(check.verdict)):
+    for check in report.not_well:
         console.print(_reason(check, report.finding(check.id)), soft_wrap=not console.is_terminal)
     if remaining := scope(report):
         console.print(remaining, soft_wrap=not console.is_terminal)
