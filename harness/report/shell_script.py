@@ -18,6 +18,7 @@ from harness.history import events as ev
 from harness.history.timeline import Exchange, History
 from harness.report.recipe import Ask, HangUp, Listen, MoveClock, Run, Say, Step, recipe
 from harness.requirements import CATALOGUE
+from harness.wire.topics import control_filter
 
 _LABEL = re.compile(r"<(?P<kind>api-key|token|key|header|proxy):(?P<name>[^<>]+?)(?P<form>-cut|-case-changed)?>")
 _BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -149,7 +150,7 @@ class _Writer:
         qos = max((each for _, each in step.filters), default=2)
         options += ["-q", str(qos), *(part for name, _ in step.filters for part in ("-t", shlex.quote(name)))]
         if not step.filters:  # a resumed session keeps its filters, but mosquitto_sub wants one
-            options += ["-t", shlex.quote(f"{step.device_id}/control/+")]
+            options += ["-t", shlex.quote(control_filter(step.device_id))]
         login = " ".join(self._word(text) for text in (step.client_id, step.username, step.password))
         if not step.clean_session:
             self._kept[number] = login

@@ -13,12 +13,16 @@ SEND_COMMAND = "send command"
 
 def command_path(project_id: str, device_id: str) -> str:
     """Path of the command endpoint; the ids are percent-encoded."""
-    return f"/v2/projects/{quote(project_id, safe='')}/devices/{quote(device_id, safe='')}/communication/command"
+    return f"{_project_path(project_id)}/devices/{quote(device_id, safe='')}/communication/command"
 
 
 def project_files_path(project_id: str) -> str:
     """Path of one project's file list; the id is percent-encoded."""
-    return f"/v2/projects/{quote(project_id, safe='')}/files"
+    return f"{_project_path(project_id)}/files"
+
+
+def _project_path(project_id: str) -> str:
+    return f"/v2/projects/{quote(project_id, safe='')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,12 @@ def control_topic(device_id: str, command: str) -> str:
 
 def result_topic(device_id: str, command: str) -> str:
     """Where a device may answer: `{device_id}/control/{command}/result`."""
-    return f"{device_id}/control/{command}/result"
+    return f"{control_topic(device_id, command)}/result"
 
 
 def control_filter(device_id: str) -> str:
     """The filter that matches every control topic of one device, and none of its result topics."""
-    return f"{device_id}/control/+"
+    return control_topic(device_id, "+")
 
 
 def is_of_device(topic: str, device_id: str) -> bool:
