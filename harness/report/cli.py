@@ -78,7 +78,7 @@ def diff_packages(
         typer.echo(f"note: A is about {subjects[0]}, B about {subjects[1]}", err=True)
     found = difference(earlier, later)
     if wants_json:
-        typer.echo(json.dumps(_members(found), ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=1))
     else:
         _print_difference(found, Console(highlight=False))
     raise typer.Exit(EXIT_FAIL if found.is_regression else EXIT_OK)
@@ -118,25 +118,6 @@ def _directory(run: Path) -> Path:
     if not (directory / MANIFEST_FILE).is_file():
         raise ConfigurationError(str(run), "", "", f"is no report package: there is no {MANIFEST_FILE}")
     return directory
-
-
-def _members(found: Difference) -> dict[str, object]:
-    return {
-        "regression": found.is_regression,
-        "verdicts": [verdict.value for verdict in found.verdicts],
-        "checks": [
-            {
-                "id": change.id,
-                "change": change.change.value,
-                "before": change.before.verdict.value if change.before else None,
-                "after": change.after.verdict.value if change.after else None,
-                "detail": change.after.detail if change.after else "",
-            }
-            for change in found.checks
-        ],
-        "newly_covered": list(found.newly_covered),
-        "uncovered": list(found.uncovered),
-    }
 
 
 def _print_difference(found: Difference, console: Console) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from harness.checks.verdict import BADNESS, RUN_BADNESS, CheckResult, RunVerdict, Verdict
 from harness.report.package import Report
@@ -31,6 +32,16 @@ class CheckChange:
         """`fail → pass`, with a dash for a missing side."""
         return f"{self.before.verdict.value if self.before else '–'} → {self.after.verdict.value if self.after else '–'}"
 
+    def to_json(self) -> dict[str, Any]:
+        """The check as a member of `Difference.to_json`."""
+        return {
+            "id": self.id,
+            "change": self.change.value,
+            "before": self.before.verdict.value if self.before else None,
+            "after": self.after.verdict.value if self.after else None,
+            "detail": self.after.detail if self.after else "",
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -51,6 +62,16 @@ class Difference:
     @property
     def is_empty(self) -> bool:
         return self.verdicts[0] is self.verdicts[1] and not (self.checks or self.newly_covered or self.uncovered)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `hil report diff --json` prints."""
+        return {
+            "regression": self.is_regression,
+            "verdicts": [verdict.value for verdict in self.verdicts],
+            "checks": [change.to_json() for change in self.checks],
+            "newly_covered": list(self.newly_covered),
+            "uncovered": list(self.uncovered),
+        }
 
 
 def difference(before: Report, after: Report) -> Difference:
