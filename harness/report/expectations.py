@@ -60,28 +60,37 @@ def read_expectations(path: Path) -> tuple[Expectation, ...]:
 
 def weigh(results: Sequence[CheckResult], verdict: RunVerdict, expectations: Iterable[Expectation], today: date) -> Weighed:
     """What the run comes to when expected failures are excused, and expired or vanished ones are held against it."""
-    notes: list[str] = []
-    excused: set[str] = set()
-    is_outdated = False
-    for expectation in expectations:
-        meant = [result for result in results if expectation.concerns(result) and result.verdict.is_judged]
-        failed = [result.id for result in meant if result.verdict is Verdict.FAIL]
-        milder = sorted({result.verdict.value for result in meant} - {Verdict.PASS.value})
-        if failed and today <= expectation.until:
-            excused.update(failed)
-            notes.append(f"expected: {expectation.requirement} ({expectation.reason}; {expectation.owner}, until {expectation.until})")
-        elif failed:
-            is_outdated = True
-            notes.append(f"expired on {expectation.until}: {expectation.requirement} still fails ({expectation.owner})")
-        elif milder:
-            notes.append(
-                f"expected: {expectation.requirement} is a {' and a '.join(milder)} only, which needs no excuse ({expectation.owner})"
-            )
-        elif meant:
-            is_outdated = True
-            notes.append(f"no longer happens: {expectation.requirement} passes now, take it off the list ({expectation.owner})")
-    if not excused and not is_outdated:
-        return Weighed(verdict, tuple(notes))
+    found = [_compared(expectation, results, today) for expectation in expectations]
+    notes = tuple(each.note for each in found if each.note)
+    excused = frozenset().union(*(each.excused for each in found))
+    if any(each.is_outdated for each in found):
+        return Weighed(RunVerdict.FAIL, notes)
+    if not excused:
+        return Weighed(verdict, notes)
     softened = [replace(result, verdict=Verdict.WARNING) if result.id in excused else result for result in results]
-    weighed = run_verdict(softened, aborted=verdict is RunVerdict.ABORTED)
-    return Weighed(RunVerdict.FAIL if is_outdated else weighed, tuple(notes))
+    return Weighed(run_verdict(softened, aborted=verdict is RunVerdict.ABORTED), notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What one expectation came to: a line for the reader ("" where nothing of it was asked), and the failing checks that it excuses."""
+
+    note: str = ""
+    excused: frozenset[str] = frozenset()
+    is_outdated: bool = False
+
+
+def _compared(expectation: Expectation, results: Iterable[CheckResult], today: date) -> _Compared:
+    meant = [result for result in results if expectation.concerns(result) and result.verdict.is_judged]
+    failed = frozenset(result.id for result in meant if result.verdict is Verdict.FAIL)
+    milder = sorted({result.verdict.value for result in meant} - {Verdict.PASS.value})
+    name, owner, until = expectation.requirement, expectation.owner, expectation.until
+    if failed and today <= until:
+        return _Compared(f"expected: {name} ({expectation.reason}; {owner}, until {until})", failed)
+    if failed:
+        return _Compared(f"expired on {until}: {name} still fails ({owner})", is_outdated=True)
+    if milder:
+        return _Compared(f"expected: {name} is a {' and a '.join(milder)} only, which needs no excuse ({owner})")
+    if meant:
+        return _Compared(f"no longer happens: {name} passes now, take it off the list ({owner})", is_outdated=True)
+    return _Compared()

@@ -108,6 +108,7 @@ class _Writer:
     # --- the steps ---
 
     def body(self, steps: Iterable[Step]) -> Iterator[str]:
+        """The steps in their order, with the long pauses that the run made between them."""
         done_at_s: float | None = None
         for together in _groups(steps):
             began_s = self._history.events[together[0].line - 1].at_s
@@ -213,6 +214,7 @@ class _Writer:
         return self._word(f"{name}: {value}" if value else f"{name};")
 
     def end(self, check: CheckResult) -> Iterator[str]:
+        """What each device heard, the sessions that are given up, and what the run of hil saw, to be compared."""
         if self._devices:
             yield "sleep 2  # what is still on its way"
         for number in self._devices.values():
