@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from harness.errors import BenchError
 from simulators.broker.connection import Connection
-from simulators.broker.port import BrokerSettings, TlsFiles
+from simulators.broker.port import BrokerSettings
 from simulators.broker.websocket import WebSocketListener
 
 BACKLOG = 4_096
@@ -29,7 +29,7 @@ class Listeners:
         """Listens when it returns. Raises BenchError when a port is taken or a TLS file is wrong."""
         self._port = await self._listen(self._port, None)
         if self._tls_port is not None and self._settings.tls is not None:
-            self._tls_port = await self._listen(self._tls_port, _tls_context(self._settings.tls))
+            self._tls_port = await self._listen(self._tls_port, self._settings.tls.server_context())
         if self._settings.websocket_port is not None:
             await self._listen_for_websockets(self._settings.websocket_port)
 
@@ -74,15 +74,3 @@ class Listeners:
             await self._websockets.start()
         except OSError as error:
             raise BenchError(f"the broker cannot listen on {self._settings.bind}:{port}: {error}") from error
-
-
-def _tls_context(files: TlsFiles) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(files.certificate, files.key)
-        if files.client_ca:
-            context.load_verify_locations(files.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ssl.SSLError) as error:
-        raise BenchError(f"the broker's TLS files cannot be used ({files.certificate}, {files.key}): {error}") from error
-    return context

@@ -4,6 +4,7 @@ A platform publishes commands through `BrokerPort` and never learns which broker
 the platform's knowledge: it comes in as a `DeviceDirectory`. An observer sees every packet of the embedded broker, for recording.
 """
 
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -53,6 +54,19 @@ class TlsFiles:
     certificate: Path
     key: Path
     client_ca: Path | None = None
+
+    def server_context(self) -> ssl.SSLContext:
+        """What serves TLS with them. Raises BenchError where they cannot be used."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(self.certificate, self.key, password="")  # "": nobody is asked for one at the terminal
+            if self.client_ca:
+                context.load_verify_locations(self.client_ca)
+                context.verify_mode = ssl.CERT_REQUIRED
+        except OSError as error:  # ssl.SSLError is one
+            named = ", ".join(str(file) for file in (self.certificate, self.key, self.client_ca) if file)
+            raise BenchError(f"the TLS files {named} cannot be used: {error}") from error
+        return context
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ from simulators.platform.rules import REFERENCE, Rules
 from simulators.platform.service import Service
 from simulators.platform.store import Store
 from simulators.platform.target import fleet_lines, target_tables, to_toml
-from simulators.platform.tls import self_signed, server_context
+from simulators.platform.tls import self_signed
 from simulators.platform.trail import Happening, Trail
 
 SHUTDOWN_TIMEOUT_S = 10.0  # how long running downloads may take to end when the platform stops
@@ -187,7 +187,7 @@ class ReferencePlatform:
             return None
         hosts = list(dict.fromkeys(filter(None, (self.settings.public_host, self.settings.bind, "localhost", "127.0.0.1"))))
         files, ca_path = self_signed(self.directory / "tls", hosts, self.clock)
-        return server_context(files), ca_path
+        return files.server_context(), ca_path
 
     def _open_store(self) -> None:
         is_kept = self.settings.state_directory is not None

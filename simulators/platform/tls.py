@@ -1,6 +1,5 @@
 """A throw-away certificate authority, and a server certificate of it, for benches that want TLS (`--tls-self-signed`)."""
 
-import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -55,13 +54,6 @@ def _make(ca_path: Path, files: TlsFiles, hosts: list[str], now: datetime) -> No
     files.key.write_bytes(private)
     files.certificate.write_bytes(server.public_bytes(serialization.Encoding.PEM))
     ca_path.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-
-
-def server_context(files: TlsFiles) -> ssl.SSLContext:
-    """TLS 1.2 or newer with these files."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(files.certificate, files.key)
-    return context
 
 
 def _alternative(host: str) -> x509.GeneralName:

@@ -45,6 +45,16 @@ def test_a_url_that_no_broker_can_have_is_one_line(capsys, tmp_path, url):
     assert f"command line --broker: {url!r} is no URL of a broker" in told[0]
 
 
+def test_tls_files_that_cannot_be_used_are_one_line(capsys, tmp_path):
+    (tmp_path / "tls").mkdir()
+    for name in ("ca.pem", "server.pem", "server.key"):
+        (tmp_path / "tls" / name).write_text("no PEM")
+    assert run(["platform", "--state", str(tmp_path), "--tls-self-signed"]) == 3
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert f"the TLS files {tmp_path}/tls/server.pem, {tmp_path}/tls/server.key cannot be used" in told[0]
+
+
 @pytest.mark.parametrize("host", ["", "two words", "http://bench", "bench:8080"])
 def test_a_public_host_that_is_none_is_one_line(capsys, host):
     assert run(["platform", "--public-host", host]) == 2
