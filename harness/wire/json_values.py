@@ -1,15 +1,19 @@
 """JSON values as they come from others: read without complaint, compared as JSON means it, and pointed into. Source: RFC 8259, RFC 6901."""
 
 import json
-from typing import Any
+from typing import Any, Never
 
 
 def read_json(text: str | bytes) -> Any:
-    """The JSON value that a body or payload is; None where it is none, as for the text `null`."""
+    """The JSON value that a body or payload is; None where it is none (NaN, another encoding than UTF-8), as for the text `null`."""
     try:
-        return json.loads(text)
+        return json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None
+
+
+def _refuse_constant(name: str) -> Never:
+    raise ValueError(f"{name} is no JSON value")
 
 
 def sayable(text: str) -> str:

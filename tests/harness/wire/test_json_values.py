@@ -12,7 +12,9 @@ def test_a_json_text_is_read_as_its_value(text, value):
     assert read_json(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "{", "{'a': 1}", b"\xff\xfe\xfd", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "{'a': 1}", b"\xff\xfe\xfd", "[" * 100_000, "NaN", '{"a": [-Infinity]}', '{"a": 1}'.encode("utf-16")]
+)
 def test_what_is_no_json_is_read_as_none(text):
     assert read_json(text) is None
 
