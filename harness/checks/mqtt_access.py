@@ -19,7 +19,12 @@ def _connects(history: History) -> Iterator[tuple[Seen[MqttPacket], Seen[MqttPac
 
 
 def _has_own_token(connect: MqttPacket) -> bool:
-    return connect.username == connect.client_id and connect.password == f"<token:{connect.client_id}>"
+    return connect.username == connect.client_id and connect.password == f"<token:{connect.username}>"
+
+
+def _is_under_another_name(connect: MqttPacket) -> bool:
+    """Whether a client logs in as a device and calls itself otherwise: what that may read is CMD-23b's question."""
+    return connect.username is not None and connect.username != connect.client_id
 
 
 @check("CMD-23a", unseen="no device tried to connect with a wrong token")
@@ -30,7 +35,7 @@ def wrong_token_is_refused_at_connect(history: History) -> Iterator[Observation]
     for connect, connack, hung_up in _connects(history):
         device_id = connect.fact.client_id or ""
         code = connack.fact.return_codes[0] if connack and connack.fact.return_codes else None
-        if (connect.fact.username or device_id) not in devices:
+        if (connect.fact.username or device_id) not in devices or _is_under_another_name(connect.fact):
             continue
         if _has_own_token(connect.fact):
             if code == 0:

@@ -228,6 +228,11 @@ def login_of_nobody(story):
     story.login(0, device=story.nobody, password="x")
 
 
+def login_under_another_name(story):
+    story.packet("CONNECT", "client", client_id=story.other, username=story.dev, password=f"<token:{story.dev}>")
+    story.packet("CONNACK", return_codes=(0,), session_present=False)
+
+
 def no_name(story):
     story.packet("CONNECT", "client", client_id=story.dev)
     story.packet("CONNACK", return_codes=(0,), session_present=False)
@@ -355,6 +360,7 @@ GOLDEN = [
     ("wrong_token_is_refused_at_connect", "fail", no_name),
     ("wrong_token_is_refused_at_connect", "pass", banned),
     ("wrong_token_is_refused_at_connect", "inconclusive", login_of_nobody),
+    ("wrong_token_is_refused_at_connect", "inconclusive", login_under_another_name),
     ("wrong_token_is_refused_at_connect", "inconclusive", logins(0, password=None)),
     ("device_reaches_its_own_topics_only", "pass", reaches_out()),
     ("device_reaches_its_own_topics_only", "warning", reaches_out(overhears=True)),
