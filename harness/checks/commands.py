@@ -21,7 +21,7 @@ from harness.checks.registry import Observation, broken, check, kept
 from harness.history.events import DISABLED_API_KEY
 from harness.history.timeline import Exchange, History
 from harness.wire.commands import DOWNLOADS, STANDARD_COMMANDS, DeviceKind, command_names
-from harness.wire.files import EXTENSIONS
+from harness.wire.files import EXTENSIONS, is_plain_name
 from harness.wire.responses import COMMAND_SENT, SEND_COMMAND, error_body_problem, missing_error_members
 
 # Importing this module registers the whole family (entry point `hil.checks`).
@@ -172,8 +172,8 @@ def _may_be_gone(history: History, call: Exchange) -> bool:
 def missing_file_is_refused(history: History) -> Iterator[Observation]:
     """A file that is not in the project's storage is refused, and nothing is published."""
     for call in with_only(history, Defect.FILE_MISSING):
-        has_path = "/" in (call.file_name or "")
-        yield refused_and_silent(history, call, allowed=REFUSALS, reading=None if has_path else ("CMD-12b", 404))
+        is_plain = is_plain_name(call.file_name or "")
+        yield refused_and_silent(history, call, allowed=REFUSALS, reading=("CMD-12b", 404) if is_plain else None)
 
 
 @check("CMD-13", unseen="no command without a valid API key was sent")
