@@ -17,7 +17,7 @@ from harness.wire.commands import (
     DeviceKind,
     command_names,
 )
-from harness.wire.files import FileType
+from harness.wire.files import EXTENSIONS, FileType
 from scenarios.platform.steps import (
     CUSTOM,
     DOWNLOAD_OF,
@@ -56,11 +56,17 @@ _VALUES = {
     "threshold": {"high": 30.5, "low": -10},
     "name": "Ğüneş ☀ 😀",
     "quoted": 'a "b" \\ / \n',
+    "line ends": "one\r\ntwo\rthree\n",
+    "composed later": "e\u0301 \u212b \ufb01",
+    "escaped for others": "<b>&amp;</b> 100%25 + %s ${x} {{x}}",
+    " blank ": " x ",
     "on": True,
     "off": False,
     "nothing": None,
     "list": [1, [], {}, "x", None, 1.5e-7],
     "single": [1],
+    "alike": [2, 2, 1, 1],
+    "zero": 0,
     "large": 9007199254740991,
     "many": list(range(120)),
     "deep": {"1": {"2": {"3": {"4": [[{"5": "bottom"}]]}}}},
@@ -70,7 +76,9 @@ _VALUES = {
     "id": "x",
     "_id": 7,
     "$unit": "°C",
+    "a.b": {"c.d": 1},
     "empty": "",
+    "": "no name",
 }
 
 
@@ -114,12 +122,15 @@ def commands_that_disturb_nothing(cast: Cast) -> Workload:
 
 @scenario("unusual_data_is_accepted", "payload_carries_the_data", needs=Needs(devices={"device": DeviceNeed(disposable=True)}))
 def unusual_data(cast: Cast) -> Workload:
-    """Absent data, data for reboot and reset, an empty configuration."""
+    """Absent data, data for reboot and reset, an empty configuration; text that is not escaped."""
     yield from watch(cast.device)
     accepted = yield from send_all(cast.platform, cast.device, [(CONFIGURATION, {}), (REBOOT, {"delay": 5}), (RESET, {"keep": "wifi"})])
     for command in (REBOOT, CUSTOM):
         answer = yield command_call(cast.platform, cast.device, None, body=json.dumps({"command": command}).encode())
         accepted += answer.status == 200
+    unescaped = json.dumps({"command": CUSTOM, "data": {"text": "Ğüneş ☀ 😀"}}, ensure_ascii=False).encode()
+    answer = yield command_call(cast.platform, cast.device, None, body=unescaped)
+    accepted += answer.status == 200
     yield from watch_end(cast.platform, cast.device, accepted)
 
 
@@ -211,6 +222,9 @@ def files_of_another_type(cast: Cast) -> Workload:
         (DOWNLOAD_LOGO, cast.files["firmware"].name),
         (DOWNLOAD_FIRMWARE, "readme.txt"),
         (DOWNLOAD_FIRMWARE, "firmware"),
+        (DOWNLOAD_FIRMWARE, "firmwarebin"),
+        (DOWNLOAD_FIRMWARE, "firmware.zip"),
+        (DOWNLOAD_LOGO, "logo.svg"),
         (DOWNLOAD_FIRMWARE, "firmware.bin.exe"),
         (DOWNLOAD_LOGO, "logo.gif"),
         (DOWNLOAD_LOGO, "logo.jpeg"),
@@ -220,9 +234,31 @@ def files_of_another_type(cast: Cast) -> Workload:
     yield from watch_end(cast.platform, cast.device)
 
 
+_OTHER_ENDS = ("hil-notes.txt", "hil-archive.zip", "hil-no-dot-bin", "hil-twice.bin.gz")
+
+
+@scenario(
+    "file_of_another_type_is_refused",
+    needs=Needs(files={"firmware": FileType.FIRMWARE}, hooks=("upload_file", "delete_file")),
+    alone=True,
+    duration_s=1.0,
+)
+def stored_files_of_no_type(cast: Cast) -> Workload:
+    """Files whose names end as no firmware's do are stored, if the target takes them, and commanded."""
+    platform, device, file = cast.platform, cast.device, cast.files["firmware"]
+    yield from watch(device)
+    for name in _OTHER_ENDS:
+        place = {"project_id": device.project_id, "device_id": device.id, "type": file.type.value, "name": name}
+        is_stored = (yield RunHook("upload_file", {**place, "path": str(file.path)}, may_refuse=True)) is not None
+        yield from send(platform, device, DOWNLOAD_FIRMWARE, {"file_name": name})
+        if is_stored:
+            yield RunHook("delete_file", place, may_refuse=True)
+    yield from watch_end(platform, device)
+
+
 @scenario("missing_file_is_refused", *REFUSED, needs=_EACH_FILE)
 def files_that_are_not_stored(cast: Cast) -> Workload:
-    """Files that nobody stored, that another project has, a path to one that is stored, and names that begin or end as a stored one's."""
+    """Files that nobody stored, one of every extension, or that another project has; a path to a stored one, patterns and names like it."""
     platform, device, firmware = cast.platform, cast.device, cast.files["firmware"].name
     yield from watch(device)
     elsewhere = [file for file in platform.files if file.project_id != device.project_id]
@@ -230,10 +266,11 @@ def files_that_are_not_stored(cast: Cast) -> Workload:
     foreign = [(DOWNLOAD_OF[file.type], file.name) for file in elsewhere]
     stem, dot, extension = firmware.rpartition(".")
     alike = (f"hil-{firmware}", f"{stem}-hil{dot}{extension}", f"{stem[: len(stem) // 2 + 1]}{dot}{extension}")
+    patterns = (f"%{dot}{extension}", f"*{dot}{extension}", f"%{ord(firmware[0]):02X}{firmware[1:]}", f"{firmware}\0{dot}{extension}")
+    absent = [(DOWNLOAD_OF[each], "hil-not-there" + end) for each, ends in EXTENSIONS.items() for end in (*ends, ends[0].upper())]
     for command, name in (
-        *((DOWNLOAD_FIRMWARE, name) for name in alike if name not in own_names),
-        (DOWNLOAD_FIRMWARE, "hil-not-there.bin"),
-        (DOWNLOAD_LOGO, "hil-not-there.png"),
+        *((DOWNLOAD_FIRMWARE, name) for name in (*alike, *patterns) if name not in own_names),
+        *absent,
         (DOWNLOAD_FIRMWARE, "../" + firmware),
         (DOWNLOAD_FIRMWARE, "./" + firmware),
         *(entry for entry in foreign[:4] if entry[1] not in own_names),

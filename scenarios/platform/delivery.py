@@ -5,7 +5,7 @@ from typing import Any
 from harness.bench.target import Platform, TargetDevice
 from harness.operations import Announce, Connect, Disconnect, Publish, Receive, Together
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
-from harness.wire.commands import CONFIGURATION, REBOOT, STANDARD_COMMANDS
+from harness.wire.commands import CONFIGURATION, REBOOT, SEND_CONFIGURATION, STANDARD_COMMANDS
 from harness.wire.topics import control_filter, control_topic, result_topic
 from scenarios.platform.commands import ARRIVES
 from scenarios.platform.steps import CUSTOM, UNLISTED, Step, command_call, send, send_all, watch, watch_end
@@ -156,12 +156,14 @@ def wildcard_subscriptions(cast: Cast) -> Workload:
 
 @scenario("device_may_publish_its_result")
 def results_of_commands(cast: Cast) -> Workload:
-    """A device answers a command and a custom one on their result topics."""
+    """A device answers every command and custom ones on their result topics; briefly, at length, and with what is no JSON."""
     device = cast.device
     yield from watch(device, announcement="subscribed")
-    for command in (CONFIGURATION, REBOOT, CUSTOM, "hil_never_sent"):
+    for command in (*STANDARD_COMMANDS, CUSTOM, "hil_never_sent"):
         for qos in (2, 1):
             yield Publish(device.id, result_topic(device.id, command), b'{"success": true, "message": "done"}', qos=qos)
+    for payload in (b'{"configuration": "%s"}' % (b"x" * 4_096), b"done", b""):
+        yield Publish(device.id, result_topic(device.id, SEND_CONFIGURATION), payload)
 
 
 _NAMES = (
@@ -177,6 +179,7 @@ _NAMES = (
     "config\x00uration",
     "line\nbreak",
     "tab\there",
+    "next\x85line",
     "\x7f",
     "$SYS",
     "$share/group/x",
@@ -186,6 +189,35 @@ _NAMES = (
     "x" * 300,
     "ü" * 33,
 )
+
+
+_LEVELS = (
+    "two words",
+    " blink_led",
+    "blink_led ",
+    "blink%5Fled",
+    "%62link_led",
+    "100%",
+    "Caf\u00e9",
+    "Cafe\u0301",
+    "\u212bngstr\u00f6m",
+    "\u0130stanbul",
+    "a.b:c,d;e=f",
+    'it\'s "so" \\',
+    "&lt;",
+    "${command}",
+    "%s",
+    "x" * 64,
+)
+
+
+@scenario("command_arrives_on_no_other_topic", "accepted_command_reaches_its_device", "permitted_command_is_accepted", duration_s=2.0)
+def names_that_are_unusual_topic_levels(cast: Cast) -> Workload:
+    """Custom commands with blanks, escapes, accents and at full length: each is refused, or arrives under just that name."""
+    platform, device = cast.platform, cast.device
+    yield from watch(device)
+    accepted = yield from send_all(platform, device, [(name, {"unusual": number}) for number, name in enumerate(_LEVELS)])
+    yield from watch_end(platform, device, accepted)
 
 
 @scenario("command_name_stays_in_its_topic", "error_bodies_follow_the_contract", alone=True, duration_s=2.0)
@@ -248,6 +280,19 @@ def devices_that_reach_out(cast: Cast) -> Workload:
                 payload = b'{"forged": "%s by qos %d"}' % (topic.encode(), qos)
                 yield Publish(intruder.id, topic, payload, qos=qos, within_s=0.5)
                 yield Receive(victim.id, within_s=0.2)
+
+
+@scenario("device_reaches_its_own_topics_only", needs=_TWO, alone=True)
+def device_under_another_name(cast: Cast) -> Workload:
+    """A device logs in as itself, and calls itself by the client id of another one, for which a command is queued."""
+    platform, intruder, victim = cast.platform, cast.devices["device"], cast.devices["other"]
+    yield from watch(victim, clean_session=False, announcement="subscribed")
+    yield Disconnect(victim.id)
+    yield from send(platform, victim, CONFIGURATION, {"queued for": victim.id})
+    yield Announce("reaching out", {"device_id": intruder.id, "victim_id": victim.id})
+    yield Connect(intruder.id, clean_session=False, client_id=victim.id)
+    yield Receive(intruder.id, within_s=_SECOND_COPY_WITHIN_S)
+    yield Disconnect(intruder.id)
 
 
 @scenario("wrong_token_is_refused_at_connect", alone=True, duration_s=1.0)

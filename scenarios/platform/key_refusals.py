@@ -20,6 +20,7 @@ from scenarios.platform.steps import (
 )
 
 _STRANGERS_MAX = 12
+_LONG_KEY_CHARACTERS = 1_000  # longer than the columns of tables, shorter than what servers take for a line
 
 
 @scenario("key_is_bound_to_its_device", "refused_attempt_does_not_use_up_the_key", *REFUSED_DOWNLOAD_CHECKS, needs=WITH_A_STRANGER)
@@ -65,6 +66,7 @@ def key_tried_in_wrong_ways(cast: Cast) -> Workload:
         token,
         f"Bearer {token}",
         f"Basic {device.id}",
+        "Basic %",
     )
     ways: list[dict[str, Any]] = [
         {"headers": (), "credential": "none"},
@@ -142,6 +144,9 @@ def _wrong_keys(written: str) -> list[tuple[str, str]]:
         ("an unknown", "?key=%27%20OR%20%271%27%3D%271"),
         ("an unknown", "?key=%25"),
         ("an unknown", "?key=*"),
+        ("an unknown", "?key=%C3%A9"),
+        ("an unknown", "?key=%FF"),
+        ("a long", f"?key={'k' * _LONG_KEY_CHARACTERS}"),
         ("a NUL as", "?key=%00"),
         ("a truncated", f"?key={written[:-1]}"),
         ("a truncated", f"?key={written[: len(written) // 2]}"),
@@ -150,6 +155,8 @@ def _wrong_keys(written: str) -> list[tuple[str, str]]:
         ("a padded", f"?key={written}%20"),
         ("a padded", f"?key=%0A{written}"),
         ("a padded", f"?key={written}%00x"),
+        ("a padded", f"?key={written}/"),
+        ("a quoted", f"?key=%22{written}%22"),
         ("an unknown", "?key[]=hil-never-issued"),
         ("a case-changed", f"?key={written.swapcase()}"),
         ("a respelled", f"?key={written.replace('-', '')}"),

@@ -59,6 +59,12 @@ _MALFORMED: tuple[bytes, ...] = (
     b'{"command": "configuration", "data": "x"}',
     b'{"command": "configuration", "data": 1}',
     b'{"command": "configuration", "data": true}',
+    b'{"command": "configuration", "data": null}',
+    b'{"command": "configuration", "data": {"value": NaN}}',
+    b'{"command": "configuration", "data": {"value": -Infinity}}',
+    b'{"command": "configuration", "data": {"value": 01}}',
+    b'{"command": "configuration", "data": {"text": "line\nbreak"}}',
+    b'{"command": "configuration", "data": {"text": "no UTF-8: \xfc"}}',
     b'{"command": "download_firmware", "data": {}}',
     b'{"command": "download_firmware"}',
     b'{"command": "download_logo", "data": {}}',
@@ -91,7 +97,7 @@ def malformed_bodies(cast: Cast) -> Workload:
 def malformed_keys_of_send_configuration(cast: Cast) -> Workload:
     """`keys` that are no list of strings."""
     yield from watch(cast.device)
-    keys: tuple[Any, ...] = ("sampling_rate", 5, True, {"a": 1}, [1, 2], ["a", None], [["a"]])
+    keys: tuple[Any, ...] = ("sampling_rate", 5, True, None, {"a": 1}, [1, 2], ["a", None], [["a"]])
     for value in keys:
         yield from send(cast.platform, cast.device, SEND_CONFIGURATION, {"keys": value})
     yield from watch_end(cast.platform, cast.device)
@@ -105,6 +111,7 @@ def commands_without_valid_key(cast: Cast) -> Workload:
     full = platform.api_keys.full
     keys = ["QB_unknown_key_of_nobody", "", full[:-1], full[: len(full) // 2], f"{full}x", f"x{full}", f"{full} {full}"]
     keys += [full.swapcase()] if full.swapcase() != full else []
+    keys += ["%", "*"]  # whatever looks keys up by a pattern
     values = [*(f"Bearer {key}" for key in keys), "Bearer", "", full, f"Basic {full}", f"Token {full}"]
     attempts = [("none", None), *(("unknown", value) for value in values)]
     attempts += [(f"token:{device.id}", f"{scheme} {device.token}") for scheme in ("Bearer", "Basic")]

@@ -5,11 +5,12 @@ import contextlib
 import itertools
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from harness.wire.commands import DOWNLOAD_LOGO, DOWNLOADS, SEND_CONFIGURATION
-from harness.wire.topics import parse_control_topic
+from harness.wire.topics import control_topic, parse_control_topic
 from simulators.broker.port import BrokerPort, BrokerUnavailable, DeviceDirectory, DevicePrincipal, Login, Principal, TrustedPrincipal
 from simulators.platform.commands import CommandBody
 from simulators.platform.personality import Meddler, Message, Personality, Publisher, publishing
@@ -108,6 +109,14 @@ def _wrapped(body: CommandBody) -> bytes:
     return json.dumps({"command": body.command, "data": body.data}).encode()
 
 
+def _with_plain_line_ends(body: CommandBody) -> bytes:
+    return body.data_text.replace(r"\r\n", r"\n").encode()
+
+
+def _under_its_composed_name(device_id: str, name: str) -> str:
+    return control_topic(device_id, unicodedata.normalize("NFC", name))
+
+
 def _without_questions(body: CommandBody) -> bytes:
     return b"{}" if body.command == SEND_CONFIGURATION else json.dumps(body.data).encode()
 
@@ -142,6 +151,14 @@ class _Unnamed(_Anyone):
         return DevicePrincipal(client_id) if username is None else proper
 
 
+class _UnderAnyName(_Anyone):
+    """Proper logins, of which each is the device that its client id names."""
+
+    def authenticate(self, client_id: str, username: str | None, password: bytes | None) -> Principal | None:
+        is_proper = username is not None and self._directory.authenticate(username, username, password) is not None
+        return DevicePrincipal(client_id) if is_proper else None
+
+
 def _without_z(offer: dict[str, Any]) -> dict[str, Any]:
     return offer | {"expires_at": offer["expires_at"].removesuffix("Z")}
 
@@ -155,6 +172,12 @@ WRONG_DELIVERIES: tuple[Personality, ...] = (
         ("CMD-02",),
         _LOST,
         rules=commands_ruled(topic_of=lambda device_id, name: f"{device_id}/command/{name}"),
+    ),
+    Personality(
+        "composes-names",
+        "a name's accents are composed with their letters",
+        ("CMD-02",),
+        rules=commands_ruled(topic_of=_under_its_composed_name),
     ),
     Personality(
         "tells-the-neighbours",
@@ -196,6 +219,7 @@ WRONG_DELIVERIES: tuple[Personality, ...] = (
     Personality(
         "asks-for-everything", "the keys of send_configuration are lost", ("CMD-05",), rules=commands_ruled(payload_of=_without_questions)
     ),
+    Personality("tidies-line-ends", "CR LF in texts becomes LF", ("CMD-05",), rules=commands_ruled(payload_of=_with_plain_line_ends)),
     Personality("publishes-retained", "commands are retained", ("CMD-04",), rules=commands_ruled(retain=True)),
     Personality("wraps-the-data", "the payload holds command and data", ("CMD-05",), rules=commands_ruled(payload_of=_wrapped)),
     Personality(
@@ -242,6 +266,7 @@ WRONG_DELIVERIES: tuple[Personality, ...] = (
     ),
     Personality("knows-no-names", "a client without name and password is let in", ("CMD-23",), directory=_Unnamed),
     Personality("takes-any-password", "any password opens MQTT", ("CMD-23",), directory=_Anyone),
+    Personality("believes-client-ids", "a device may call itself by another one's client id", ("CMD-23",), directory=_UnderAnyName),
     Personality("has-no-walls", "a device reads and writes every topic", ("CMD-23",), directory=_NoWalls),
     Personality(
         "writes-long-keys",
