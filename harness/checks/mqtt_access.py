@@ -126,10 +126,10 @@ def device_may_publish_its_result(history: History) -> Iterator[Observation]:
         ]
         done = any(isinstance(event.fact, MqttPacket) and _completes(event.fact, packet) for event in later)
         end = next((event.fact for event in later if isinstance(event.fact, MqttClosed)), None)
-        if done:
-            yield kept(seen)
-        elif end is not None and end.closed_by == "peer":
+        if end is not None and end.closed_by == "peer":
             yield broken(f"the connection was closed after a PUBLISH to {packet.topic!r}, allowed: it goes on", seen, requirement="CMD-27")
+        elif done:
+            yield kept(seen)
         elif packet.qos:
             yield broken(f"a PUBLISH to {packet.topic!r} with QoS {packet.qos} was never acknowledged", seen, requirement="CMD-27")
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from harness.bench.target import Platform, TargetDevice
-from harness.operations import Announce, Connect, Disconnect, Publish, Receive, Together
+from harness.operations import Announce, Connect, Disconnect, Publish, Receive, Together, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import CONFIGURATION, REBOOT, SEND_CONFIGURATION, STANDARD_COMMANDS
 from harness.wire.topics import control_filter, control_topic, result_topic
@@ -154,6 +154,9 @@ def wildcard_subscriptions(cast: Cast) -> Workload:
         yield Disconnect(cast.device.id)
 
 
+_HUNG_UP_WITHIN_S = 0.6  # A server may look at what was published after it has acknowledged it.
+
+
 @scenario("device_may_publish_its_result")
 def results_of_commands(cast: Cast) -> Workload:
     """A device answers every command and custom ones on their result topics; briefly, at length, and with what is no JSON."""
@@ -164,6 +167,7 @@ def results_of_commands(cast: Cast) -> Workload:
             yield Publish(device.id, result_topic(device.id, command), b'{"success": true, "message": "done"}', qos=qos)
     for payload in (b'{"configuration": "%s"}' % (b"x" * 4_096), b"done", b""):
         yield Publish(device.id, result_topic(device.id, SEND_CONFIGURATION), payload)
+    yield Wait(_HUNG_UP_WITHIN_S)
 
 
 _NAMES = (
@@ -205,7 +209,7 @@ _LEVELS = (
     "a.b:c,d;e=f",
     'it\'s "so" \\',
     "&lt;",
-    "${command}",
+    "{command}",
     "%s",
     "x" * 64,
 )

@@ -201,13 +201,21 @@ _UNUSUAL_NAMES = (
     "hil;semi=colon.bin",
     "hil ünïcode ☀.bin",
     "hil,comma'.bin",
+    "hil-upper.BIN",
     "../hil-outside.bin",
 )
 
 
-@scenario("unusual_file_name_makes_a_good_header", "download_delivers_the_file", needs=_HOOKED, alone=True, duration_s=7.0)
+@scenario(
+    "unusual_file_name_makes_a_good_header",
+    "download_delivers_the_file",
+    "stored_file_of_the_type_is_accepted",
+    needs=_HOOKED,
+    alone=True,
+    duration_s=7.0,
+)
 def files_with_unusual_names(cast: Cast) -> Workload:
-    """Files whose names hold blanks, quotes, separators, UTF-8 and path parts; the target may refuse to store them."""
+    """Files whose names hold blanks, quotes, separators, UTF-8, capitals and path parts; the target may refuse to store them."""
     platform, device = cast.platform, cast.device
     yield from watch(device)
     for name in _UNUSUAL_NAMES:
