@@ -36,7 +36,7 @@ class BenchAddress(Table):
     tls_key: Path | None = None
     tls_ca: Path | None = None
 
-    @field_validator("advertise")
+    @field_validator("bind", "advertise")
     @classmethod
     def _is_a_host(cls, host: str | None) -> str | None:
         return None if host is None else checked_host(host)

@@ -19,6 +19,7 @@ from simulators.broker.backends import broker_named, is_url
 from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings
 from simulators.broker.self_check import check_named, without_credentials
 from simulators.event_loop import fast_loop
+from simulators.network.addresses import host_option
 
 app = typer.Typer(help="Brokers: the self-check of any, and serving one alone.", no_args_is_help=True)
 
@@ -83,7 +84,7 @@ def serve(
     """Serve a broker without logins, print its URL, and end on SIGINT or SIGTERM."""
     if is_url(broker):
         raise OptionError("--broker", f"{broker!r} is served by somebody else already; `hil broker check` judges it")
-    settings = BrokerSettings(bind=bind, port=port, websocket_port=websocket_port, state_directory=state)
+    settings = BrokerSettings(bind=host_option("--bind", bind), port=port, websocket_port=websocket_port, state_directory=state)
     with asyncio.Runner(loop_factory=fast_loop() if broker == "embedded" else None) as runner:
         runner.run(serve_until_told(broker, settings))
 

@@ -2,12 +2,21 @@
 
 import socket
 
-from harness.errors import BenchError
+from harness.errors import BenchError, OptionError
+from harness.wire.urls import checked_host
 
 
 def host_in_url(host: str) -> str:
     """The host as URLs have it: an IPv6 address in brackets.   Source: RFC 3986 3.2.2."""
     return f"[{host}]" if ":" in host else host
+
+
+def host_option(option: str, host: str) -> str:
+    """The host that an option of the command line names. Raises OptionError where it is none."""
+    try:
+        return checked_host(host)
+    except ValueError as error:
+        raise OptionError(option, str(error)) from error
 
 
 def free_port(bind: str, wanted: int = 0) -> int:

@@ -17,11 +17,10 @@ from harness.cli import Verbose
 from harness.clock import AdvanceableClock, SystemClock
 from harness.errors import BenchError, OptionError
 from harness.outputs import made_directory
-from harness.wire.urls import checked_host
 from simulators.broker.backends import broker_named, is_url
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, TlsFiles
 from simulators.event_loop import fast_loop
-from simulators.network.addresses import free_port
+from simulators.network.addresses import free_port, host_option
 from simulators.platform.hooks import RESTART, START_BROKER, STOP_BROKER
 from simulators.platform.logs import JsonLines
 from simulators.platform.personalities import PERSONALITIES
@@ -101,8 +100,8 @@ def platform(
         settings = PlatformSettings(
             state_directory=made_directory("--state", state or Path(temporary)),
             files_directory=files,
-            bind=bind,
-            public_host=_host(public_host),
+            bind=host_option("--bind", bind),
+            public_host="" if public_host is None else host_option("--public-host", public_host),
             api_port=api_port,
             provision=provision,
             seed=seed,
@@ -117,13 +116,6 @@ def platform(
         )
         with asyncio.Runner(loop_factory=fast_loop()) as runner:
             runner.run(_serve(settings, find_personality(personality or "reference"), broker, mqtt_port, keeps_sessions=state is not None))
-
-
-def _host(public_host: str | None) -> str:
-    try:
-        return "" if public_host is None else checked_host(public_host)
-    except ValueError as error:
-        raise OptionError("--public-host", str(error)) from error
 
 
 def _rate(shape: str) -> float | None:

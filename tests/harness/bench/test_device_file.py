@@ -69,6 +69,7 @@ def test_hardening_may_stand_before_the_tables_or_in_device(tmp_path):
         ("[device.run]", "[[device.configurations]]\ndata = { a = 1 }\n[device.run]", "device", "at least 2 are wanted"),
         ("[device.run]", '[device.identity]\nid = "a/b"\ntoken = "t"\n[device.run]', "id", "found 'a/b'"),
         ("[device.run]", '[bench]\nadvertise = "http://bench"\n[device.run]', "advertise", "'http://bench' is no host"),
+        ("[device.run]", '[bench]\nbind = ""\n[device.run]', "bind", "'' is no host"),
     ],
 )
 def test_a_mistake_names_its_key(tmp_path, old, new, key, problem):

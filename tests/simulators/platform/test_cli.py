@@ -55,12 +55,14 @@ def test_tls_files_that_cannot_be_used_are_one_line(capsys, tmp_path):
     assert f"the TLS files {tmp_path}/tls/server.pem, {tmp_path}/tls/server.key cannot be used" in told[0]
 
 
+@pytest.mark.parametrize("command", ["platform --public-host", "platform --bind", "broker serve --bind"])
 @pytest.mark.parametrize("host", ["", "two words", "http://bench", "bench:8080"])
-def test_a_public_host_that_is_none_is_one_line(capsys, host):
-    assert run(["platform", "--public-host", host]) == 2
+def test_a_host_that_is_none_is_one_line(capsys, command, host):
+    *words, option = command.split()
+    assert run([*words, option, host]) == 2
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
-    assert f"command line --public-host: {host!r} is no host" in told[0]
+    assert f"command line {option}: {host!r} is no host" in told[0]
 
 
 @pytest.mark.parametrize(("bind", "family", "host"), [("127.0.0.1", socket.AF_INET, "127.0.0.1"), ("::1", socket.AF_INET6, "[::1]")])
