@@ -8,8 +8,8 @@ from harness.checks.admission import Defect, TargetView, defects
 from harness.checks.command_calls import accepted, described, may_be_of, refused_and_silent, shown_status, with_only
 from harness.checks.deliveries import Sent, carries, is_from_the_platform, matched
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.events import MqttClosed, MqttMalformed
-from harness.history.timeline import Delivery, Exchange, History
+from harness.history.events import MqttClosed, MqttMalformed, MqttPacket
+from harness.history.timeline import Delivery, Exchange, History, Seen
 from harness.wire.commands import DOWNLOADS
 from harness.wire.json_values import is_same_json
 from harness.wire.topics import control_topic
@@ -137,6 +137,48 @@ def command_arrives_exactly_once(history: History) -> Iterator[Observation]:
         elif sent.call.asked.line in owed:
             detail = f"{described(sent.call)} never came to the resumed session of {sent.call.request.device_id}"
             yield broken(detail, sent.call, hint="the broker forgets what is in flight when a connection drops (M 4.4.0-1)")
+
+
+@check(
+    "CMD-03",
+    unseen="no exchange was cut off in a session that was resumed",
+    hint="a broker that forgets, with the connection, what is in flight: a device that acts at PUBREL never acts",
+)
+def cut_exchange_is_taken_up_again(history: History) -> Iterator[Observation]:
+    """A resumed session takes up each exchange that was cut off, with PUBREL or a marked copy.   Source: M 4.4.0-1, 3.3.1-1."""
+    for before, after in _resumptions(history):
+        open_ids = _unfinished_ids(history, before)
+        again = [seen for seen in _from_server(history, after) if seen.fact.type in ("PUBLISH", "PUBREL")]
+        first = {packet_id: next((seen for seen in again if seen.fact.packet_id == packet_id), None) for packet_id in open_ids}
+        is_past = any(seen.fact.type == "PUBLISH" and seen.fact.packet_id not in open_ids for seen in again)
+        for packet_id, seen in first.items():
+            if seen is None and is_past:
+                yield broken(f"packet {packet_id} was cut off before PUBCOMP, and the resumed session goes on without it", *again)
+            elif seen is not None and seen.fact.type == "PUBLISH" and not seen.fact.dup:
+                yield broken(f"packet {packet_id} came again to the resumed session with DUP 0, allowed: 1", seen)
+            elif seen is not None:
+                yield kept(seen)
+
+
+def _resumptions(history: History) -> Iterator[tuple[int, int]]:
+    """The connections that resumed a session, each after the one that the device had before."""
+    latest: dict[str, int] = {}
+    for seen in history.packets("CONNACK"):
+        if seen.fact.session_present and seen.fact.device_id in latest:
+            yield latest[seen.fact.device_id], seen.fact.connection
+        latest[seen.fact.device_id] = seen.fact.connection
+
+
+def _from_server(history: History, connection: int) -> list[Seen[MqttPacket]]:
+    packets = history.of(MqttPacket)
+    return [seen for seen in packets if seen.fact.connection == connection and seen.fact.sent_by == "server"]
+
+
+def _unfinished_ids(history: History, connection: int) -> list[int]:
+    """The packet ids of QoS 2 messages of the server for which the device did not send PUBCOMP on that connection."""
+    finished = {seen.fact.packet_id for seen in history.packets("PUBCOMP") if seen.fact.connection == connection}
+    begun = [seen.fact for seen in _from_server(history, connection) if seen.fact.type == "PUBLISH" and seen.fact.qos == 2]
+    return [packet.packet_id for packet in begun if packet.packet_id is not None and packet.packet_id not in finished]
 
 
 @check(

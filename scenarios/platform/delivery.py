@@ -15,7 +15,7 @@ _SECOND_COPY_WITHIN_S = 0.3
 _ARRIVES_WITHIN_S = 5.0
 
 
-@scenario(*_ONCE, duration_s=3.0)
+@scenario(*_ONCE, "cut_exchange_is_taken_up_again", duration_s=3.0)
 def command_across_a_dropped_connection(cast: Cast) -> Workload:
     """The connection is cut after each packet of the exchange, and resumed: the command comes once."""
     platform, device = cast.platform, cast.device
@@ -30,6 +30,8 @@ def command_across_a_dropped_connection(cast: Cast) -> Workload:
         yield Disconnect(device.id, abruptly=True)
         yield Connect(device.id, clean_session=False)
         yield from _the_rest(device.id, already=len(came))
+        yield from send(platform, device, CONFIGURATION, {"after the cut": number})  # What was cut off must have come before it.
+        yield Receive(device.id, within_s=_ARRIVES_WITHIN_S)
         yield Disconnect(device.id)
 
 

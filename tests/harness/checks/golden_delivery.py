@@ -103,6 +103,29 @@ def resumed_with_qos(qos):
     return happens
 
 
+def cut_off(*again):
+    """An exchange is cut off after PUBREC; the resumed session brings these packets, each a type, an id, and DUP."""
+
+    def happens(story):
+        story.login()
+        story.packet("PUBLISH", packet_id=4, qos=2, dup=False)
+        story.packet("PUBREC", "client", packet_id=4)
+        story.closed("us")
+        story.packet("CONNACK", connection=2, return_codes=(0,), session_present=True)
+        for kind, packet_id, dup in again:
+            story.packet(kind, connection=2, packet_id=packet_id, qos=2, dup=dup)
+
+    return happens
+
+
+def finished_before_the_cut(story):
+    story.login()
+    story.packet("PUBLISH", packet_id=4, qos=2, dup=False)
+    story.packet("PUBCOMP", "client", packet_id=4)
+    story.packet("CONNACK", connection=2, return_codes=(0,), session_present=True)
+    story.packet("PUBLISH", connection=2, packet_id=5, qos=2, dup=False)
+
+
 def resumed(*, arrives):
     def happens(story):
         story.says("session kept", device_id=story.dev)
@@ -359,6 +382,12 @@ GOLDEN = [
     ("wrong_token_is_refused_at_connect", "fail", no_password),
     ("wrong_token_is_refused_at_connect", "fail", no_name),
     ("wrong_token_is_refused_at_connect", "pass", banned),
+    ("cut_exchange_is_taken_up_again", "pass", cut_off(("PUBREL", 4, None), ("PUBLISH", 5, False))),
+    ("cut_exchange_is_taken_up_again", "pass", cut_off(("PUBLISH", 4, True))),
+    ("cut_exchange_is_taken_up_again", "fail", cut_off(("PUBLISH", 4, False))),
+    ("cut_exchange_is_taken_up_again", "fail", cut_off(("PUBLISH", 5, False))),
+    ("cut_exchange_is_taken_up_again", "inconclusive", cut_off()),
+    ("cut_exchange_is_taken_up_again", "inconclusive", finished_before_the_cut),
     ("wrong_token_is_refused_at_connect", "inconclusive", login_of_nobody),
     ("wrong_token_is_refused_at_connect", "inconclusive", login_under_another_name),
     ("wrong_token_is_refused_at_connect", "inconclusive", logins(0, password=None)),
