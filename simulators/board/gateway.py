@@ -85,7 +85,10 @@ class BoardGateway:
         self._on_boot()
 
     def result(self, number: int, command: str, payload: bytes) -> None:
-        self._publish(command, payload)
+        try:
+            self._publish(command, payload)
+        except LocalWireError as error:  # The board named a command that no topic can carry.
+            self._say(f"gateway: no result for {command!r}: {error}")
 
     async def fetch(self, url: str) -> "FetchedDownload":
         request = Request("GET", url, {"Authorization": f"Basic {self.login.token}"})
@@ -99,8 +102,9 @@ class BoardGateway:
             self._writer.transport.abort()
 
     async def serve(self, link: BoardLink) -> None:
-        """Connects whenever the board is up, and moves commands and results, until it is cancelled."""
+        """Connects whenever the board is up, and moves commands and results, until it is cancelled or the link breaks."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(link.watch())
             tasks.create_task(self._stay_connected())
             tasks.create_task(self._hand_over(link))
 

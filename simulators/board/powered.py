@@ -21,6 +21,7 @@ from harness.errors import BenchError, ResourceMissing
 from harness.history.events import DeviceExited, DeviceStarted, SerialLine
 from harness.history.recorder import Recorder
 from simulators.board.gateway import BoardGateway, GatewayLogin
+from simulators.counterpart.attendance import Attendance
 from simulators.counterpart.power import Credentials, ScopeOf, environment_of, record_for
 
 QEMU_HOST = "10.0.2.2"  # this machine, as a board on QEMU's user network sees it
@@ -56,7 +57,7 @@ class BoardDevice:
         self._boots = 0
         self._booting = asyncio.Event()
         self._is_expected = True  # whether the next boot is our doing
-        self._task: asyncio.Task[None] | None = None
+        self.attendance = Attendance()
         self._board: OpenBoard | None = None
         self._gateway: BoardGateway | None = None
 
@@ -65,13 +66,13 @@ class BoardDevice:
         if self._board is not None and self._entry.power.method == "shell":
             await self._board.cycle_power()
             return
-        if self._task is not None and not self._task.done():
+        if self.attendance.is_under_way:
             return
         ready = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._live(ready))
-        await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
-        if self._task.done():
-            self._task.result()
+        life = self.attendance.begin(self._live(ready))
+        await asyncio.wait({life, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if life.done():
+            life.result()
 
     async def cut(self) -> None:
         """Raises ResourceMissing where the inventory names no way to cut its power."""
@@ -83,16 +84,10 @@ class BoardDevice:
         if self._board is not None and self._entry.power.method == "shell" and self._board.power is not None:
             await self._board.power.off()
             return
-        await self._end()
+        await self.attendance.end()
 
     async def off(self) -> None:
-        await self._end()
-
-    async def _end(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await self.attendance.end()
 
     async def _live(self, ready: "asyncio.Future[None]") -> None:
         try:

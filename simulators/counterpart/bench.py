@@ -192,7 +192,9 @@ class DeviceBench:
         if not isinstance(operation, Until | Settle):
             await self._set_up_again(place)
             place.watch.mark()
-        return await perform(place, operation)
+        outcome = await perform(place, operation)
+        place.station.power.attendance.check()
+        return outcome
 
     async def _set_up_again(self, place: Place) -> None:
         """Runs `[device.prepare] after_reset` once a device has carried out a reset, or has lost its connection over it."""

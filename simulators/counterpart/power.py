@@ -15,6 +15,7 @@ from harness.entropy import Entropy
 from harness.errors import ResourceMissing
 from harness.history.events import DeviceExited, DeviceStarted, Fact, SerialLine
 from harness.history.recorder import Recorder
+from simulators.counterpart.attendance import Attendance
 from simulators.device.asyncio_device import AsyncioDevice, Ending
 from simulators.device.flash import MemoryStorage
 from simulators.device.personality import REFERENCE, Personality
@@ -52,6 +53,11 @@ class PoweredDevice(Protocol):
         """What the device is told, as environment variables; whoever observes it is told the same."""
         ...
 
+    @property
+    def attendance(self) -> Attendance:
+        """What the bench does for it."""
+        ...
+
     async def on(self) -> None:
         """Gives it power; harmless when it has it."""
         ...
@@ -75,6 +81,7 @@ class AttachedDevice:
 
     def __init__(self, credentials: Credentials, say: Callable[[str], None]) -> None:
         self.environment: Mapping[str, str] = environment_of(credentials)
+        self.attendance = Attendance()  # nothing
         self._say: Callable[[str], None] | None = say
 
     async def on(self) -> None:
@@ -110,13 +117,13 @@ class BuiltInDevice:
             mqtt_url=credentials.mqtt_url,
             keep_alive_s=int(credentials.keep_alive_s),
         )
-        self._task: asyncio.Task[None] | None = None
+        self.attendance = Attendance()
         self._device: AsyncioDevice | None = None
         self._boots = 0
 
     async def on(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._live())
+        if not self.attendance.is_under_way:
+            self.attendance.begin(self._live())
 
     async def _live(self) -> None:
         while True:
@@ -141,21 +148,14 @@ class BuiltInDevice:
 
     async def cut(self) -> None:
         """The storage stays; the task dies in the middle of what it does."""
-        if self._task is not None:
+        if self.attendance.is_under_way:
             self._record(DeviceExited(self._device_id, 0, by_us=True))
-        await self._end()
+        await self.attendance.end()
 
     async def off(self) -> None:
-        if self._device is not None and self._task is not None:
+        if self._device is not None and self.attendance.is_under_way:
             self._device.stop()
-            await asyncio.wait({self._task}, timeout=_STOP_WITHIN_S)
-        await self._end()
-
-    async def _end(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        self._task = None
+        await self.attendance.end(grace_s=_STOP_WITHIN_S)
 
 
 class ExecDevice:
@@ -177,13 +177,13 @@ class ExecDevice:
         self._directory = directory
         self._record = partial(record_for, recorder, scope_of, credentials.device_id)
         self.environment: Mapping[str, str] = environment_of(credentials) | {"HIL_STATE_DIR": str(state_directory)}
+        self.attendance = Attendance()
         self._process: asyncio.subprocess.Process | None = None
-        self._task: asyncio.Task[None] | None = None
         self._boots = 0
 
     async def on(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._live())
+        if not self.attendance.is_under_way:
+            self.attendance.begin(self._live())
 
     async def _live(self) -> None:
         crashes = 0
@@ -244,11 +244,8 @@ class ExecDevice:
         await self._end(signal.SIGTERM)
 
     async def _end(self, how: signal.Signals) -> None:
-        task, process = self._task, self._process
-        self._task = self._process = None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        process, self._process = self._process, None
+        await self.attendance.end()
         if process is None or process.returncode is not None:
             return
         await self._stop(process, how)

@@ -120,6 +120,11 @@ class FramedBridge:
             raise BoardUnreadable(f"{self._line.port.url}: the board talks, and nothing of it is a link frame") from error
         return self._about
 
+    async def watch(self) -> None:
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
     async def _deliver(self, message: dict[str, Any], deadline_s: float) -> None:
         ticket = self._end.send(message, now_s=self._now_s(), deadline_s=deadline_s)
         self._waiting[ticket] = asyncio.get_running_loop().create_future()
@@ -209,8 +214,8 @@ class FramedBridge:
             try:
                 await self._answer(message)
             except Exception:
-                # What we trip over must not make us deaf to the rest: a result that is not heard reads as one that never came.
-                _log.exception("the board's message %r", message)
+                _log.exception("the bench tripped over the board's message %r", message)
+                raise  # A result that is not heard would read as one that never came: whoever watches the link ends the run.
 
     async def _answer(self, message: dict[str, Any]) -> None:
         try:

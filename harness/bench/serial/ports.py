@@ -169,3 +169,7 @@ class BoardLink(Protocol):
     async def wait_connected(self, *, deadline_s: float) -> Mapping[str, object]:
         """What the board says of itself, once the link stands. Raises BoardSilent or BoardUnreadable with what was seen instead."""
         ...
+
+    async def watch(self) -> None:
+        """Waits for as long as the link works; raises what we tripped over, where the board is no longer heard."""
+        ...

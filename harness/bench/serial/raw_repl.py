@@ -94,6 +94,7 @@ class RawReplLink:
         self._heard = asyncio.Event()
         self._turn = asyncio.Lock()
         self._is_ready = asyncio.Event()
+        self._has_restarted = asyncio.Event()
         self._last_number = 0
         self._task: asyncio.Task[None] | None = None
         self._problem: BenchError | None = None
@@ -101,7 +102,7 @@ class RawReplLink:
 
     async def __aenter__(self) -> "RawReplLink":
         self._stop = self._line.on_bytes(self._received)
-        self._task = asyncio.create_task(self._prepare())
+        self._task = asyncio.create_task(self._work())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -121,6 +122,11 @@ class RawReplLink:
             raise self._problem or BoardUnreadable(f"{self._line.port.url}: the board talks, and offers no raw REPL") from error
         return {"model": "MicroPython", "done": self._last_number}
 
+    async def watch(self) -> None:
+        assert self._task is not None
+        await asyncio.wait({self._task})
+        self._task.result()
+
     async def command(self, name: str, payload: bytes, *, deadline_s: float) -> int:
         if len(payload) > PAYLOAD_BYTES_MAX:
             raise LocalWireError(f"a payload of {len(payload)} bytes; a raw REPL takes {PAYLOAD_BYTES_MAX}")
@@ -137,7 +143,13 @@ class RawReplLink:
         self._is_ready.clear()
         async with self._turn:
             await self._line.write(CODE_REBOOT.encode() + EXECUTE)
-        self._task = asyncio.create_task(self._prepare())
+        self._has_restarted.set()
+
+    async def _work(self) -> None:
+        while True:
+            await self._prepare()
+            await self._has_restarted.wait()
+            self._has_restarted.clear()
 
     async def _prepare(self) -> None:
         """Enters raw mode, loads the agent, learns which command was the last: again and again until it works."""

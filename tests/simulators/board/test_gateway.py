@@ -23,6 +23,9 @@ class Board:
     async def command(self, name, payload, *, deadline_s):
         self.commands.put_nowait(name)
 
+    async def watch(self):
+        await asyncio.Event().wait()
+
 
 @pytest.mark.requirement("DEV-20a")
 @pytest.mark.parametrize("lost", ["SUBSCRIBE", "SUBACK"])
@@ -68,3 +71,25 @@ def test_a_refused_login_is_tried_again_whatever_stands_behind_the_refusal():
         attempts, commands = world.run("server", scenario(), within_s=600)
     assert attempts > 1
     assert commands == 0
+
+
+@pytest.mark.requirement("DEV-25")
+def test_a_result_that_no_topic_can_carry_is_said_and_is_no_trouble_of_ours():
+    lines = []
+    gateway = BoardGateway(GatewayLogin("dev-1", "token", "mqtt://127.0.0.1:1999"), entropy=SeededEntropy(1), say=lines.append)
+    gateway.result(1, "a/#", b"{}")
+    assert ["'a/#'" in line for line in lines] == [True]
+
+
+class BrokenLink(Board):
+    """A link that stumbles."""
+
+    async def watch(self):
+        raise RuntimeError("stumbled")
+
+
+def test_the_gateway_does_not_outlive_its_link():
+    gateway = BoardGateway(GatewayLogin("dev-1", "token", "mqtt://127.0.0.1:1999"), entropy=SeededEntropy(1))
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(gateway.serve(BrokenLink()))
+    assert caught.group_contains(RuntimeError, match="stumbled")
