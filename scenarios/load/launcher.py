@@ -24,6 +24,7 @@ from harness.errors import BenchError, ConfigurationError
 from scenarios.load.outcome import OUTCOME_FILE
 from scenarios.load.plan import LoadPlan
 from scenarios.load.shapes import STEADY
+from simulators.network.addresses import free_port
 
 MASTER_PORT = 5557
 LOOK_S = 0.2
@@ -65,7 +66,7 @@ def run(launch: Launch, directory: Path, say: Callable[[str], None]) -> int:
 
     Raises BenchError where no master is there, KeyboardInterrupt where a signal came before there was anything to account for.
     """
-    port = launch.master_port or (MASTER_PORT if launch.role is not Role.EVERYTHING else _free_port())
+    port = launch.master_port or (MASTER_PORT if launch.role is not Role.EVERYTHING else free_port("127.0.0.1"))
     run_part = _run_workers if launch.role is Role.WORKERS else _run_leader
     with contextlib.ExitStack() as open_files:
         return run_part(launch, port, directory, open_files, say)
@@ -238,9 +239,3 @@ def log_tail(directory: Path, name: str = LEADER_LOG, *, lines: int = 8) -> str:
         return " / ".join((directory / name).read_text().strip().splitlines()[-lines:])
     except OSError as error:
         raise BenchError(f"no log in {directory}: {error}") from error
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

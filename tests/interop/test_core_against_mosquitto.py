@@ -18,6 +18,7 @@ from harness.mqtt.client_session import ClientSession, Duties, Phase
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Connack, Packet, Pubcomp, Publish, Pubrec, Pubrel, Suback
+from simulators.network.addresses import free_port
 
 pytestmark = pytest.mark.peer("mosquitto")
 
@@ -117,9 +118,7 @@ class BlockingSkin:
 
 @pytest.fixture(scope="module")
 def mosquitto_port(tmp_path_factory, find_program):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port("127.0.0.1")
     settings = tmp_path_factory.mktemp("mosquitto") / "mosquitto.conf"
     # Only "information", a line when it runs and one when it ends: nobody reads on, and a full pipe would stop the broker.
     settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest stderr\nlog_type information\n")

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import sys
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from harness.bench.processes import ending_with_us
 from harness.entropy import SeededEntropy
 from simulators.device.asyncio_device import AsyncioDevice
 from simulators.device.settings import DeviceSettings
+from simulators.network.addresses import free_port
 
 pytestmark = pytest.mark.peer("mosquitto")
 
@@ -25,17 +25,11 @@ DEADLINE_S = 20
 IMAGE = bytes(range(256)) * 400
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Mosquitto:
     """A mosquitto process that keeps its sessions over a restart."""
 
     def __init__(self, program, directory):
-        self.port = free_port()
+        self.port = free_port("127.0.0.1")
         self._command = ending_with_us([program, "-c", str(directory / "mosquitto.conf")])
         lines = [f"listener {self.port} 127.0.0.1", "allow_anonymous true", "persistence true", f"persistence_location {directory}/"]
         (directory / "mosquitto.conf").write_text("\n".join(lines) + "\n")
