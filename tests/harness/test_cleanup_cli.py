@@ -45,7 +45,7 @@ def test_a_run_that_left_nothing_needs_no_target(cleanup, capsys):
     assert capsys.readouterr().out == "nothing is left of this run\n"
 
 
-def test_an_uploaded_file_is_deleted_by_the_hook(cleanup, capsys, tmp_path):
+def test_an_uploaded_file_is_deleted_by_the_hook(cleanup, tmp_path):
     assert cleanup(UPLOADED, hooks=f"delete_file = 'echo {{name}} > {tmp_path}/deleted'") == EXIT_OK
     assert (tmp_path / "deleted").read_text() == "a b.bin\n"
 

@@ -100,7 +100,7 @@ def test_text_is_not_small(opened):
     )
 
 
-def test_printing_opens_what_is_folded(browser, path, tmp_path):
+def test_printing_opens_what_is_folded(browser, path):
     page = browser.new_page()
     page.goto(path.as_uri())
     page.evaluate("dispatchEvent(new Event('beforeprint'))")

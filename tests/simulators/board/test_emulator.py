@@ -19,7 +19,8 @@ def silent_qemu(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
 
 
-def test_an_emulator_whose_start_is_cancelled_leaves_no_process(silent_qemu, tmp_path):
+@pytest.mark.usefixtures("silent_qemu")
+def test_an_emulator_whose_start_is_cancelled_leaves_no_process(tmp_path):
     async def run():
         emulator = Emulator(EmulatorSettings(Machine.MPS2, tmp_path / "state"))
         starting = asyncio.create_task(emulator.start())

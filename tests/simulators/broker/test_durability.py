@@ -208,7 +208,7 @@ def test_two_brokers_do_not_share_a_state_directory(embedded, tmp_path):
 
 
 @pytest.mark.requirement("CMD-31")
-def test_a_message_that_could_not_be_written_is_not_accepted_nor_sent(embedded, tmp_path, monkeypatch):
+def test_a_message_that_could_not_be_written_is_not_accepted_nor_sent(embedded, tmp_path):
     class FullDisk:
         in_transaction = False
 

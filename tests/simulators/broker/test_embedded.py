@@ -240,7 +240,7 @@ def test_ipv6_stands_in_brackets(embedded):
 
 
 @pytest.mark.slow
-def test_a_client_that_never_reads_costs_bounded_memory(embedded, until):
+def test_a_client_that_never_reads_costs_bounded_memory(embedded):
     async def run():
         async with embedded() as broker:
             await device(broker, "dev-1")

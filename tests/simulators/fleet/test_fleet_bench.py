@@ -125,7 +125,8 @@ async def slow_downloads(directory, count, size_bytes, *, settle_s):
 @pytest.mark.timeout(900)
 @pytest.mark.peer("mosquitto")
 @pytest.mark.peer("mqttjs")
-def test_fleet_keeps_its_promises_beside_its_peers(tmp_path, enough_descriptors):
+@pytest.mark.usefixtures("enough_descriptors")
+def test_fleet_keeps_its_promises_beside_its_peers(tmp_path):
     measured = asyncio.run(clients_beside_each_other())
     fleet = FleetFigures(*asyncio.run(fleet_on_the_platform(tmp_path)))
     PLACE.mkdir(parents=True, exist_ok=True)
@@ -152,7 +153,8 @@ def assert_all_downloaded(run, count):
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1_500)
-def test_three_thousand_downloads_of_fourteen_minutes_disturb_no_connection(tmp_path, enough_descriptors):
+@pytest.mark.usefixtures("enough_descriptors")
+def test_three_thousand_downloads_of_fourteen_minutes_disturb_no_connection(tmp_path):
     run = asyncio.run(slow_downloads(tmp_path, 3_000, NEARLY_15_MIN_BYTES, settle_s=1_100))
     assert run["ledger"]["green"]
     assert_all_downloaded(run, 3_000)

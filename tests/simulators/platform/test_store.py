@@ -50,7 +50,7 @@ def test_names_with_lone_surrogates_match_nothing():
     assert records.file("\ud800", FileType.LOGO, "\udfff.png") is None
 
 
-def test_a_file_with_the_name_of_another_takes_its_place(tmp_path):
+def test_a_file_with_the_name_of_another_takes_its_place():
     records = Store(None)
     records.add_organisation(Organisation("o", "o", True))
     records.add_project(Project("p", "o", "p"))
