@@ -6,6 +6,7 @@ read they hand on as it is. Left to others: what the faults are (`harness.fault_
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -35,7 +36,7 @@ class ProxyObserver(Protocol):
     def fault(self, fired: Fired) -> None: ...
 
 
-class _Proxy:
+class _Proxy(ABC):
     """Listening, connecting, and the life of connections; what passes is the business of the classes below."""
 
     def __init__(self, upstream_url: str, *, bind: str = "127.0.0.1", port: int = 0, observer: ProxyObserver | None = None) -> None:
@@ -98,8 +99,9 @@ class _Proxy:
         finally:
             server.writer.transport.close()
 
+    @abstractmethod
     async def _serve(self, number: int, client: "_Wire", server: "_Wire") -> None:
-        raise NotImplementedError
+        """Lets pass what comes from either end, until one of them ends."""
 
 
 @dataclass(slots=True)
