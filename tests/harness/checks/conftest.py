@@ -4,9 +4,7 @@ A golden story stands in a `golden_*.py` beside this file, as (check id, verdict
 devices (`golden_device_*.py`) are told by a story of their own, in `device_stories.py`.
 """
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
@@ -32,6 +30,7 @@ from harness.history.events import (
     Stimulus,
 )
 from harness.history.timeline import History
+from tests.harness.checks.golden import golden_stories
 
 PROJECT, OTHER_PROJECT = "aaaaaaaa-0000-4000-8000-000000000001", "aaaaaaaa-0000-4000-8000-000000000002"
 DEV, OTHER, LISTED, WIFI, HTTP = (f"dddddddd-0000-4000-8000-00000000000{number}" for number in range(1, 6))
@@ -289,15 +288,7 @@ class Story:
         self.add(SecretSeen(f"<key:{key}>", "download key", length, alphabet, bits))
 
 
-def _load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-_PATHS = [path for path in sorted(Path(__file__).parent.glob("golden_*.py")) if not path.name.startswith("golden_device_")]
-GOLDEN = [entry for path in _PATHS for entry in _load(path).GOLDEN]
+GOLDEN = golden_stories(of_devices=False)
 
 
 def pytest_generate_tests(metafunc):

@@ -1,12 +1,10 @@
-"""Tells hand-written histories of a device under test, event by event; loaded by `test_device_golden.py`.
+"""Tells hand-written histories of a device under test, event by event.
 
 The golden stories stand in the `golden_device_*.py` beside this file, as (check id, verdict, what happens): the plain ones of a family in
 the module of its name, what lies at the limits of a check in its `_edges`.
 """
 
-import importlib.util
 import json
-from pathlib import Path
 
 from harness.checks.judgement import judge
 from harness.checks.registry import all_checks
@@ -118,12 +116,16 @@ class DeviceStory:
     def completed(self, packet_id=7):
         self.packet("client", "PUBCOMP", packet_id=packet_id)
 
-    def command(self, command, data=None, *, packet_id=7, **more):
-        """A command with its whole exchange."""
-        self.sent(command, data, packet_id=packet_id, **more)
+    def acknowledged(self, packet_id=7):
+        """All that follows a command's PUBLISH."""
         self.received(packet_id)
         self.released(packet_id)
         self.completed(packet_id)
+
+    def command(self, command, data=None, *, packet_id=7, **more):
+        """A command with its whole exchange."""
+        self.sent(command, data, packet_id=packet_id, **more)
+        self.acknowledged(packet_id)
 
     def result(self, command, success=True, **members):
         payload = json.dumps({"success": success, **members})
@@ -159,6 +161,12 @@ class DeviceStory:
         self.add(HttpRequest(self._exchange, endpoint, method, path, credential, headers, device_id=DEV))
         return self._exchange
 
+    def asks_for_a_slow_one(self, *, key=1, packet_id=7, **request):
+        """A download command, and the request for its file, which the platform sends slowly. Returns the exchange."""
+        self.says("download spoilt", kind="trickle")
+        self.offers(key=key, packet_id=packet_id)
+        return self.asks(**request)
+
     def gets(self, status=200, *, exchange=None, sent_bytes=100, complete=True, body="", headers=(("Content-Length", "100"),)):
         exchange = self._exchange if exchange is None else exchange
         self.add(HttpResponse(exchange, status, headers))
@@ -181,8 +189,8 @@ class DeviceStory:
     def boots(self):
         self.add(DeviceStarted(DEV, 1))
 
-    def exits(self, status=0):
-        self.add(DeviceExited(DEV, status, by_us=False))
+    def exits(self, status=0, *, by_us=False):
+        self.add(DeviceExited(DEV, status, by_us))
 
     def prints(self, text):
         self.add(SerialLine(DEV, "board", text))
@@ -207,15 +215,3 @@ class GoldenStories(list):
             return tell
 
         return register
-
-
-def golden_of_the_families():
-    """The golden stories of all `golden_device_*.py`."""
-    return [entry for path in sorted(Path(__file__).parent.glob("golden_device_*.py")) for entry in _load(path).GOLDEN]
-
-
-def _load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

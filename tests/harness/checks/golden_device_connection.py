@@ -1,15 +1,10 @@
 """Golden stories of a device's connection: logging in, staying, coming back."""
 
-import importlib.util
-from pathlib import Path
+from tests.harness.checks.device_stories import DEV, TOKEN, GoldenStories
 
-_spec = importlib.util.spec_from_file_location("device_stories", Path(__file__).with_name("device_stories.py"))
-stories = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(stories)
-DEV, TOKEN = stories.DEV, stories.TOKEN
 A = {"rate": 1, "low": 2}
 
-GOLDEN = stories.GoldenStories()
+GOLDEN = GoldenStories()
 golden, both = GOLDEN.golden, GOLDEN.both
 
 
@@ -64,9 +59,7 @@ def kept_session(story, wrong):
 @both("slow_download_keeps_the_connection")
 def slow(story, wrong):
     story.connects()
-    story.says("download spoilt", kind="trickle")
-    story.offers()
-    exchange = story.asks()
+    exchange = story.asks_for_a_slow_one()
     for _ in range(2 if wrong else 4):
         story.wait(8 if wrong else 3)
         story.packet("client", "PINGREQ")
@@ -76,9 +69,7 @@ def slow(story, wrong):
 @golden("slow_download_keeps_the_connection", "fail")
 def slow_and_lost(story):
     story.connects()
-    story.says("download spoilt", kind="trickle")
-    story.offers()
-    exchange = story.asks()
+    exchange = story.asks_for_a_slow_one()
     story.wait(8)
     story.lost(by="us")
     story.wait(7)
@@ -88,9 +79,7 @@ def slow_and_lost(story):
 @golden("slow_download_keeps_the_connection", "inconclusive")
 def silence_in_which_our_own_broker_stood_still(story):
     story.connects()
-    story.says("download spoilt", kind="trickle")
-    story.offers()
-    exchange = story.asks()
+    exchange = story.asks_for_a_slow_one()
     story.wait(30)
     story.packet("client", "PINGREQ")
     story.gets(exchange=exchange)
@@ -99,9 +88,7 @@ def silence_in_which_our_own_broker_stood_still(story):
 @both("slow_download_keeps_the_connection")
 def slow_and_given_up_by_the_device(story, wrong):
     story.connects()
-    story.says("download spoilt", kind="trickle")
-    story.offers()
-    exchange = story.asks()
+    exchange = story.asks_for_a_slow_one()
     for _ in range(3):
         story.wait(7 if wrong else 2)
         story.packet("client", "PINGREQ")
@@ -112,9 +99,7 @@ def slow_and_given_up_by_the_device(story, wrong):
 @golden("slow_download_keeps_the_connection", "inconclusive")
 def given_up_before_the_keep_alive_is_over(story):
     story.connects()
-    story.says("download spoilt", kind="trickle")
-    story.offers()
-    exchange = story.asks()
+    exchange = story.asks_for_a_slow_one()
     story.wait(2)
     story.gets(exchange=exchange, sent_bytes=40, complete=False)
     story.failed()
@@ -143,9 +128,7 @@ def slow_and_back(story):
 
 @both("commands_are_answered_during_a_download", "warning")
 def asked_meanwhile(story, wrong):
-    story.says("download spoilt", kind="trickle")
-    story.offers()
-    exchange = story.asks()
+    exchange = story.asks_for_a_slow_one()
     story.command("send_configuration", packet_id=9)
     story.wait(13 if wrong else 0)
     story.result("send_configuration", configuration=A)
@@ -156,9 +139,7 @@ def asked_meanwhile(story, wrong):
 @both("commands_are_answered_during_a_download", "warning")
 def configured_meanwhile(story, wrong):
     """Who is busy may refuse; who says that it is done must have done it."""
-    story.says("download spoilt", kind="trickle")
-    story.offers()
-    exchange = story.asks()
+    exchange = story.asks_for_a_slow_one()
     story.configured(A, packet_id=9)
     story.result("configuration", success=wrong)
     story.reports({})

@@ -33,9 +33,7 @@ def slow(lasts_s, *, keep_alive_s=5, declared_s=5, method="GET"):
     def happens(story):
         story.declares["keep_alive_s"] = declared_s
         story.connects(keep_alive_s=keep_alive_s)
-        story.says("download spoilt", kind="trickle")
-        story.offers()
-        exchange = story.asks(method=method)
+        exchange = story.asks_for_a_slow_one(method=method)
         for _ in range(lasts_s):
             story.wait(1)
             story.packet("client", "PINGREQ")
@@ -45,9 +43,7 @@ def slow(lasts_s, *, keep_alive_s=5, declared_s=5, method="GET"):
 
 
 def asked_at_the_end_of_a_download(story):
-    story.says("download spoilt", kind="trickle")
-    story.offers()
-    exchange = story.asks()
+    exchange = story.asks_for_a_slow_one()
     story.command("send_configuration", packet_id=9)
     story.gets(exchange=exchange)
     story.result("send_configuration", configuration=A)
@@ -58,14 +54,10 @@ def acknowledged_during_a_download(*, is_completed):
 
     def happens(story):
         story.declares["results"] = "optional"
-        story.says("download spoilt", kind="trickle")
-        story.offers()
-        exchange = story.asks()
+        exchange = story.asks_for_a_slow_one()
         story.sent("send_configuration", packet_id=9)
         if is_completed:
-            story.received(9)
-            story.released(9)
-            story.completed(9)
+            story.acknowledged(9)
         story.wait(13)
         story.gets(exchange=exchange)
 

@@ -1,15 +1,10 @@
 """Golden stories of a device's downloads: what it asks for, what it installs, when it gives up."""
 
 import hashlib
-import importlib.util
-from pathlib import Path
 
-_spec = importlib.util.spec_from_file_location("device_stories", Path(__file__).with_name("device_stories.py"))
-stories = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(stories)
-DEV, SHA, OTHER_SHA, TOKEN, URL = stories.DEV, stories.SHA, stories.OTHER_SHA, stories.TOKEN, stories.URL
+from tests.harness.checks.device_stories import OTHER_SHA, SHA, TOKEN, URL, GoldenStories
 
-GOLDEN = stories.GoldenStories()
+GOLDEN = GoldenStories()
 golden, both = GOLDEN.golden, GOLDEN.both
 
 
@@ -370,9 +365,7 @@ def clock_behind(story, wrong):
 @both("second_download_leaves_one_image", "warning")
 def second(story, wrong):
     story.stores()
-    story.says("download spoilt", kind="trickle")
-    story.offers(key=1, packet_id=1)
-    first = story.asks()
+    first = story.asks_for_a_slow_one(key=1, packet_id=1)
     story.stores(sha256=OTHER_SHA)
     story.offers(key=2, packet_id=2)
     story.gets(exchange=first)
@@ -384,9 +377,7 @@ def second(story, wrong):
 @golden("second_download_leaves_one_image", "warning")
 def second_without_an_image(story):
     story.stores()
-    story.says("download spoilt", kind="trickle")
-    story.offers(key=1, packet_id=1)
-    first = story.asks()
+    first = story.asks_for_a_slow_one(key=1, packet_id=1)
     story.stores(sha256=OTHER_SHA)
     story.offers(key=2, packet_id=2)
     story.result("download_firmware")

@@ -86,9 +86,7 @@ def second_behind_an_undisturbed_one(story):
 def second_during_a_slow_one(*ends):
     def happens(story):
         story.stores()
-        story.says("download spoilt", kind="trickle")
-        story.offers(key=1, packet_id=1)
-        first = story.asks()
+        first = story.asks_for_a_slow_one(key=1, packet_id=1)
         story.offers(key=2, packet_id=2)
         story.gets(exchange=first)
         for then in ends:

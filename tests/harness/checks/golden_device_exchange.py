@@ -1,15 +1,10 @@
 """Golden stories of the QoS 2 exchange from the device's side: effects count, not packets."""
 
-import importlib.util
-from pathlib import Path
+from tests.harness.checks.device_stories import DEV, URL, GoldenStories
 
-_spec = importlib.util.spec_from_file_location("device_stories", Path(__file__).with_name("device_stories.py"))
-stories = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(stories)
-DEV, URL = stories.DEV, stories.URL
 A, B = {"rate": 1, "low": 2}, {"rate": 3}
 
-GOLDEN = stories.GoldenStories()
+GOLDEN = GoldenStories()
 golden, both = GOLDEN.golden, GOLDEN.both
 
 
@@ -64,9 +59,7 @@ def second_pubrec_missing(story):
 def second_pubrec_on_its_way_when_it_restarted(story):
     story.sent("configuration", A)
     story.sent("configuration", A, dup=True)
-    story.received()
-    story.released()
-    story.completed()
+    story.acknowledged()
     story.result("configuration")
     story.lost(by="peer")
 
@@ -75,9 +68,7 @@ def second_pubrec_on_its_way_when_it_restarted(story):
 def second_pubrec_behind_the_pubcomp(story):
     story.sent("configuration", A)
     story.sent("configuration", A, dup=True)
-    story.received()
-    story.released()
-    story.completed()
+    story.acknowledged()
     story.received()
     story.result("configuration")
 
@@ -182,9 +173,7 @@ def effect_seen_in_the_configuration_alone(story):
     story.sent("configuration", A)
     story.lost()
     story.sent("configuration", A, dup=True)
-    story.received()
-    story.released()
-    story.completed()
+    story.acknowledged()
     story.reports(A)
 
 
@@ -193,9 +182,7 @@ def acknowledged_without_effect(story):
     story.sent("configuration", A)
     story.lost()
     story.sent("configuration", A, dup=True)
-    story.received()
-    story.released()
-    story.completed()
+    story.acknowledged()
     story.reports(B)
 
 
@@ -220,10 +207,7 @@ def third_of_a_segment_lost(story):
     story.says("segmented", how="with 3 in one segment")
     story.sent("configuration", A, packet_id=2)
     story.sent("configuration", B, packet_id=3)
-    for packet_id in (2,):
-        story.received(packet_id)
-        story.released(packet_id)
-        story.completed(packet_id)
+    story.acknowledged(2)
     story.result("configuration")
 
 

@@ -1,15 +1,10 @@
 """Golden stories of what commands leave behind at a device, and of what must leave nothing."""
 
-import importlib.util
-from pathlib import Path
+from tests.harness.checks.device_stories import DEV, URL, GoldenStories
 
-_spec = importlib.util.spec_from_file_location("device_stories", Path(__file__).with_name("device_stories.py"))
-stories = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(stories)
-DEV = stories.DEV
 A, B, FACTORY = {"rate": 1, "low": 2}, {"rate": 3}, {"rate": 300}
 
-GOLDEN = stories.GoldenStories()
+GOLDEN = GoldenStories()
 golden, both = GOLDEN.golden, GOLDEN.both
 
 
@@ -84,7 +79,7 @@ def not_rebooted_but_cut_off_its_power_by_us(story):
     story.connects()
     story.command("reboot")
     story.lost(by="peer")
-    story.add(stories.DeviceExited(stories.DEV, -9, by_us=True))
+    story.exits(-9, by_us=True)
     story.connects(present=True)
 
 
@@ -130,9 +125,7 @@ def _cut_off_and_back(story):
     story.lost()
     story.connects(present=True)
     story.sent("reboot", dup=True)
-    story.received()
-    story.released()
-    story.completed()
+    story.acknowledged()
 
 
 @golden("reboot_happens_once", "inconclusive")
@@ -346,7 +339,7 @@ def refused_twice(story, wrong):
 
 @both("retained_command_is_not_executed", "warning")
 def retained_download(story, wrong):
-    story.sent("download_firmware", {"url": "http://h" + stories.URL, "expires_at": "2026-01-01T00:00:00Z"}, retain=True)
+    story.sent("download_firmware", {"url": "http://h" + URL, "expires_at": "2026-01-01T00:00:00Z"}, retain=True)
     if wrong:
         story.downloads()
     story.failed()

@@ -98,9 +98,7 @@ def odd(*, is_acknowledged):
         story.says("odd message", what="malformed JSON")
         story.sent("send_configuration")
         if is_acknowledged:
-            story.received()
-            story.released()
-            story.completed()
+            story.acknowledged()
 
     return owes_no_results(happens)
 

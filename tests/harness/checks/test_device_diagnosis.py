@@ -1,19 +1,15 @@
 """What a device shows of its stack, and the hint that follows: never a verdict."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
-_spec = importlib.util.spec_from_file_location("device_stories", Path(__file__).with_name("device_stories.py"))
-stories = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(stories)
-OWN = f"{stories.DEV}/control/+"
+from tests.harness.checks.device_stories import DEV, DeviceStory
+
+OWN = f"{DEV}/control/+"
 
 
 def hint(*filters, clean=True, keep_alive_s=60):
     """The hint about a device that asks for these filters."""
-    story = stories.DeviceStory()
+    story = DeviceStory()
     story.connects(clean=clean, keep_alive_s=keep_alive_s)
     story.subscribes(*filters)
     return story.judged("device_asks_for_qos_2").hint
@@ -22,7 +18,7 @@ def hint(*filters, clean=True, keep_alive_s=60):
 @pytest.mark.parametrize(
     ("filters", "how", "stack"),
     [
-        (((stories.DEV, 0), (OWN, 0)), {}, "Arduino library"),
+        (((DEV, 0), (OWN, 0)), {}, "Arduino library"),
         (((OWN, 1),), {"keep_alive_s": 15}, "PubSubClient"),
         (((OWN, 0),), {"keep_alive_s": 0}, "umqtt"),
         (((OWN, 0),), {"keep_alive_s": 120}, "esp-mqtt"),
@@ -37,7 +33,7 @@ def test_device_without_the_traits_of_a_known_stack_gets_no_guess():
 
 
 def test_connection_that_ends_right_after_a_qos_2_publish_points_to_umqtt():
-    story = stories.DeviceStory()
+    story = DeviceStory()
     story.connects(clean=False)
     story.sent("reboot")
     story.lost(by="peer")
@@ -45,7 +41,7 @@ def test_connection_that_ends_right_after_a_qos_2_publish_points_to_umqtt():
 
 
 def test_doubled_effect_names_the_libraries_that_keep_no_ids_and_the_traits_besides():
-    story = stories.DeviceStory()
+    story = DeviceStory()
     story.connects(clean=True)
     story.sent("configuration", {"a": 1})
     story.sent("configuration", {"a": 1}, dup=True)

@@ -1,17 +1,13 @@
 """Every check of a device has a hand-written history that it passes, and one that it does not."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from harness.checks.registry import all_checks
 from harness.requirements import CATALOGUE
+from tests.harness.checks.device_stories import DeviceStory
+from tests.harness.checks.golden import golden_stories
 
-_spec = importlib.util.spec_from_file_location("device_stories", Path(__file__).with_name("device_stories.py"))
-stories = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(stories)
-GOLDEN = stories.golden_of_the_families()
+GOLDEN = golden_stories(of_devices=True)
 
 
 def device_checks():
@@ -22,7 +18,7 @@ def device_checks():
     ("check_id", "verdict", "tell"), GOLDEN, ids=[f"{number}-{entry[0]}-{entry[1]}" for number, entry in enumerate(GOLDEN)]
 )
 def test_a_golden_story_of_a_device_is_judged_as_it_says(check_id, verdict, tell):
-    story = stories.DeviceStory()
+    story = DeviceStory()
     tell(story)
     result = story.judged(check_id)
     assert result.verdict.value == verdict, result.detail
@@ -30,7 +26,7 @@ def test_a_golden_story_of_a_device_is_judged_as_it_says(check_id, verdict, tell
 
 
 def test_requests_of_an_earlier_command_are_not_held_against_a_later_one():
-    story = stories.DeviceStory()
+    story = DeviceStory()
     for key, packet_id in ((1, 7), (2, 9)):
         story.offers(key=key, packet_id=packet_id)
         story.downloads(401)

@@ -1,16 +1,9 @@
 """From which platforms a device can be updated, and what a downloader of parts may do where the first request uses the key up."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from harness.checks.device_key_policies import updates_by_key_policy
-
-_spec = importlib.util.spec_from_file_location("device_stories", Path(__file__).with_name("device_stories.py"))
-stories = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(stories)
-SHA, OTHER_SHA = stories.SHA, stories.OTHER_SHA
+from tests.harness.checks.device_stories import OTHER_SHA, DeviceStory
 
 CHECK = "download_under_each_key_policy_is_whole_or_refused"
 REFUSAL = {"message": "part 2 was answered 401"}
@@ -18,7 +11,7 @@ REFUSAL = {"message": "part 2 was answered 401"}
 
 @pytest.fixture
 def story():
-    told = stories.DeviceStory()
+    told = DeviceStory()
     told.stores()
     return told
 
@@ -92,7 +85,7 @@ def test_other_checks_do_not_look_at_downloads_under_a_foreign_policy(story):
 
 @pytest.mark.parametrize("announced", [{"what": "key policy", "policy": "first-use"}, {"what": "offer altered", "expires_in_s": -3_600.0}])
 def test_what_an_earlier_scenario_announced_ended_with_it(announced):
-    story = stories.DeviceStory()
+    story = DeviceStory()
     story.says(announced.pop("what"), scope="an earlier scene", **announced)
     story.stores()
     story.offers()
