@@ -12,7 +12,7 @@ from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Packet
 from harness.wire.topics import control_filter
-from simulators.device.downloader import Style
+from simulators.device.download_rules import Style
 from simulators.device.firmware import Crash, Keeps, Message
 from simulators.device.flash import Flash
 from simulators.device.personality import Cause, Effects, Notes, Personality

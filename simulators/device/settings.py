@@ -12,7 +12,7 @@ from harness.entropy import Entropy
 from harness.mqtt.decoding import Decoder
 from harness.mqtt.packets import Packet
 from harness.wire.topics import control_filter
-from simulators.device.downloader import DownloadRules
+from simulators.device.download_rules import DownloadRules
 from simulators.device.firmware import FirmwareRules
 from simulators.device.flash import JsonObject
 

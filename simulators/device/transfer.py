@@ -11,7 +11,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from simulators.device.downloader import Action, Begin, DownloadRules, Erase, Event, Failed, Request, Wait, Waited, Write
+from simulators.device.download_rules import DownloadRules
+from simulators.device.downloader import Action, Begin, Erase, Event, Failed, Request, Wait, Waited, Write
 from simulators.device.fetch import fetch
 from simulators.device.flash import Storage
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from harness.clock import SystemClock
 from harness.wire.commands import KEY_LIFETIME_S
 from simulators.device import firmware
-from simulators.device.downloader import Style
+from simulators.device.download_rules import Style
 from simulators.device.firmware import PublishResult, StartDownload
 from simulators.device.flash import DownloadJob, Flash
 from simulators.device.personality import Cause, Effects, Notes, Personality, downloading, tuned

@@ -8,19 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulators.device import downloader
+from simulators.device.download_rules import DownloadRules, Style
 from simulators.device.downloader import (
     Begin,
     Body,
     BodyEnd,
     Download,
-    DownloadRules,
     Erase,
     Failed,
     Finish,
     Phase,
     Request,
     Response,
-    Style,
     Wait,
     Waited,
     Write,
