@@ -15,9 +15,10 @@ from simulators.broker.backends import broker_named, is_url, require_broker_url
 from simulators.broker.port import AnyoneMayDoAnything, BrokerPort, BrokerSettings
 from simulators.broker.trial import FAILURES, Arena, Trial, judge, judge_failure
 from simulators.broker.trials_delivery import ALONE, DELIVERY
+from simulators.broker.trials_retained import RETAINED
 from simulators.broker.trials_sessions import SESSIONS
 
-TRIALS: tuple[Trial, ...] = (*DELIVERY, *SESSIONS, *ALONE)
+TRIALS: tuple[Trial, ...] = (*DELIVERY, *RETAINED, *SESSIONS, *ALONE)
 SIDE_BY_SIDE = 8
 TRIAL_WITHIN_S = 60.0
 

@@ -1,4 +1,4 @@
-"""Trials of delivery: QoS, redelivery, RETAIN, queues, order."""
+"""Trials of delivery: QoS, redelivery, queues, order."""
 
 import asyncio
 
@@ -176,19 +176,6 @@ async def order_is_kept_across_topics(arena: Arena) -> list[Seen]:
     return [saw("topics in the order of arrival", [m.topic for m in await listening], topics)]
 
 
-@trial("BRK-11", "CMD-04", "MQTT-3.3.1-12")
-async def retain_0_stores_nothing(arena: Arena) -> list[Seen]:
-    """A message with RETAIN=0 stores nothing, and takes nothing away."""
-    topic = f"{arena.name()}/x"
-    await arena.publish(topic, b"passing", 2)
-    nothing = await arena.client(arena.name(), (topic, 2))
-    seen = [saw("messages for a later subscriber", [m.payload for m in await nothing.messages()], [])]
-    await arena.publish(topic, b"kept", 1, retain=True)
-    await arena.publish(topic, b"passing", 1)
-    late = await arena.client(arena.name(), (topic, 2))
-    return [*seen, saw("the retained message afterwards", [m.payload for m in await late.messages(1, answer=acknowledge)], [b"kept"])]
-
-
 @trial("BRK-12", "MQTT-3.3.5-1")
 async def overlapping_filters_deliver_with_the_highest_qos(arena: Arena) -> list[Seen]:
     """Overlapping filters deliver at least once, with the highest granted QoS."""
@@ -200,49 +187,6 @@ async def overlapping_filters_deliver_with_the_highest_qos(arena: Arena) -> list
         saw("highest QoS of the copies", max((m.qos for m in messages), default=None), 2),
         saw("number of copies", len(messages), 1, 2, 3),
     ]
-
-
-@trial("MQTT-3.3.1-6", "MQTT-3.3.1-8", "MQTT-3.3.1-5")
-async def retained_message_reaches_new_subscribers_with_retain_1(arena: Arena) -> list[Seen]:
-    """The last retained message of a topic goes to new subscriptions with RETAIN=1."""
-    name = arena.name()
-    for payload in (b"old", b"new"):
-        await arena.publish(f"{name}/x", payload, 1, retain=True)
-    exact = await arena.client(arena.name(), (f"{name}/x", 1))
-    wild = await arena.client(arena.name(), (f"{name}/+", 0))
-    return [
-        saw(f"stored messages for {words}", [(m.payload, m.retain) for m in await probe.messages(1)], [(b"new", True)])
-        for words, probe in (("an exact filter", exact), ("a filter with a wildcard", wild))
-    ]
-
-
-@trial("MQTT-3.3.1-9")
-async def established_subscriptions_get_retain_0(arena: Arena) -> list[Seen]:
-    """An established subscription gets RETAIN=0 however the message was published."""
-    topic = f"{arena.name()}/x"
-    device = await arena.client(arena.name(), (topic, 1))
-    await arena.publish(topic, b"x", 1, retain=True)
-    return [saw("RETAIN of the live delivery", [m.retain for m in await device.messages(1)], [False])]
-
-
-@trial("MQTT-3.3.1-10", "MQTT-3.3.1-11")
-async def empty_retained_message_removes(arena: Arena) -> list[Seen]:
-    """An empty retained message removes the stored one and is not stored itself."""
-    topic = f"{arena.name()}/x"
-    await arena.publish(topic, b"x", 1, retain=True)
-    await arena.publish(topic, b"", 1, retain=True)
-    late = await arena.client(arena.name(), (topic, 1))
-    return [saw("stored messages afterwards", [m.payload for m in await late.messages()], [])]
-
-
-@trial("MQTT-3.8.4-3")
-async def subscribing_again_sends_retained_messages_again(arena: Arena) -> list[Seen]:
-    """Subscribing again to the same filter sends its retained messages again."""
-    topic = f"{arena.name()}/x"
-    await arena.publish(topic, b"x", 1, retain=True)
-    device = await arena.client(arena.name(), (topic, 0))
-    await device.subscribe((topic, 0), packet_id=2)
-    return [saw("stored messages in all", [m.payload for m in await device.messages(2)], [b"x", b"x"])]
 
 
 @trial("MQTT-4.3.2-2", "MQTT-4.3.3-2")
@@ -344,12 +288,7 @@ DELIVERY: tuple[Trial, ...] = (
     clean_session_gets_nothing_later,
     order_is_kept,
     order_is_kept_across_topics,
-    retain_0_stores_nothing,
     overlapping_filters_deliver_with_the_highest_qos,
-    retained_message_reaches_new_subscribers_with_retain_1,
-    established_subscriptions_get_retain_0,
-    empty_retained_message_removes,
-    subscribing_again_sends_retained_messages_again,
     each_qos_is_acknowledged,
     the_four_packets_of_a_delivery,
     segmentation_does_not_matter,
