@@ -19,7 +19,7 @@ from harness.mqtt.decoding import Decoder
 from harness.mqtt.encoding import encode
 from harness.mqtt.packets import SUBSCRIPTION_REFUSED, Connack, Packet, Publish, Suback
 from harness.wire.topics import control_filter, parse_control_topic, result_topic
-from simulators.device.asyncio_device import broker_address
+from simulators.device.broker_line import broker_address
 from simulators.device.downloader import Body, Event, Failed, Request, Response
 from simulators.device.fetch import fetch
 from simulators.device.settings import CONNECT_S_MAX, growing_backoff

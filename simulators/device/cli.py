@@ -21,7 +21,8 @@ from harness.bench.tls import ssl_context
 from harness.entropy import SystemEntropy
 from harness.errors import ConfigurationError, OptionError
 from harness.outputs import write_file
-from simulators.device.asyncio_device import AsyncioDevice, Ending, broker_address
+from simulators.device.asyncio_device import AsyncioDevice, Ending
+from simulators.device.broker_line import broker_address
 from simulators.device.example_file import example_file
 from simulators.device.flash import DirectoryStorage, MemoryStorage, Storage
 from simulators.device.personalities import PERSONALITIES

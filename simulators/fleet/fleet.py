@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Sequence
 
 from harness.entropy import Entropy
 from simulators.device import downloader
-from simulators.device.asyncio_device import broker_address
+from simulators.device.broker_line import broker_address
 from simulators.device.flash import Flash
 from simulators.device.settings import CONNECT_S_MAX
 from simulators.device.transfer import carry_out

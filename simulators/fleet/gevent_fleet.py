@@ -17,7 +17,7 @@ from harness.clock import Clock, SystemClock
 from harness.entropy import Entropy
 from harness.errors import TargetUnavailable
 from simulators.device import downloader
-from simulators.device.asyncio_device import broker_address
+from simulators.device.broker_line import broker_address
 from simulators.device.settings import CONNECT_S_MAX
 from simulators.fleet.admission import Credentials, admitted, shared_settings
 from simulators.fleet.behaviour import STEADY, Behaviour

@@ -21,7 +21,7 @@ from harness.mqtt.packets import Connack, Packet
 from harness.wire.responses import command_path
 from harness.wire.topics import control_topic
 from simulators.broker.port import Login
-from simulators.device.asyncio_device import broker_address
+from simulators.device.broker_line import broker_address
 from simulators.fleet.entries import Answer
 from simulators.fleet.ledger import Ledger
 

@@ -13,7 +13,8 @@ from harness.mqtt.encoding import encode
 from harness.mqtt.packets import Connack, Publish
 from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.port import AnyoneMayDoAnything, BrokerSettings
-from simulators.device.asyncio_device import AsyncioDevice, Ending, broker_address
+from simulators.device.asyncio_device import AsyncioDevice, Ending
+from simulators.device.broker_line import broker_address
 from simulators.device.flash import MemoryStorage
 from simulators.device.personalities import PERSONALITIES
 from simulators.device.personality import REFERENCE
