@@ -8,6 +8,8 @@ from harness.history.events import DeviceExited, Event, Fact, MqttPacket, Serial
 from harness.wire.commands import RESET
 from harness.wire.topics import parse_control_topic
 
+_POLL_S = 0.05
+
 
 class Watch:
     """The facts about one device, as they come. `mark` sets where the next wait begins to look."""
@@ -81,3 +83,14 @@ def _is_reset(fact: Fact) -> bool:
         return False
     topic = parse_control_topic(fact.topic or "")
     return topic is not None and topic.command == RESET and topic.role == "control"
+
+
+async def comes_true(condition: Callable[[], bool], within_s: float) -> bool:
+    """Whether a condition holds now or soon."""
+    loop = asyncio.get_running_loop()
+    ends_at_s = loop.time() + within_s
+    while not condition():
+        if loop.time() >= ends_at_s:
+            return False
+        await asyncio.sleep(_POLL_S)
+    return True
