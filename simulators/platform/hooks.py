@@ -25,8 +25,7 @@ from simulators.platform.access import Device, secret_digest
 from simulators.platform.contents import Contents
 from simulators.platform.files import file_name_problem
 from simulators.platform.provisioning import Secrets
-from simulators.platform.rules import REFERENCE
-from simulators.platform.service import Service
+from simulators.platform.storage import Storage
 from simulators.platform.store import Store
 from simulators.platform.target import device_table
 from simulators.platform.trail import Trail
@@ -61,19 +60,12 @@ def hook_lines(state_directory: Path, *, has_own_broker: bool) -> dict[str, str]
     }
 
 
-class Nobody:
-    """A publisher for hooks: they send no commands."""
-
-    async def publish(self, topic: str, payload: bytes, *, qos: int = 2, retain: bool = False) -> None:
-        raise NotImplementedError("hooks publish nothing")
-
-
 @contextmanager
-def opened(state: Path) -> Iterator[tuple[Store, Service]]:
+def opened(state: Path) -> Iterator[tuple[Store, Storage]]:
     clock = SystemClock()
     store = Store(state / "platform.db")
     try:
-        yield store, Service(store, Contents(state), Nobody(), clock, SystemEntropy(), REFERENCE, Trail(store, clock))
+        yield store, Storage(store, Contents(state), clock, Trail(store, clock))
     finally:
         store.close()
 
@@ -89,15 +81,15 @@ def upload(context: typer.Context, project_id: str, file_type: FileType, name: s
     """Stores a file under a name."""
     if problem := file_name_problem(file_type, name):
         raise typer.BadParameter(problem)
-    with opened(context.obj) as (_, service):
-        service.put_file(project_id, file_type, name, path.read_bytes())
+    with opened(context.obj) as (_, storage):
+        storage.put(project_id, file_type, name, path.read_bytes())
 
 
 @app.command()
 def delete(context: typer.Context, project_id: str, file_type: FileType, name: str) -> None:
     """Deletes a stored file."""
-    with opened(context.obj) as (_, service):
-        if not service.delete_file(project_id, file_type, name):
+    with opened(context.obj) as (_, storage):
+        if not storage.delete(project_id, file_type, name):
             raise typer.BadParameter("there is no such file")
 
 

@@ -205,7 +205,7 @@ class ReferencePlatform:
         self.secrets = Secrets(kept_secret(self.directory / "secret", self._entropy))
 
     def _fill(self) -> None:
-        provision(self.service, self.store, self.secrets, self.settings.seed, self.settings.provision)
+        provision(self.service.storage, self.store, self.secrets, self.settings.seed, self.settings.provision)
         if self.settings.files_directory:
             for file_type in FileType:
                 self._upload_all(self.settings.files_directory / file_type.value, file_type)
@@ -352,10 +352,10 @@ class ReferencePlatform:
         """Stores a file as the portal does. Raises ValueError for a name that cannot be."""
         if problem := file_name_problem(file_type, name):
             raise ValueError(f"{name!r} cannot be uploaded: {problem}")
-        self.service.put_file(project_id, file_type, name, data, description)
+        self.service.storage.put(project_id, file_type, name, data, description)
 
     def delete_file(self, project_id: str, file_type: FileType, name: str) -> bool:
-        return self.service.delete_file(project_id, file_type, name)
+        return self.service.storage.delete(project_id, file_type, name)
 
     def set_allowed_commands(self, device_id: str, allowed_commands: str) -> bool:
         """Changes a device's metadata; False where there is no such device."""

@@ -15,7 +15,7 @@ from harness.wire.commands import DeviceKind
 from harness.wire.files import FileType
 from simulators.broker.port import Login
 from simulators.platform.access import SEND_COMMANDS, Device, Organisation, Project, secret_digest
-from simulators.platform.service import Service
+from simulators.platform.storage import Storage
 from simulators.platform.store import Store
 
 SECRET_BYTES = 32
@@ -91,7 +91,7 @@ def inventory(seed: int) -> Inventory:
     )
 
 
-def provision(service: Service, store: Store, secrets: Secrets, seed: int, more_devices: int) -> None:
+def provision(storage: Storage, store: Store, secrets: Secrets, seed: int, more_devices: int) -> None:
     """Puts everything into the store; what is there already stays as it is. Files are stored once, at the first start."""
     inv = inventory(seed)
     own = Organisation(inv.projects[0].organisation_id, "Own organisation", True)
@@ -110,7 +110,7 @@ def provision(service: Service, store: Store, secrets: Secrets, seed: int, more_
     devices = [*_standard_devices(inv, seed), *_more_devices(inv, seed, more_devices)]
     store.add_devices((device, secret_digest(secrets.device_token(device.id))) for device in devices)
     if store.setting("files provisioned") is None:
-        _store_files(service, inv, SeededEntropy(seed).stream("files"))
+        _store_files(storage, inv, SeededEntropy(seed).stream("files"))
         store.put_setting("files provisioned", "yes")
 
 
@@ -128,9 +128,9 @@ def _more_devices(inv: Inventory, seed: int, count: int) -> Iterator[Device]:
         yield Device(draw_uuid(ids), owner.id, owner.organisation_id, f"fleet-{number:05}", DeviceKind.MQTT, "")
 
 
-def _store_files(service: Service, inv: Inventory, entropy: Entropy) -> None:
+def _store_files(storage: Storage, inv: Inventory, entropy: Entropy) -> None:
     for project, file_type, name, description, size_bytes in _FILES:
-        service.put_file(inv.projects[project].id, file_type, name, entropy.random_bytes(size_bytes), description)
+        storage.put(inv.projects[project].id, file_type, name, entropy.random_bytes(size_bytes), description)
 
 
 def logins(store: Store, secrets: Secrets) -> Iterator[Login]:

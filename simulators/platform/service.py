@@ -11,12 +11,11 @@ from urllib.parse import quote
 from harness.clock import Clock, rfc3339
 from harness.entropy import Entropy
 from harness.wire.commands import DownloadOffer
-from harness.wire.files import FileType
 from harness.wire.responses import DOWNLOAD_PATH
 from simulators.broker.port import BrokerUnavailable
 from simulators.platform.access import Caller, secret_digest
 from simulators.platform.commands import Admitted, CommandAttempt, admit, parse_body, wanted_file
-from simulators.platform.contents import Contents, Incoming
+from simulators.platform.contents import Contents
 from simulators.platform.files import StoredFile, refuse_list
 from simulators.platform.keys import (
     DEAD_KEY,
@@ -34,6 +33,7 @@ from simulators.platform.keys import (
 from simulators.platform.ranges import Unsatisfiable, requested_span
 from simulators.platform.refusals import Refusal
 from simulators.platform.rules import Rules
+from simulators.platform.storage import Storage
 from simulators.platform.store import Store
 from simulators.platform.trail import Happening, Trail
 
@@ -98,6 +98,7 @@ class Service:
         self._entropy = entropy
         self.rules = rules
         self._trail = trail
+        self.storage = Storage(store, contents, clock, trail)
         self.public_url = ""
 
     def caller(self, authorization: Sequence[str]) -> Caller | None:
@@ -296,10 +297,9 @@ class Service:
         return self._store.next_key_end_s()
 
     def remove_orphans(self) -> None:
-        """Deletes what a killed process left behind: copies for keys that are used or over, and bytes that no file has."""
-        with self._store.transaction():  # so that no other process is between its bytes and their record
-            for sha256 in list(self._contents.stored()):
-                self._remove_unless_wanted(sha256)
+        """Deletes what a killed process left behind: bytes that no file has, and copies for keys that are used or over."""
+        self.storage.remove_orphans()
+        with self._store.transaction():  # so that no other process is between a copy and its key's record
             for key_id in list(self._contents.copies()):
                 key = self._store.key_with_id(key_id)
                 if key is None or key.state is not KeyState.ISSUED:
@@ -309,54 +309,6 @@ class Service:
         if self._store.change_key(key_id, event):
             self._trail.add(happening, device_id, "", {"key": key_id})
             self._contents.remove_copy(key_id)
-
-    # --- storage ---
-
-    def put_file(self, project_id: str, file_type: FileType, name: str, data: bytes, description: str = "") -> StoredFile:
-        """Stores a file, in place of one with the same name. The name must have passed `file_name_problem`.   Source: LST-06."""
-        with self.receive_file() as incoming:
-            incoming.write(data)
-            return self.keep_file(incoming, project_id, file_type, name, description)
-
-    def receive_file(self) -> Incoming:
-        """A place for a file that arrives piece by piece; `keep_file` makes it a stored one."""
-        return self._contents.receive()
-
-    def keep_file(self, incoming: Incoming, project_id: str, file_type: FileType, name: str, description: str) -> StoredFile:
-        """Stores what has come in, in place of a file with the same name."""
-        incoming.flush()  # before the store is locked: it may take its time
-        with self._store.transaction():
-            content = incoming.keep()
-            record = StoredFile(0, project_id, file_type, name, description, self._clock.utc_s(), content.size_bytes, content.sha256)
-            replaced = self._store.file(project_id, file_type, name)
-            stored = self._store.put_file(record)
-        self._drop_unwanted(replaced)
-        facts = {"project_id": project_id, "type": file_type.value, "name": name, "size": stored.size_bytes}
-        self._trail.add(Happening.FILE_UPLOADED, facts=facts)
-        return stored
-
-    def delete_file(self, project_id: str, file_type: FileType, name: str) -> bool:
-        """Deletes a stored file; False where there is none. Copies of issued downloads stay until their keys end."""
-        with self._store.transaction():
-            stored = self._store.file(project_id, file_type, name)
-            deleted = self._store.delete_file(project_id, file_type, name)
-        self._drop_unwanted(stored)
-        if deleted:
-            self._trail.add(Happening.FILE_DELETED, facts={"project_id": project_id, "type": file_type.value, "name": name})
-        return deleted
-
-    def _drop_unwanted(self, file: StoredFile | None) -> None:
-        """Removes the bytes of a file that is no more, unless another has the same.
-
-        After its record is committed: a kill in between leaves bytes without a file, never a file without its bytes.
-        """
-        if file is not None:
-            with self._store.transaction():  # so that no other process stores them again meanwhile
-                self._remove_unless_wanted(file.sha256)
-
-    def _remove_unless_wanted(self, sha256: str) -> None:
-        if not self._store.is_content_wanted(sha256):
-            self._contents.remove(sha256)
 
 
 def _fresh_key(file: StoredFile, device_id: str, issued_at_s: float, expires_at_s: float) -> DownloadKey:

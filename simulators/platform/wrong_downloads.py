@@ -19,6 +19,7 @@ from simulators.platform.readings import READINGS
 from simulators.platform.refusals import Refusal
 from simulators.platform.rules import access_ruled, download_steps_ruled, files_ruled, http_ruled, keys_ruled
 from simulators.platform.service import Download, DownloadRequest, Service
+from simulators.platform.storage import Storage
 
 NEVER_S = 10.0**9
 _TURNS: WeakKeyDictionary[web.Application, asyncio.Lock] = WeakKeyDictionary()
@@ -64,18 +65,22 @@ class _HoldsDownloads(Service):
         self._held.pop(download.key.id, None)
 
 
+class _KeepsContents(Storage):
+    """Keeps every content."""
+
+    def _drop_unwanted(self, file: StoredFile | None) -> None: ...
+
+
 class _ServesFirstUploads(Service):
     """A file that is uploaded again is served as it was uploaded first."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
+        self.storage = _KeepsContents(self._store, self._contents, self._clock, self._trail)
         self._first: dict[tuple[str, FileType, str], StoredFile] = {}
 
     def _offer(self, admitted: Admitted, file: StoredFile, trace: str) -> tuple[bytes, int] | Refusal:
         return super()._offer(admitted, self._first.setdefault((file.project_id, file.type, file.name), file), trace)
-
-    def _drop_unwanted(self, file: StoredFile | None) -> None:
-        """Keeps every content."""
 
 
 class _ForgetsTheFile(Service):

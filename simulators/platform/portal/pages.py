@@ -189,10 +189,10 @@ class Portal:
             return "The type must be firmware or logo."
         if problem := file_name_problem(file_type, name):
             return f"{name}: {problem}."
-        with self._service.receive_file() as incoming:
+        with self._service.storage.receive() as incoming:
             if not await _receive(part, incoming):
                 return f"{name} is larger than {UPLOAD_BYTES_MAX // 2**20} MiB."
-            self._service.keep_file(incoming, project_id, file_type, name, fields.get("description", ""))
+            self._service.storage.keep(incoming, project_id, file_type, name, fields.get("description", ""))
         return ""
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
@@ -202,7 +202,7 @@ class Portal:
         fields = await _form(request)
         for file_type in FileType:
             if file_type.value == fields.get("type"):
-                self._service.delete_file(project_id, file_type, fields.get("name", ""))
+                self._service.storage.delete(project_id, file_type, fields.get("name", ""))
         raise web.HTTPSeeOther(f"/portal/projects/{quote(project_id)}")
 
     async def command(self, request: web.Request) -> web.StreamResponse:

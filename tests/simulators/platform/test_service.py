@@ -54,14 +54,17 @@ class Place:
         self.secrets = Secrets(b"secret")
         trail = Trail(self.store, clock)
         self.service = service.Service(self.store, self.contents, self.broker, clock, SeededEntropy(1), REFERENCE, trail)
-        provision(self.service, self.store, self.secrets, 0, 0)
+        provision(self.service.storage, self.store, self.secrets, 0, 0)
         self.project_id = inventory(0).projects[0].id
 
     def stored(self):
         return self.store.file(self.project_id, FileType.FIRMWARE, NAME)
 
     def delete(self):
-        return self.service.delete_file(self.project_id, FileType.FIRMWARE, NAME)
+        return self.service.storage.delete(self.project_id, FileType.FIRMWARE, NAME)
+
+    def put_another(self):
+        return self.service.storage.put(self.project_id, FileType.FIRMWARE, NAME, b"new")
 
     def command_firmware(self):
         device = next(device for device in self.store.devices(self.project_id) if device.name == "sensor-1")
@@ -104,7 +107,7 @@ def test_many_keys_that_end_together_are_ended_some_at_a_time(place, monkeypatch
     assert list(place.contents.copies()) == []
 
 
-@pytest.mark.parametrize("change", [Place.delete, lambda place: place.service.put_file(place.project_id, FileType.FIRMWARE, NAME, b"new")])
+@pytest.mark.parametrize("change", [Place.delete, Place.put_another])
 def test_a_process_that_is_killed_before_it_commits_a_change_of_a_file_has_kept_its_bytes(place, change):
     place.store.dies_at_commit = True
     with pytest.raises(Killed):
@@ -120,9 +123,9 @@ def test_bytes_that_a_killed_process_did_not_get_to_remove_are_removed_at_the_ne
 
 
 def test_bytes_that_no_file_has_any_more_are_removed(place):
-    place.service.put_file(place.project_id, FileType.FIRMWARE, "other.bin", place.contents.path(place.stored().sha256).read_bytes())
+    place.service.storage.put(place.project_id, FileType.FIRMWARE, "other.bin", place.contents.path(place.stored().sha256).read_bytes())
     path = place.contents.path(place.stored().sha256)
     place.delete()
     assert path.exists()  # the other file's
-    place.service.delete_file(place.project_id, FileType.FIRMWARE, "other.bin")
+    place.service.storage.delete(place.project_id, FileType.FIRMWARE, "other.bin")
     assert not path.exists()
