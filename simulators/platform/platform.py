@@ -166,7 +166,6 @@ class ReferencePlatform:
         self.broker = self._make_broker(Directory(self.store, self.secrets, self.trail, client_id))
         contents = Contents(directory, is_durable=self.settings.state_directory is not None)
         self.service = self._service_type(self.store, contents, self.broker, self.clock, self._entropy, self.settings.rules, self.trail)
-        self._contents = contents
         self._fill()
         self._tls = self._certificates()
         await self.broker.start()
