@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -10,7 +11,8 @@ from harness.mqtt.packets import Connack, Connect, Packet, Subscribe
 from simulators.broker.core import BrokerCore
 from simulators.broker.embedded import EmbeddedBroker
 from simulators.broker.links import Close, Link
-from simulators.broker.port import AnyoneMayDoAnything, BrokerLimits, BrokerSettings
+from simulators.broker.port import AnyoneMayDoAnything, BrokerLimits, BrokerSettings, ClosedBy
+from simulators.broker.probe import Probe
 
 
 class Bench:
@@ -84,6 +86,32 @@ class Bench:
         return packets
 
 
+@dataclass
+class Notes:
+    """An observer that writes everything down."""
+
+    packets: list[tuple[str, str, str, int]] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    malformations: list[str] = field(default_factory=list)
+    closings: list[tuple[str, ClosedBy, str]] = field(default_factory=list)
+    openings: list[int] = field(default_factory=list)
+
+    def opened(self, connection, peer):
+        self.openings.append(connection)
+
+    def packet(self, connection, client_id, direction, packet, size_bytes):
+        self.packets.append((client_id, direction.value, packet.packet_type.name, size_bytes))
+
+    def malformed(self, connection, client_id, error):
+        self.malformations.append(error.statement)
+
+    def fault(self, connection, client_id, name, detail):
+        self.faults.append((client_id, name))
+
+    def closed(self, connection, client_id, closed_by, reason):
+        self.closings.append((client_id, closed_by, reason))
+
+
 @pytest.fixture
 def bench():
     return Bench()
@@ -120,3 +148,21 @@ def until():
                 await asyncio.sleep(0)
 
     return wait
+
+
+@pytest.fixture
+def device():
+    """Connects a device to a broker and subscribes to its commands: `probe = await device(broker, "dev-1")`."""
+
+    async def connected(broker, client_id: str = "dev-1", *, clean_session: bool = True, **fields) -> Probe:
+        probe = await Probe.open(broker.mqtt_url)
+        assert (await probe.connect(Connect(client_id, clean_session, **fields))).return_code == 0
+        assert await probe.subscribe((f"{client_id}/control/+", 2)) == (2,)
+        return probe
+
+    return connected
+
+
+@pytest.fixture
+def notes():
+    return Notes()
