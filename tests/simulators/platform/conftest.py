@@ -77,6 +77,10 @@ class Bench:
     async def fetch(self, device, offer, method="GET", **arguments):
         return await self.request(method, offer["url"], authorization=f"Basic {device['token']}", **arguments)
 
+    def copies(self):
+        """The temporary copies that there are now."""
+        return list((self.platform.directory / "downloads").iterdir())
+
     def stored_bytes(self, name):
         (file,) = [file for file in self.target["files"] if file["name"] == name]
         return (self.platform.directory / file["path"]).read_bytes()
