@@ -117,7 +117,7 @@ class FirmwareRules:
 
 
 class Refusal(Exception):
-    """A command is not executed; the text goes into its result. Never leaves this module."""
+    """A command is not executed; the text goes into its result."""
 
 
 def decide(rules: FirmwareRules, flash: Flash, message: Message) -> tuple[Effect, ...]:

@@ -4,7 +4,6 @@ The facts are those of research/protocol-gotchas.md (read in the stacks' sources
 library). An imitation is not wrong on purpose: `breaks` says what its stack's defaults break.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from harness.mqtt.client_session import ClientMemory
@@ -15,7 +14,7 @@ from harness.wire.topics import control_filter
 from simulators.device.download_rules import Style
 from simulators.device.firmware import Crash, Keeps, Message
 from simulators.device.flash import Flash
-from simulators.device.personality import Cause, Effects, Notes, Personality
+from simulators.device.personality import Cause, Effects, Notes, Personality, downloading, tuned
 from simulators.device.settings import DeviceSettings
 from simulators.device.wrong_downloads import DOWNLOADS
 from simulators.device.wrong_exchanges import DEAF, UNACKNOWLEDGED, deliver_at_release, deliver_every_publish
@@ -31,50 +30,37 @@ def small_packets_of(decoder: Decoder, data: bytes) -> list[Packet]:
     return [packet for packet in decoder.feed(data) if len(encode(packet)) <= ARDUINO_BUFFER_BYTES]
 
 
-def with_qos(qos: int) -> Callable[[str], tuple[tuple[str, int], ...]]:
-    """A subscription to its control topics at `qos`."""
-    return lambda device_id: ((control_filter(device_id), qos),)
-
-
 def like_esp_mqtt(settings: DeviceSettings) -> DeviceSettings:
     """Clean session by default; the HTTP client repeats after a 401 and redirects with the token. Source: MQ-06, DL-05, DL-07."""
     download = replace(settings.download, token_may_go=lambda first_url, url: True, refusal_waits_s=(0.1,) * 4)
     return replace(settings, clean_session=True, download=download)
 
 
-def like_pubsubclient(settings: DeviceSettings) -> DeviceSettings:
-    """QoS 1 at most, 256 bytes, clean session, and a download inside the loop. Source: MQ-01, MQ-06, MQ-10, MQ-11."""
-    return replace(
-        settings,
-        clean_session=True,
-        subscriptions=with_qos(1),
-        result_qos=0,
-        reads=small_packets_of,
-        pings_while_downloading=False,
-        serves_while_downloading=False,
-    )
+like_pubsubclient = tuned(
+    clean_session=True,
+    subscriptions=lambda device_id: ((control_filter(device_id), 1),),
+    result_qos=0,
+    reads=small_packets_of,
+    pings_while_downloading=False,
+    serves_while_downloading=False,
+)
+"""QoS 1 at most, 256 bytes, clean session, and a download inside the loop. Source: MQ-01, MQ-06, MQ-10, MQ-11."""
+
+like_platform_arduino = tuned(
+    clean_session=True,
+    subscriptions=lambda device_id: ((device_id, 0), (control_filter(device_id), 0)),
+    result_qos=0,
+    pings_while_downloading=False,
+    serves_while_downloading=False,
+)
+"""Clean session and QoS 0 by default, and the plain device topic besides. Source: requirements.md, facts from the client libraries."""
 
 
-def like_platform_arduino(settings: DeviceSettings) -> DeviceSettings:
-    """Clean session and QoS 0 by default, and the plain device topic besides. Source: requirements.md, facts from the client libraries."""
-    return replace(
-        settings,
-        clean_session=True,
-        subscriptions=lambda device_id: ((device_id, 0), (control_filter(device_id), 0)),
-        result_qos=0,
-        pings_while_downloading=False,
-        serves_while_downloading=False,
-    )
+like_umqtt = tuned(clean_session=True, keep_alive_s=0, result_qos=0, serves_while_downloading=False)
+"""Clean session and no keep-alive by default. Source: MQ-03, MQ-06, MQ-10."""
 
-
-def like_umqtt(settings: DeviceSettings) -> DeviceSettings:
-    """Clean session and no keep-alive by default. Source: MQ-03, MQ-06, MQ-10."""
-    return replace(settings, clean_session=True, keep_alive_s=0, result_qos=0, serves_while_downloading=False)
-
-
-def like_umqtt_robust(settings: DeviceSettings) -> DeviceSettings:
-    """As umqtt, and reconnects with the session kept. Source: MQ-03."""
-    return replace(settings, clean_session=False, keep_alive_s=0, result_qos=0, serves_while_downloading=False)
+like_umqtt_robust = tuned(clean_session=False, keep_alive_s=0, result_qos=0, serves_while_downloading=False)
+"""As umqtt, and reconnects with the session kept. Source: MQ-03."""
 
 
 def die_of_qos2(notes: Notes, settings: DeviceSettings, flash: Flash, cause: Cause, effects: Effects) -> Effects:
@@ -89,9 +75,8 @@ def forget_session(flash: Flash) -> Flash:
     return replace(flash, session=ClientMemory())
 
 
-def with_loop_blocked_by_downloads(settings: DeviceSettings) -> DeviceSettings:
-    """Pings leave only where the application yields, which a download does not. Source: MQ-10."""
-    return replace(settings, pings_while_downloading=False, serves_while_downloading=False)
+with_loop_blocked_by_downloads = tuned(pings_while_downloading=False, serves_while_downloading=False)
+"""Pings leave only where the application yields, which a download does not. Source: MQ-10."""
 
 
 IMITATIONS = (
@@ -170,7 +155,7 @@ IMITATIONS = (
         imitates="Zephyr's MQTT and the nRF download client",
         breaks=("DEV-04", "DEV-11"),
         also=(*REDELIVERY, *DOWNLOADS),
-        tunes=lambda settings: replace(settings, download=replace(settings.download, style=Style.RANGE, range_bytes=2048)),
+        tunes=downloading(style=Style.RANGE, range_bytes=2048),
         exchanges=deliver_every_publish,
         boots=forget_session,
     ),
@@ -180,7 +165,7 @@ IMITATIONS = (
         imitates="ESP-IDF partial_http_download",
         breaks=("DEV-11",),
         also=DOWNLOADS,
-        tunes=lambda settings: replace(settings, download=replace(settings.download, style=Style.HEAD_GET)),
+        tunes=downloading(style=Style.HEAD_GET),
     ),
     Personality(
         "libmosquitto-like",

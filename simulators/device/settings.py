@@ -1,7 +1,7 @@
 """What one virtual device is: credentials, declaration, and the decisions of its stack that are constants or small functions.
 
 The functions here are the reference's decisions about the line; those about commands stand in `firmware`, those about downloads in
-`downloader`. A personality replaces one of them with `dataclasses.replace`.
+`download_rules`. A personality replaces one of them with `dataclasses.replace`.
 """
 
 import ssl
@@ -52,6 +52,7 @@ class DeviceSettings:
     device_id: str
     token: str
     mqtt_url: str
+    firmware: FirmwareRules
     keep_alive_s: int = 30
     clean_session: bool = False
     tls: ssl.SSLContext | None = None
@@ -69,7 +70,6 @@ class DeviceSettings:
     """Whether the MQTT session is part of the flash; a fleet's devices, which never lose power, go without."""
     prints: Callable[[str], str] = field(default=lambda token: "")
     """What the console shows of the token: nothing (DEV-18)."""
-    firmware: FirmwareRules = field(default_factory=lambda: FirmwareRules(""))
     download: DownloadRules = field(default_factory=DownloadRules)
 
     @classmethod
@@ -78,4 +78,4 @@ class DeviceSettings:
     ) -> "DeviceSettings":
         """The settings of the reference device. `tls` serves `mqtts://` and `https://`; None trusts the system's authorities."""
         rules = FirmwareRules(device_id, factory_configuration=FACTORY_CONFIGURATION)
-        return cls(device_id, token, mqtt_url, keep_alive_s=keep_alive_s, tls=tls, firmware=rules)
+        return cls(device_id, token, mqtt_url, rules, keep_alive_s=keep_alive_s, tls=tls)
