@@ -1,6 +1,6 @@
 """amqtt behind the port: the independent broker of this process, written by others, with its known defects.
 
-It breaks BRK-01 to BRK-05 (research/protocol-gotchas.md, section 0): good for seeing that a check can fail and for tests between
+It breaks BRK-01 to BRK-05, as `hil broker check --broker amqtt` shows: good for seeing that a check can fail and for tests between
 implementations, not for judging devices. Logins and rights come from the same directory, through two plug-ins.
 """
 

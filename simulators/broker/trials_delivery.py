@@ -14,7 +14,7 @@ def _facts(message: Publish) -> tuple[int, bool, bool]:
     return message.qos, message.retain, message.dup
 
 
-@trial("BRK-01", "CMD-04", "BRK-09", hint="amqtt delivers queued messages with RETAIN=1 (gotchas A1)")
+@trial("BRK-01", "CMD-04", "BRK-09", hint="amqtt delivers queued messages with RETAIN=1")
 async def queued_command_has_retain_0(arena: Arena) -> list[Seen]:
     """A command queued for an offline persistent session is delivered with RETAIN=0."""
     device, topic = arena.name(), f"{arena.name()}/control/reboot"
@@ -28,7 +28,7 @@ async def queued_command_has_retain_0(arena: Arena) -> list[Seen]:
     return [saw("(QoS, RETAIN, DUP) of the queued commands", [_facts(m) for m in await back.messages(1)], [(2, False, False)])]
 
 
-@trial("BRK-02", "MQTT-3.8.4-6", hint="amqtt upgrades QoS 0 to the subscriber's QoS (gotchas A2, A3)")
+@trial("BRK-02", "MQTT-3.8.4-6", hint="amqtt upgrades QoS 0 to the subscriber's QoS")
 async def delivered_qos_is_the_lower_one(arena: Arena) -> list[Seen]:
     """The delivered QoS is the lower of the published and the granted one."""
     seen = []
@@ -43,7 +43,7 @@ async def delivered_qos_is_the_lower_one(arena: Arena) -> list[Seen]:
     return seen
 
 
-@trial("BRK-03", "CMD-03", "MQTT-3.3.1-1", hint="amqtt forgets what was in flight on a lost connection (gotchas A4)")
+@trial("BRK-03", "CMD-03", "MQTT-3.3.1-1", hint="amqtt forgets what was in flight on a lost connection")
 async def unacknowledged_publish_is_sent_again(arena: Arena) -> list[Seen]:
     """After a connection lost before PUBREC, the resumed session gets the PUBLISH with DUP=1 and the same id."""
     seen = []
@@ -59,7 +59,7 @@ async def unacknowledged_publish_is_sent_again(arena: Arena) -> list[Seen]:
     return seen
 
 
-@trial("BRK-04", "CMD-03", hint="amqtt forgets the released message (gotchas A5)")
+@trial("BRK-04", "CMD-03", hint="amqtt forgets the released message")
 async def unanswered_pubrel_is_sent_again(arena: Arena) -> list[Seen]:
     """After a connection lost after PUBREL, the resumed session gets the PUBREL again, and no PUBLISH."""
     device, topic = arena.name(), f"{arena.name()}/control/reboot"
@@ -74,7 +74,7 @@ async def unanswered_pubrel_is_sent_again(arena: Arena) -> list[Seen]:
     return [saw("packets of the resumed session", packets, [Pubrel(sent.packet_id or 0)])]
 
 
-@trial("BRK-05", "MQTT-3.8.4-3", hint="amqtt says 2 in the SUBACK and goes on with 0 (gotchas A6)")
+@trial("BRK-05", "MQTT-3.8.4-3", hint="amqtt says 2 in the SUBACK and goes on with 0")
 async def subscribing_again_replaces_the_qos(arena: Arena) -> list[Seen]:
     """Subscribing again to the same filter replaces the granted QoS."""
     topic = f"{arena.name()}/x"
@@ -249,7 +249,7 @@ async def payload_and_topic_arrive_unchanged(arena: Arena) -> list[Seen]:
     return [saw("(topic, same payload)", got, [(topic, True)])]
 
 
-@trial("BRK-08", hint="a scan of all filters per message: amqtt's cost grows with the number of devices (gotchas A7)")
+@trial("BRK-08", hint="a scan of all filters per message: amqtt's cost grows with the number of devices")
 async def cost_does_not_grow_with_the_number_of_devices(arena: Arena) -> list[Seen]:
     """A publish takes as long among hundreds of devices as among few."""
     sender = await arena.client(arena.name())

@@ -296,7 +296,7 @@ _HANDLERS: dict[tuple[Phase, type[Event]], Callable[[Download, Event], list[Acti
 
 
 def file_name_of(content_disposition: str) -> str:
-    """The file name in a Content-Disposition header, as a label only: path parts are cut off (DL-13 of the gotchas)."""
+    """The file name in a Content-Disposition header, as a label only: path parts are cut off."""
     found = re.search(r'filename="?([^";]+)', content_disposition)
     return found[1].strip().replace("\\", "/").rpartition("/")[2] if found else ""
 

@@ -1,7 +1,6 @@
 """Devices that behave as firmware on real stacks does, as far as this protocol meets it.
 
-The facts are those of research/protocol-gotchas.md (read in the stacks' sources) and of requirements.md (the platform's own Arduino
-library). An imitation is not wrong on purpose: `breaks` says what its stack's defaults break.
+The facts were read in the stacks' sources. An imitation is not wrong on purpose: `breaks` says what its stack's defaults break.
 """
 
 from dataclasses import replace
@@ -26,12 +25,12 @@ REDELIVERY = ("DEV-05", "DEV-07", "DEV-09", "DEV-10", "DEV-25")
 
 
 def small_packets_of(decoder: Decoder, data: bytes) -> list[Packet]:
-    """Packets above the buffer are dropped without a word. Source: gotchas MQ-11."""
+    """Packets above the buffer are dropped without a word."""
     return [packet for packet in decoder.feed(data) if len(encode(packet)) <= ARDUINO_BUFFER_BYTES]
 
 
 def like_esp_mqtt(settings: DeviceSettings) -> DeviceSettings:
-    """Clean session by default; the HTTP client repeats after a 401 and redirects with the token. Source: MQ-06, DL-05, DL-07."""
+    """Clean session by default; the HTTP client repeats after a 401 and redirects with the token."""
     download = replace(settings.download, token_may_go=lambda first_url, url: True, refusal_waits_s=(0.1,) * 4)
     return replace(settings, clean_session=True, download=download)
 
@@ -44,7 +43,7 @@ like_pubsubclient = tuned(
     pings_while_downloading=False,
     serves_while_downloading=False,
 )
-"""QoS 1 at most, 256 bytes, clean session, and a download inside the loop. Source: MQ-01, MQ-06, MQ-10, MQ-11."""
+"""QoS 1 at most, 256 bytes, clean session, and a download inside the loop."""
 
 like_platform_arduino = tuned(
     clean_session=True,
@@ -53,18 +52,18 @@ like_platform_arduino = tuned(
     pings_while_downloading=False,
     serves_while_downloading=False,
 )
-"""Clean session and QoS 0 by default, and the plain device topic besides. Source: requirements.md, facts from the client libraries."""
+"""Clean session and QoS 0 by default, and the plain device topic besides."""
 
 
 like_umqtt = tuned(clean_session=True, keep_alive_s=0, result_qos=0, serves_while_downloading=False)
-"""Clean session and no keep-alive by default. Source: MQ-03, MQ-06, MQ-10."""
+"""Clean session and no keep-alive by default."""
 
 like_umqtt_robust = tuned(clean_session=False, keep_alive_s=0, result_qos=0, serves_while_downloading=False)
-"""As umqtt, and reconnects with the session kept. Source: MQ-03."""
+"""As umqtt, and reconnects with the session kept."""
 
 
 def die_of_qos2(notes: Notes, settings: DeviceSettings, flash: Flash, cause: Cause, effects: Effects) -> Effects:
-    """The callback runs, then `assert 0`: the effect stays, PUBREC never leaves. Source: MQ-03."""
+    """The callback runs, then `assert 0`: the effect stays, PUBREC never leaves."""
     if isinstance(cause, Message) and cause.qos == 2:
         return *effects, Crash("AssertionError in check_msg", Keeps.SAVED)
     return effects
@@ -76,7 +75,7 @@ def forget_session(flash: Flash) -> Flash:
 
 
 with_loop_blocked_by_downloads = tuned(pings_while_downloading=False, serves_while_downloading=False)
-"""Pings leave only where the application yields, which a download does not. Source: MQ-10."""
+"""Pings leave only where the application yields, which a download does not."""
 
 
 IMITATIONS = (

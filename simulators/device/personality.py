@@ -68,7 +68,7 @@ class Personality:
     breaks: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     imitates: str = ""
-    """The real stack whose facts (research/protocol-gotchas.md) it follows; "" for a device that is wrong in one decision."""
+    """The real stack that it follows; "" for a device that is wrong in one decision."""
     tunes: Callable[[DeviceSettings], DeviceSettings] = same_settings
     exchanges: Callable[[Notes, ClientSession, Packet, Duties], Duties] = same_duties
     executes: Callable[[Notes, DeviceSettings, Flash, Cause, Effects], Effects] = same_effects
