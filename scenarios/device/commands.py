@@ -23,7 +23,7 @@ def configure(cast: DeviceCast) -> Workload:
     """The device connects with a new session; two configurations are sent."""
     yield Boot(afresh=True)
     for configuration in cast.configurations[:2]:
-        yield from tell(cast, CONFIGURATION, dict(configuration))
+        yield from tell(cast, CONFIGURATION, configuration)
 
 
 @scenario("device_completes_every_exchange", subject="device", needs=DeviceNeeds(commands=(CONFIGURATION,), qos=2), duration_s=3.0)
@@ -31,7 +31,7 @@ def configure_with_qos_2(cast: DeviceCast) -> Workload:
     """Configurations are sent, one after the other: some where the remaining length grows by a byte, and one as long as allowed."""
     yield Boot()
     for configuration in cast.configurations[:3]:
-        yield from tell(cast, CONFIGURATION, dict(configuration))
+        yield from tell(cast, CONFIGURATION, configuration)
     for size_bytes in _payload_sizes(cast):
         yield Inject(control_topic(cast.device_id, CONFIGURATION), cast.padded(cast.configurations[0], size_bytes))
         yield from outcome_of(cast, CONFIGURATION)
@@ -58,7 +58,7 @@ def configure_and_ask(cast: DeviceCast) -> Workload:
     first, second, *more = cast.configurations
     # The second of them has the keys of the first, with other values, where there are so many.
     for configuration in (first, *more[:1], second, *cast.rich_configurations):
-        yield from tell(cast, CONFIGURATION, dict(configuration))
+        yield from tell(cast, CONFIGURATION, configuration)
         yield from tell(cast, SEND_CONFIGURATION, {})
         names = list(configuration)
         # The second of many names is how others begin.

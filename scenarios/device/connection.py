@@ -59,7 +59,7 @@ def _serves_again(cast: DeviceCast) -> Workload:
     """Waits until the device listens again, and gives it a command."""
     yield from until_back(cast)
     yield Settle(settle_s(cast))
-    yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
+    yield from tell(cast, CONFIGURATION, cast.configurations[0])
 
 
 @scenario("device_comes_back", subject="device", needs=_ANY, duration_s=5.0)

@@ -48,7 +48,7 @@ def publish_repeated_before_release(cast: DeviceCast) -> Workload:
     yield Boot()
     for copies, configuration in zip((1, 3), cast.configurations, strict=False):
         yield Interfere(one_fault("PUBLISH repeated", _COMMAND, Duplicate(copies=copies, dup=True)))
-        yield Tell(CONFIGURATION, dict(configuration))
+        yield Tell(CONFIGURATION, configuration)
         yield from outcome_of(cast, CONFIGURATION)
         yield Settle(second_effect_s(cast))
 
@@ -74,7 +74,7 @@ def download_repeated_before_release(cast: DeviceCast) -> Workload:
 def publish_repeated_behind_another_command(cast: DeviceCast) -> Workload:
     """A configuration is repeated with DUP before its PUBREL, after several others have come."""
     yield Boot()
-    newer, older = (dict(configuration) for configuration in cast.configurations[:2])
+    newer, older = cast.configurations[:2]
     yield from tell(cast, CONFIGURATION, newer)
     yield Interfere(one_fault("PUBREL held back", _RELEASE, Drop()))
     yield Tell(CONFIGURATION, older)
@@ -94,9 +94,9 @@ def release_first_after_resumption(cast: DeviceCast) -> Workload:
     """The connection is lost after PUBREC; the resumed session begins with PUBREL, without a new PUBLISH."""
     yield Boot()
     # What is in force from an earlier scenario must not look like an effect of this one.
-    yield from tell(cast, CONFIGURATION, dict(cast.configurations[1]))
+    yield from tell(cast, CONFIGURATION, cast.configurations[1])
     cut = one_fault("cut before PUBREL", _RELEASE, Cut(when="before"))
-    yield from _cut_and_resume(cast, cut, dict(cast.configurations[0]))
+    yield from _cut_and_resume(cast, cut, cast.configurations[0])
 
 
 @scenario("publish_after_resumption_has_one_effect", "device_completes_every_exchange", subject="device", needs=_RESUMED, duration_s=20.0)
@@ -104,14 +104,14 @@ def publish_again_after_resumption(cast: DeviceCast) -> Workload:
     """The connection is lost around PUBLISH and PUBREC; the resumed session repeats the PUBLISH with DUP."""
     yield Boot()
     # As above.
-    yield from tell(cast, CONFIGURATION, dict(cast.configurations[-1]))
+    yield from tell(cast, CONFIGURATION, cast.configurations[-1])
     cuts = (
         one_fault("cut after PUBLISH", _COMMAND, Cut(when="after")),
         one_fault("cut before PUBREC", _RECEIPT, Cut(when="before")),
         one_fault("cut before PUBCOMP", _COMPLETION, Cut(when="before")),
     )
     for cut, configuration in zip(cuts, cast.configurations, strict=False):
-        yield from _cut_and_resume(cast, cut, dict(configuration))
+        yield from _cut_and_resume(cast, cut, configuration)
 
 
 def _cut_and_resume(cast: DeviceCast, cut: FaultPlan, configuration: dict[str, object]) -> Workload:
@@ -163,7 +163,7 @@ def several_commands_at_once(cast: DeviceCast) -> Workload:
     yield Boot()
     yield Interfere(one_fault("PUBLISH coalesced", _COMMAND, Coalesce(packets=5, seconds_max=1.0)))
     for number in range(5):
-        yield Tell(CONFIGURATION, dict(cast.configurations[number % len(cast.configurations)]))
+        yield Tell(CONFIGURATION, cast.configurations[number % len(cast.configurations)])
     # Who takes one command after the other needs its time five times.
     yield Until(acknowledged, 5 * cast.declares.result_s + GRACE_S, count=5)
     yield Settle(settle_s(cast))
@@ -209,7 +209,7 @@ def packets_in_one_segment(cast: DeviceCast) -> Workload:
         yield Announce("segmented", {"device_id": cast.device_id, "how": how})
         yield Interfere(FaultPlan(packets=(together, *besides)))
         for configuration in cast.configurations[: packets - 1]:
-            yield Tell(CONFIGURATION, dict(configuration))
+            yield Tell(CONFIGURATION, configuration)
         yield Tell(SEND_CONFIGURATION)
         yield Until(result_of(cast, SEND_CONFIGURATION), packets * cast.declares.result_s + GRACE_S)
         yield Settle(settle_s(cast))

@@ -111,7 +111,7 @@ def payload_sizes(cast: DeviceCast) -> Workload:
 def unlisted_command(cast: DeviceCast) -> Workload:
     """A command that the declaration does not list, with data that would be a configuration."""
     yield Boot()
-    yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
+    yield from tell(cast, CONFIGURATION, cast.configurations[0])
     # Names that begin or end like a listed one are still other names.
     for command in ("hil_unlisted", "configuration_hil", "hil_configuration", "Configuration"):
         yield Inject(control_topic(cast.device_id, command), cast.payload(cast.configurations[1]))
@@ -136,10 +136,10 @@ def _harmless_unlisted(cast: DeviceCast) -> list[str]:
 def command_with_retain(cast: DeviceCast) -> Workload:
     """A configuration comes with RETAIN=1, as an old one would that a broker has stored."""
     yield Boot()
-    yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
+    yield from tell(cast, CONFIGURATION, cast.configurations[0])
     yield Interfere(_RETAINED)
     yield Announce("retained", {"device_id": cast.device_id})
-    yield Tell(CONFIGURATION, dict(cast.configurations[1]))
+    yield Tell(CONFIGURATION, cast.configurations[1])
     yield Until(acknowledged, cast.declares.result_s)
     yield Settle(settle_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
@@ -172,7 +172,7 @@ def download_with_retain(cast: DeviceCast) -> Workload:
 def result_echoed(cast: DeviceCast) -> Workload:
     """The device's own result topic carries something to it, as a wildcard subscription would bring its own results."""
     yield Boot()
-    yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
+    yield from tell(cast, CONFIGURATION, cast.configurations[0])
     yield Announce("echo", {"device_id": cast.device_id})
     yield Inject(result_topic(cast.device_id, CONFIGURATION), cast.payload(cast.configurations[1]))
     yield Settle(2 * settle_s(cast))

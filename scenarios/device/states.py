@@ -32,7 +32,7 @@ def two_configurations_in_a_row(cast: DeviceCast) -> Workload:
     """Two configurations follow each other without a pause; then the device is asked."""
     yield Boot()
     for configuration in cast.configurations[:2]:
-        yield Tell(CONFIGURATION, dict(configuration))
+        yield Tell(CONFIGURATION, configuration)
     yield from outcome_of(cast, CONFIGURATION, count=2)
     yield Settle(settle_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
@@ -43,7 +43,7 @@ def configuration_with_fewer_keys(cast: DeviceCast) -> Workload:
     """A configuration is followed by one that lacks some of its keys."""
     yield Boot()
     for configuration in cast.configurations[:2]:
-        yield from tell(cast, CONFIGURATION, dict(configuration))
+        yield from tell(cast, CONFIGURATION, configuration)
     yield from tell(cast, SEND_CONFIGURATION)
 
 
@@ -54,7 +54,7 @@ def reset_after_a_configuration(cast: DeviceCast) -> Workload:
     yield from tell(cast, RESET)
     yield from tell(cast, SEND_CONFIGURATION)
     for configuration in cast.configurations[:2]:
-        yield from tell(cast, CONFIGURATION, dict(configuration))
+        yield from tell(cast, CONFIGURATION, configuration)
         # A reset that goes on behind its result would take the configuration away again.
         yield Settle(settle_s(cast))
         yield from tell(cast, SEND_CONFIGURATION)
@@ -71,7 +71,7 @@ def reset_after_a_configuration(cast: DeviceCast) -> Workload:
 def reset_before_a_reboot(cast: DeviceCast) -> Workload:
     """The device is configured, reset and rebooted, and asked before and after the reboot."""
     yield Boot()
-    yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
+    yield from tell(cast, CONFIGURATION, cast.configurations[0])
     yield from tell(cast, RESET)
     yield from tell(cast, SEND_CONFIGURATION)
     yield Tell(REBOOT)
@@ -89,7 +89,7 @@ def reset_repeated_around_a_configuration(cast: DeviceCast) -> Workload:
     yield Tell(RESET)
     seen = yield Until(published(RESET), cast.declares.result_s)
     yield from outcome_of(cast, RESET)
-    yield from tell(cast, CONFIGURATION, dict(cast.configurations[0]))
+    yield from tell(cast, CONFIGURATION, cast.configurations[0])
     if (yield from repeat(cast, RESET, b"{}", seen)):
         yield from tell(cast, SEND_CONFIGURATION)
 
@@ -130,7 +130,7 @@ def results_of_plain_commands(cast: DeviceCast) -> Workload:
     """Undisturbed commands, each with its result."""
     yield Boot()
     for configuration in cast.configurations[:2]:
-        yield from tell(cast, CONFIGURATION, dict(configuration))
+        yield from tell(cast, CONFIGURATION, configuration)
         yield from tell(cast, SEND_CONFIGURATION)
     yield Settle(settle_s(cast))
 

@@ -182,7 +182,7 @@ def _slow_download(cast: DeviceCast, duration_s: float) -> Workload:
     yield Tell(command, {"file_name": stored.name})
     yield Until(asked_for_a_file, cast.declares.result_s + GRACE_S)
     yield Settle(_WELL_UNDER_WAY_S)
-    for told, data in ((CONFIGURATION, dict(cast.configurations[0])), (SEND_CONFIGURATION, {})):
+    for told, data in ((CONFIGURATION, cast.configurations[0]), (SEND_CONFIGURATION, {})):
         if told in cast.declares.commands:
             yield from tell(cast, told, data)
     yield from download_result(cast, command, transfer_s=duration_s)
