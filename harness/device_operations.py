@@ -7,10 +7,10 @@ bench (`BenchError`), not an outcome.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from harness.faults import FaultPlan
-from harness.history.events import Event, Fact
+from harness.history.events import Fact, MqttPacket
 from harness.mqtt.packets import Packet
 from harness.wire.files import FileType
 
@@ -191,4 +191,8 @@ class Settle:
     duration_s: float
 
 
-Seen: TypeAlias = list[Event]
+def is_listening(fact: Fact) -> bool:
+    """Whether a fact shows that the device's subscriptions stand: they were granted, or its resumed session has them."""
+    if not isinstance(fact, MqttPacket) or fact.sent_by != "server":
+        return False
+    return fact.type == "SUBACK" or (fact.type == "CONNACK" and fact.session_present is True)

@@ -13,13 +13,13 @@ from harness.device_operations import (
     Tell,
     Until,
     UntilConnected,
+    is_listening,
 )
 from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.faults import Cut, Duplicate, FaultPlan, PacketEvent, PacketFault, Rewrite
-from harness.history.events import Fact, MqttPacket
 from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, DOWNLOADS, REBOOT
-from scenarios.device.steps import download, listening, one_fault, requests_of, settle_s, tell, until_back, until_cut_and_back
+from scenarios.device.steps import download, let_in, one_fault, requests_of, settle_s, tell, until_back, until_cut_and_back
 
 _ANY = DeviceNeeds(commands=(CONFIGURATION,))
 _REFUSALS = 3
@@ -106,11 +106,7 @@ def _refused(cast: DeviceCast, refusals: int) -> Workload:
         )
     )
     yield CutConnection(before_refusals=refusals)
-    yield Until(_accepted, _ROUND_S_MAX)
-
-
-def _accepted(fact: Fact) -> bool:
-    return isinstance(fact, MqttPacket) and fact.type == "CONNACK" and not any(fact.return_codes or ())
+    yield Until(let_in, _ROUND_S_MAX)
 
 
 @scenario("reconnects_back_off", subject="device", needs=DeviceNeeds(), duration_s=8.0)
@@ -134,7 +130,7 @@ def boot_with_an_eye_on_the_console(cast: DeviceCast) -> Workload:
     """The device's power is cut; it boots, connects, and downloads, the second time in vain."""
     yield Boot()
     yield PowerCut()
-    yield Until(listening, cast.declares.connect_s)
+    yield Until(is_listening, cast.declares.connect_s)
     for command in DOWNLOADS:
         if command in cast.declares.commands:
             yield from download(cast, command)

@@ -2,19 +2,23 @@
 
 from itertools import cycle
 
-from harness.device_operations import Boot, CutConnection, Inject, Interfere, SendPacket, Settle, Store, StoredFile, Tell, Until
+from harness.device_operations import Boot, CutConnection, Inject, Interfere, SendPacket, Settle, Tell, Until
 from harness.device_scenario import DeviceCast, DeviceNeeds
 from harness.faults import Coalesce, Cut, Drop, Duplicate, FaultPlan, PacketAction, PacketEvent, PacketFault, Split
 from harness.mqtt.packets import Publish
 from harness.operations import Announce
 from harness.scenario import Workload, scenario
-from harness.wire.commands import CONFIGURATION, DOWNLOADS, SEND_CONFIGURATION
+from harness.wire.commands import CONFIGURATION, SEND_CONFIGURATION
 from harness.wire.topics import control_topic
 from scenarios.device.steps import (
+    COMMAND,
+    COMPLETION,
     GRACE_S,
+    RECEIPT,
+    RELEASE,
     Matches,
     acknowledged,
-    download_result,
+    download,
     one_fault,
     outcome_of,
     published,
@@ -31,11 +35,6 @@ _CONFIGURED = DeviceNeeds(commands=(CONFIGURATION,), qos=2)
 _SEEN = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), results=True, qos=2)
 _RESUMED = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), results=True, qos=2, persistent_session=True)
 
-_COMMAND = PacketEvent(packet="PUBLISH", sent_by="server", qos=2, topic="+/control/+")
-# Of a command's exchange: whoever subscribes to more hears its own results, whose exchanges look alike.
-_RELEASE = PacketEvent(packet="PUBREL", sent_by="server", topic="+/control/+")
-_RECEIPT = PacketEvent(packet="PUBREC", sent_by="client", topic="+/control/+")
-_COMPLETION = PacketEvent(packet="PUBCOMP", sent_by="client", topic="+/control/+")
 # From here on a packet's remaining length takes two bytes (MQTT 2.2.3): the most that fits in one.
 _LONG_BYTES = 128
 _LAST_IDS = 8
@@ -47,7 +46,7 @@ def publish_repeated_before_release(cast: DeviceCast) -> Workload:
     """A command is repeated with DUP before its PUBREL, once and three times."""
     yield Boot()
     for copies, configuration in zip((1, 3), cast.configurations, strict=False):
-        yield Interfere(one_fault("PUBLISH repeated", _COMMAND, Duplicate(copies=copies, dup=True)))
+        yield Interfere(one_fault("PUBLISH repeated", COMMAND, Duplicate(copies=copies, dup=True)))
         yield Tell(CONFIGURATION, configuration)
         yield from outcome_of(cast, CONFIGURATION)
         yield Settle(second_effect_s(cast))
@@ -61,12 +60,9 @@ def publish_repeated_before_release(cast: DeviceCast) -> Workload:
 )
 def download_repeated_before_release(cast: DeviceCast) -> Workload:
     """A download command is repeated with DUP before its PUBREL."""
-    command = cast.download_command
     yield Boot()
-    stored: StoredFile = yield Store(DOWNLOADS[command])
-    yield Interfere(one_fault("PUBLISH repeated", _COMMAND, Duplicate(copies=1, dup=True)))
-    yield Tell(command, {"file_name": stored.name})
-    yield from download_result(cast, command)
+    yield Interfere(one_fault("PUBLISH repeated", COMMAND, Duplicate(copies=1, dup=True)))
+    yield from download(cast, cast.download_command)
     yield Settle(second_effect_s(cast))
 
 
@@ -76,7 +72,7 @@ def publish_repeated_behind_another_command(cast: DeviceCast) -> Workload:
     yield Boot()
     newer, older = cast.configurations[:2]
     yield from tell(cast, CONFIGURATION, newer)
-    yield Interfere(one_fault("PUBREL held back", _RELEASE, Drop()))
+    yield Interfere(one_fault("PUBREL held back", RELEASE, Drop()))
     yield Tell(CONFIGURATION, older)
     seen = yield Until(published(CONFIGURATION), cast.declares.result_s)
     # Whether it is in force now tells when the device acts: at PUBLISH or at PUBREL.
@@ -95,7 +91,7 @@ def release_first_after_resumption(cast: DeviceCast) -> Workload:
     yield Boot()
     # What is in force from an earlier scenario must not look like an effect of this one.
     yield from tell(cast, CONFIGURATION, cast.configurations[1])
-    cut = one_fault("cut before PUBREL", _RELEASE, Cut(when="before"))
+    cut = one_fault("cut before PUBREL", RELEASE, Cut(when="before"))
     yield from _cut_and_resume(cast, cut, cast.configurations[0])
 
 
@@ -106,9 +102,9 @@ def publish_again_after_resumption(cast: DeviceCast) -> Workload:
     # As above.
     yield from tell(cast, CONFIGURATION, cast.configurations[-1])
     cuts = (
-        one_fault("cut after PUBLISH", _COMMAND, Cut(when="after")),
-        one_fault("cut before PUBREC", _RECEIPT, Cut(when="before")),
-        one_fault("cut before PUBCOMP", _COMPLETION, Cut(when="before")),
+        one_fault("cut after PUBLISH", COMMAND, Cut(when="after")),
+        one_fault("cut before PUBREC", RECEIPT, Cut(when="before")),
+        one_fault("cut before PUBCOMP", COMPLETION, Cut(when="before")),
     )
     for cut, configuration in zip(cuts, cast.configurations, strict=False):
         yield from _cut_and_resume(cast, cut, configuration)
@@ -161,7 +157,7 @@ def _acknowledged_or_answered(cast: DeviceCast) -> Matches:
 def several_commands_at_once(cast: DeviceCast) -> Workload:
     """Five commands arrive in one segment."""
     yield Boot()
-    yield Interfere(one_fault("PUBLISH coalesced", _COMMAND, Coalesce(packets=5, seconds_max=1.0)))
+    yield Interfere(one_fault("PUBLISH coalesced", COMMAND, Coalesce(packets=5, seconds_max=1.0)))
     for number in range(5):
         yield Tell(CONFIGURATION, cast.configurations[number % len(cast.configurations)])
     # Who takes one command after the other needs its time five times.
@@ -178,9 +174,9 @@ def packets_in_pieces(cast: DeviceCast) -> Workload:
     yield from _segmented(cast, "byte by byte", any_packet, Split(pause_s=0.002))
     yield from _segmented(cast, "cut behind the first byte", any_packet, Split(at=(1,), pause_s=0.05))
     if cast.declares.max_payload_bytes >= _LONG_BYTES:
-        yield from _segmented(cast, "cut behind the first byte, and long", _COMMAND, Split(at=(1,), pause_s=0.05), filled=_LONG_BYTES)
-        yield from _segmented(cast, "cut within the remaining length", _COMMAND, Split(at=(2,), pause_s=0.05), filled=_LONG_BYTES)
-        yield from _segmented(cast, "cut in the topic and in the payload", _COMMAND, Split(at=(9, 120), pause_s=0.05), filled=_LONG_BYTES)
+        yield from _segmented(cast, "cut behind the first byte, and long", COMMAND, Split(at=(1,), pause_s=0.05), filled=_LONG_BYTES)
+        yield from _segmented(cast, "cut within the remaining length", COMMAND, Split(at=(2,), pause_s=0.05), filled=_LONG_BYTES)
+        yield from _segmented(cast, "cut in the topic and in the payload", COMMAND, Split(at=(9, 120), pause_s=0.05), filled=_LONG_BYTES)
 
 
 def _segmented(cast: DeviceCast, how: str, at: PacketEvent, action: PacketAction, *, filled: int = 0) -> Workload:
@@ -198,14 +194,14 @@ def packets_in_one_segment(cast: DeviceCast) -> Workload:
     yield Boot()
     yield from tell(cast, SEND_CONFIGURATION)
     second_in_pieces = PacketFault(
-        name="second one in pieces", at=_COMMAND.model_copy(update={"skip": 1}), action=Split(at=(9,), pause_s=0.05)
+        name="second one in pieces", at=COMMAND.model_copy(update={"skip": 1}), action=Split(at=(9,), pause_s=0.05)
     )
     for packets, how, besides in (
         (2, "with 2 in one segment", ()),
         (3, "with 3 in one segment", ()),
         (2, "with the first bytes of the second in the segment of the first", (second_in_pieces,)),
     ):
-        together = PacketFault(name=how, at=_COMMAND, action=Coalesce(packets=packets, seconds_max=1.0))
+        together = PacketFault(name=how, at=COMMAND, action=Coalesce(packets=packets, seconds_max=1.0))
         yield Announce("segmented", {"device_id": cast.device_id, "how": how})
         yield Interfere(FaultPlan(packets=(together, *besides)))
         for configuration in cast.configurations[: packets - 1]:

@@ -2,14 +2,26 @@
 
 from dataclasses import replace
 
-from harness.device_operations import Boot, Inject, Interfere, PowerCut, Settle, Store, StoredFile, Tell, Until, UntilConnected
+from harness.device_operations import (
+    Boot,
+    Inject,
+    Interfere,
+    PowerCut,
+    Settle,
+    Store,
+    StoredFile,
+    Tell,
+    Until,
+    UntilConnected,
+    is_listening,
+)
 from harness.device_scenario import OFFER_BYTES_MIN, DeviceCast, DeviceNeeds
 from harness.faults import PacketEvent, Rewrite
 from harness.operations import Announce
 from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, DOWNLOADS, REBOOT, RESET, SEND_CONFIGURATION
 from harness.wire.topics import control_topic, result_topic
-from scenarios.device.steps import BOOT_GRACE_S, acknowledged, listening, one_fault, outcome_of, second_effect_s, settle_s, tell
+from scenarios.device.steps import BOOT_GRACE_S, acknowledged, one_fault, outcome_of, second_effect_s, settle_s, tell
 
 _CONFIGURED = DeviceNeeds(commands=(CONFIGURATION, SEND_CONFIGURATION), configuration_seen=True)
 _REBOOT = DeviceNeeds(commands=(REBOOT,))
@@ -78,7 +90,7 @@ def odd_values(cast: DeviceCast) -> Workload:
         yield Inject(control_topic(cast.device_id, CONFIGURATION), _EXTREMES)
         yield from outcome_of(cast, CONFIGURATION)
         yield PowerCut()
-        yield Until(listening, cast.declares.connect_s)
+        yield Until(is_listening, cast.declares.connect_s)
         yield from tell(cast, SEND_CONFIGURATION)
 
 

@@ -4,16 +4,17 @@ from dataclasses import replace
 
 from harness.device_operations import Boot, Interfere, Settle, Tell, Until
 from harness.device_scenario import OFFER_BYTES_MIN, DeviceCast, DeviceNeeds
-from harness.faults import Cut, Drop, PacketEvent
+from harness.faults import Cut, Drop
 from harness.scenario import Workload, scenario
 from harness.wire.commands import CONFIGURATION, DOWNLOAD_LOGO, REBOOT, RESET, SEND_CONFIGURATION
 from scenarios.device.steps import (
-    BOOT_GRACE_S,
+    RECEIPT,
+    RELEASE,
     download,
-    listening,
     one_fault,
     outcome_of,
     published,
+    reboot,
     repeat,
     settle_s,
     tell,
@@ -74,8 +75,7 @@ def reset_before_a_reboot(cast: DeviceCast) -> Workload:
     yield from tell(cast, CONFIGURATION, cast.configurations[0])
     yield from tell(cast, RESET)
     yield from tell(cast, SEND_CONFIGURATION)
-    yield Tell(REBOOT)
-    yield Until(listening, cast.declares.reboot_s + BOOT_GRACE_S)
+    yield from reboot(cast)
     yield Settle(settle_s(cast))
     yield from tell(cast, SEND_CONFIGURATION)
 
@@ -84,8 +84,7 @@ def reset_before_a_reboot(cast: DeviceCast) -> Workload:
 def reset_repeated_around_a_configuration(cast: DeviceCast) -> Workload:
     """A reset is repeated with DUP before its PUBREL; between the copies the device is configured."""
     yield Boot()
-    release = PacketEvent(packet="PUBREL", sent_by="server", topic="+/control/+")
-    yield Interfere(one_fault("PUBREL held back", release, Drop()))
+    yield Interfere(one_fault("PUBREL held back", RELEASE, Drop()))
     yield Tell(RESET)
     seen = yield Until(published(RESET), cast.declares.result_s)
     yield from outcome_of(cast, RESET)
@@ -99,8 +98,7 @@ def reboot_once(cast: DeviceCast) -> Workload:
     """The device is told to reboot, comes back, and is told again."""
     yield Boot()
     for _ in range(2):
-        yield Tell(REBOOT)
-        yield Until(listening, cast.declares.reboot_s + BOOT_GRACE_S)
+        yield from reboot(cast)
         yield Settle(_loop_s(cast))
 
 
@@ -113,8 +111,7 @@ def reboot_once(cast: DeviceCast) -> Workload:
 def reboot_delivered_again(cast: DeviceCast) -> Workload:
     """The connection is lost before the reboot's PUBREC arrives: the resumed session delivers the command again."""
     yield Boot()
-    receipt = PacketEvent(packet="PUBREC", sent_by="client", topic="+/control/+")
-    yield Interfere(one_fault("cut before PUBREC", receipt, Cut(when="before")))
+    yield Interfere(one_fault("cut before PUBREC", RECEIPT, Cut(when="before")))
     yield Tell(REBOOT)
     yield from until_cut_and_back(cast)
     yield Settle(_loop_s(cast))
@@ -144,7 +141,6 @@ def results_of_other_commands(cast: DeviceCast) -> Workload:
     if RESET in cast.declares.commands and cast.declares.allow_reset:
         yield from tell(cast, RESET)
     if REBOOT in cast.declares.commands:
-        yield Tell(REBOOT)
-        yield Until(listening, cast.declares.reboot_s + BOOT_GRACE_S)
+        yield from reboot(cast)
         # Its result may come before or after the reboot.
         yield Settle(settle_s(cast))

@@ -4,13 +4,13 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from harness.checks.device_view import Result
-from harness.device_operations import Observe, SendPacket, Settle, Store, StoredFile, Tell, Until
+from harness.device_operations import Observe, SendPacket, Settle, Store, StoredFile, Tell, Until, is_listening
 from harness.device_scenario import DeviceCast
 from harness.faults import FaultPlan, PacketAction, PacketEvent, PacketFault
 from harness.history.events import Event, Fact, HttpEnded, HttpRequest, MqttClosed, MqttPacket
 from harness.history.timeline import Seen
 from harness.mqtt.packets import Publish
-from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOADS, SEND_CONFIGURATION
+from harness.wire.commands import DOWNLOAD_FIRMWARE, DOWNLOADS, REBOOT, SEND_CONFIGURATION
 from harness.wire.topics import control_topic, result_topic
 
 T = TypeVar("T")
@@ -30,12 +30,11 @@ ATTEMPTS_WAITED_FOR_MAX = 30
 # A device that restarts into the firmware that it installed leaves within this time after its result.
 RESTART_S = 1.5
 
-
-def listening(fact: Fact) -> bool:
-    """The device's subscriptions stand, or its resumed session makes them stand."""
-    if not isinstance(fact, MqttPacket) or fact.sent_by != "server":
-        return False
-    return fact.type == "SUBACK" or (fact.type == "CONNACK" and fact.session_present is True)
+# The packets of a command's exchange, and of no other: whoever subscribes to more hears its own results, whose exchanges look alike.
+COMMAND = PacketEvent(packet="PUBLISH", sent_by="server", qos=2, topic="+/control/+")
+RECEIPT = PacketEvent(packet="PUBREC", sent_by="client", topic="+/control/+")
+RELEASE = PacketEvent(packet="PUBREL", sent_by="server", topic="+/control/+")
+COMPLETION = PacketEvent(packet="PUBCOMP", sent_by="client", topic="+/control/+")
 
 
 def settle_s(cast: DeviceCast) -> float:
@@ -51,8 +50,8 @@ def back_within_s(cast: DeviceCast) -> float:
 def until_back(cast: DeviceCast) -> Step[None]:
     """Waits for a device whose connection was lost: long until it connects, and then no longer than connecting takes until it listens."""
     came: list[Event] = yield Until(let_in, back_within_s(cast))
-    if came and not listening(came[0].fact):
-        yield Until(listening, cast.declares.connect_s)
+    if came and not is_listening(came[0].fact):
+        yield Until(is_listening, cast.declares.connect_s)
 
 
 def until_cut_and_back(cast: DeviceCast) -> Step[None]:
@@ -79,6 +78,12 @@ def acknowledged(fact: Fact) -> bool:
 def published(command: str) -> Matches:
     """The broker has sent a command of this name."""
     return lambda fact: isinstance(fact, MqttPacket) and fact.type == "PUBLISH" and (fact.topic or "").endswith(f"/control/{command}")
+
+
+def reboot(cast: DeviceCast) -> Step[None]:
+    """Tells the device to reboot, and waits until it listens again."""
+    yield Tell(REBOOT)
+    yield Until(is_listening, cast.declares.reboot_s + BOOT_GRACE_S)
 
 
 def one_fault(name: str, at: PacketEvent, action: PacketAction) -> FaultPlan:
@@ -148,7 +153,7 @@ def until_restarted(cast: DeviceCast) -> Step[None]:
     """A device may restart into its new firmware: what it is asked next must not meet it on its way out."""
     left: list[Event] = yield Until(has_left, RESTART_S)
     if left:
-        yield Until(listening, cast.declares.reboot_s + cast.declares.connect_s)
+        yield Until(is_listening, cast.declares.reboot_s + cast.declares.connect_s)
 
 
 def connection_ended(fact: Fact) -> bool:

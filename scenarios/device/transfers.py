@@ -135,13 +135,10 @@ def download_fails_for_good(cast: DeviceCast) -> Workload:
 
 
 def _fails_for_good(cast: DeviceCast, status: int) -> Workload:
-    command = cast.download_command
-    stored: StoredFile = yield Store(DOWNLOADS[command])
     # The key stays good, so that every attempt gets the same answer.
     spoilt = {"status": status, "body": _JSON, "content_type": "application/octet-stream", "consumes_key": False}
     yield SpoilDownload("error", spoilt, times=1_000)
-    yield Tell(command, {"file_name": stored.name})
-    yield from download_result(cast, command)
+    yield from download(cast, cast.download_command)
 
 
 @scenario("token_stays_with_its_host", subject="device", needs=DeviceNeeds(any_download=True, other_host=True), duration_s=5.0)
@@ -167,11 +164,8 @@ def redirect_with_a_body(cast: DeviceCast) -> Workload:
 
 def _redirected(cast: DeviceCast, status: int, body: bytes = b"") -> Workload:
     """One download that is redirected to another host."""
-    command = cast.download_command
-    stored: StoredFile = yield Store(DOWNLOADS[command])
     yield RedirectElsewhere(status, body=body)
-    yield Tell(command, {"file_name": stored.name})
-    yield from download_result(cast, command)
+    yield from download(cast, cast.download_command)
 
 
 def _slow_download(cast: DeviceCast, duration_s: float) -> Workload:

@@ -1,12 +1,11 @@
 """The states of a device under test: how it is brought to where it can be asked anything, and what is said where it never gets there."""
 
 import asyncio
-from typing import Any
 
 from harness.bench.device_file import Device
-from harness.device_operations import Boot
+from harness.device_operations import Boot, is_listening
 from harness.errors import BenchError
-from harness.history.events import MqttPacket
+from harness.history.events import Fact, MqttPacket
 from simulators.counterpart.places import Place
 from simulators.counterpart.watch import comes_true
 
@@ -49,9 +48,9 @@ class EntryState:
 
     async def _arrival(self, place: Place, operation: Boot) -> bool:
         """Whether the device is there. Raises BenchError where it is not, unless it came and was refused, which the scenario can bear."""
-        wanted = _is_listening_or_refused if operation.may_be_refused else _is_listening
+        wanted = _is_listening_or_refused if operation.may_be_refused else is_listening
         found = await place.watch.until(wanted, count=1, within_s=self._device.declares.connect_s)
-        if place.station.is_connected or (found and _is_listening(found[0].fact)):
+        if place.station.is_connected or (found and is_listening(found[0].fact)):
             place.was_ever_there = True
             place.was_ever_listening |= bool(found)
             return True
@@ -81,12 +80,5 @@ class EntryState:
             raise BenchError(self._absence(place))
 
 
-def _is_listening_or_refused(fact: Any) -> bool:
-    return _is_listening(fact) or (isinstance(fact, MqttPacket) and fact.type == "CONNACK" and any(fact.return_codes or ()))
-
-
-def _is_listening(fact: Any) -> bool:
-    """Whether the device's subscriptions stand, or its resumed session makes them stand."""
-    if not isinstance(fact, MqttPacket) or fact.sent_by != "server":
-        return False
-    return fact.type == "SUBACK" or (fact.type == "CONNACK" and fact.session_present is True)
+def _is_listening_or_refused(fact: Fact) -> bool:
+    return is_listening(fact) or (isinstance(fact, MqttPacket) and fact.type == "CONNACK" and any(fact.return_codes or ()))
