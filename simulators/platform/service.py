@@ -13,7 +13,7 @@ from harness.entropy import Entropy
 from harness.wire.commands import DownloadOffer
 from harness.wire.responses import DOWNLOAD_PATH
 from simulators.broker.port import BrokerUnavailable
-from simulators.platform.access import Caller, secret_digest
+from simulators.platform.access import Caller, Device, secret_digest
 from simulators.platform.commands import Admitted, CommandAttempt, admit, parse_body, wanted_file
 from simulators.platform.contents import Contents
 from simulators.platform.files import StoredFile, refuse_list
@@ -171,9 +171,10 @@ class Service:
         """The files of one project, or with None of the caller's organisation.   Source: LST-01, LST-02, LST-10."""
         caller = self.caller(authorization)
         file_type = self.rules.files.file_type_of(type_values)
-        refusal = refuse_list(caller, file_type, self.rules.access)
-        if refusal or caller is None or file_type is None:
-            return refusal or DEAD_KEY
+        if refusal := refuse_list(caller, file_type, self.rules.access):
+            return refusal
+        assert caller is not None
+        assert file_type is not None
         if project_id is None:
             organisation = None if self.rules.files.crosses_organisations else caller.organisation.id
             return self._store.organisation_files(organisation, file_type)
@@ -197,8 +198,7 @@ class Service:
         return opened
 
     def _judge_download(self, request: DownloadRequest) -> Download | Refusal:
-        token = self.rules.access.device_token_of(request.authorization)
-        device = self._store.device_with_token(secret_digest(token)) if token is not None else None
+        device = self._device(request.authorization)
         key = self._store.key(secret_digest(request.key_values[0])) if len(request.key_values) == 1 else None
         attempt = DownloadAttempt(
             device=device,
@@ -263,9 +263,12 @@ class Service:
 
     def device_id_of(self, authorization: Sequence[str]) -> str:
         """The device whose token a request carries, or ""."""
-        token = self.rules.access.device_token_of(authorization)
-        device = self._store.device_with_token(secret_digest(token)) if token is not None else None
+        device = self._device(authorization)
         return device.id if device else ""
+
+    def _device(self, authorization: Sequence[str]) -> Device | None:
+        token = self.rules.access.device_token_of(authorization)
+        return self._store.device_with_token(secret_digest(token)) if token is not None else None
 
     def download_started(self, download: Download) -> None:
         facts = {"key": download.key.id, "file_name": download.key.file_name, "size": download.end - download.first}
