@@ -13,6 +13,7 @@ import aiohttp
 
 from harness.clock import SystemClock
 from harness.wire.commands import DOWNLOAD_FIRMWARE
+from harness.wire.responses import command_path
 from simulators.device.flash import Flash
 from simulators.world.links import SLOW
 from simulators.world.net import NetworkTiming
@@ -115,7 +116,7 @@ async def _command(session: aiohttp.ClientSession, system: SimulatedSystem, stat
     await station.program.until_listening()
     await asyncio.sleep(wait_s)
     device = station.device
-    url = f"{system.platform.api_url}/v2/projects/{device.project_id}/devices/{device.id}/communication/command"
+    url = system.platform.api_url + command_path(device.project_id, device.id)
     async with session.post(url, json={"command": DOWNLOAD_FIRMWARE, "data": {"file_name": IMAGE_NAME}}) as response:
         response.raise_for_status()
 

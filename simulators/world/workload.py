@@ -16,6 +16,7 @@ from yarl import URL
 from harness.entropy import SeededEntropy
 from harness.wire import commands
 from harness.wire.commands import KEY_LIFETIME_S
+from harness.wire.responses import command_path
 from simulators.world.links import LinkName
 from simulators.world.plan import EVERY_DEVICE, LATENCY_LASTS_S, Fault, FaultKind, Plan
 from simulators.world.record import SentCommand, Struck
@@ -126,7 +127,7 @@ class Workload:
         self._system.record.sent.append(sent)
         data: dict[str, Any] = {"file_name": IMAGE_NAME} if command in commands.DOWNLOADS else {"number": sent.number}
         device = station.device
-        url = f"{self._system.platform.api_url}/v2/projects/{device.project_id}/devices/{device.id}/communication/command"
+        url = self._system.platform.api_url + command_path(device.project_id, device.id)
         try:
             async with session.post(url, json={"command": command, "data": data}) as response:
                 await response.read()
