@@ -1,18 +1,16 @@
 """Questions that take half an hour, for targets without a test clock and for what no test clock moves. All side by side, on two devices."""
 
-from harness.bench.target import TargetDevice, TargetFile
-from harness.operations import Announce, Call, InOrder, Together, Wait
+from harness.operations import Announce, InOrder, Together, Wait
 from harness.scenario import COMMANDABLE, Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
 from harness.wire.files import FileType
-from scenarios.platform.steps import LARGE_BYTES, fetch_call, largest_file, several_offered, watch
+from scenarios.platform.steps import LARGE_BYTES, fetch_call, largest_file, several_offered, slow_fetch_call, watch
 
 _DEVICE = {"device": DeviceNeed(kinds=COMMANDABLE)}
 _EARLY_S = KEY_LIFETIME_S / 180  # How long before the thirty minutes are over the key is tried: all that happens meanwhile must fit in.
 _LATE_S = 3.0  # And how long after them.
 _USED_AGAIN_AFTER_S = tuple(KEY_LIFETIME_S * minutes / 30 for minutes in (1, 5, 11, 24))
 _EDGE_S = TRANSFER_TIME_S_MAX / 30
-_ENDS_WITHIN_S = 60.0  # beyond the time that a transfer should take
 
 
 @scenario(
@@ -61,13 +59,9 @@ def transfers_of_fifteen_real_minutes(cast: Cast) -> Workload:
     yield Announce("stretching a transfer", {"device_id": device.id, "by_s": 0})
     yield Together(
         (
-            _slow(almost, device, file, takes_s=TRANSFER_TIME_S_MAX - _EDGE_S),
+            slow_fetch_call(almost, device, file, takes_s=TRANSFER_TIME_S_MAX - _EDGE_S),
             # Half of the file is left at the fifteen minutes: more than a target's buffers may have taken already.
-            _slow(beyond, device, file, takes_s=2 * TRANSFER_TIME_S_MAX),
-            InOrder((Wait(KEY_LIFETIME_S - _EDGE_S), _slow(outliving, device, file, takes_s=2 * _EDGE_S))),
+            slow_fetch_call(beyond, device, file, takes_s=2 * TRANSFER_TIME_S_MAX),
+            InOrder((Wait(KEY_LIFETIME_S - _EDGE_S), slow_fetch_call(outliving, device, file, takes_s=2 * _EDGE_S))),
         )
     )
-
-
-def _slow(url: str, device: TargetDevice, file: TargetFile, *, takes_s: float) -> Call:
-    return fetch_call(url, device, read_bytes_per_s=file.size_bytes / takes_s, within_s=takes_s + _ENDS_WITHIN_S)

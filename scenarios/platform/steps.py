@@ -42,6 +42,7 @@ ORGANISATION = ""  # in the place of a project: the lists of all its projects
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 # A file of which the target cannot have sent the end when we stop reading.
 LARGE_BYTES = 400_000
+ENDS_WITHIN_S = 60.0  # beyond the time that a transfer should take
 WITH_FIRMWARE = Needs(files={"firmware": FileType.FIRMWARE})
 # The other device only lends its token, so that it may be of any kind and project.
 WITH_A_STRANGER = Needs(
@@ -226,6 +227,11 @@ def fetch_call(
         origin=f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") else "",
         **options,
     )
+
+
+def slow_fetch_call(url: str, device: TargetDevice, file: TargetFile, *, takes_s: float) -> Call:
+    """A call of a download URL by a device that reads so slowly that the file takes it `takes_s`."""
+    return fetch_call(url, device, read_bytes_per_s=file.size_bytes / takes_s, within_s=takes_s + ENDS_WITHIN_S)
 
 
 def list_call(platform: Platform, project_id: str, file_type: FileType, *, key: str = "full") -> Call:

@@ -1,20 +1,24 @@
 """Questions about slow transfers: the fifteen minutes, the end of a key meanwhile, and slow devices beside fast ones."""
 
-from harness.bench.target import TargetDevice, TargetFile
-from harness.operations import AdvanceClock, Announce, Call, InOrder, RunHook, Together, Wait
+from harness.operations import AdvanceClock, Announce, InOrder, RunHook, Together, Wait
 from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import CONFIGURATION, KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
-from scenarios.platform.steps import LARGE_BYTES, command_call, fetch_call, largest_file, offered, several_offered, watch
+from scenarios.platform.steps import (
+    ENDS_WITHIN_S,
+    LARGE_BYTES,
+    command_call,
+    fetch_call,
+    largest_file,
+    offered,
+    several_offered,
+    slow_fetch_call,
+    watch,
+)
 
 # A transfer of some seconds, of which the target cannot have sent the end when the clock is moved.
 _TRANSFER_S = 2.5
 _MOVED_AFTER_S = 0.8
 _EDGE_S = 15.0
-_ENDS_WITHIN_S = 60.0
-
-
-def _slow(url: str, device: TargetDevice, file: TargetFile) -> Call:
-    return fetch_call(url, device, read_bytes_per_s=file.size_bytes / _TRANSFER_S, within_s=_ENDS_WITHIN_S)
 
 
 _LARGE = Needs(firmware_bytes_min=LARGE_BYTES)
@@ -54,7 +58,7 @@ def _one_stretched(cast: Cast, *, by_s: float, after_s: float = 0.0) -> Workload
     yield Announce("stretching a transfer", {"device_id": device.id, "by_s": by_s})
     yield Together(
         (
-            _slow(url, device, file),
+            slow_fetch_call(url, device, file, takes_s=_TRANSFER_S),
             InOrder((Wait(_MOVED_AFTER_S), Announce("moving the clock", {"seconds": by_s}), AdvanceClock(by_s))),
         )
     )
@@ -92,7 +96,7 @@ def _paused(cast: Cast, pause_s: float) -> Workload:
         read_bytes_per_s=_FLUENT_BYTES_PER_S,
         pause_after_bytes=_PAUSE_AFTER_BYTES,
         pause_s=pause_s,
-        within_s=pause_s + _ENDS_WITHIN_S,
+        within_s=pause_s + ENDS_WITHIN_S,
     )
 
 
@@ -117,7 +121,7 @@ def slow_downloads_beside_a_fast_one(cast: Cast) -> Workload:
     yield Announce("fast alone")
     yield command
     yield fetch_call(alone, fast)
-    slow = [_slow(url, device, file) for url in urls]
+    slow = [slow_fetch_call(url, device, file, takes_s=_TRANSFER_S) for url in urls]
     quick = InOrder((Wait(0.5), Announce("fast beside"), command, fetch_call(beside, fast)))
     yield Together((*slow, quick))
     yield Announce("beside slow downloads", {"slow": _SLOW_ONES})
@@ -135,7 +139,7 @@ def memory_beside_slow_downloads(cast: Cast) -> Workload:
         return
     urls = yield from several_offered(platform, device, file, 3 * _SLOW_ONES)
     before = yield RunHook("memory_bytes")
-    slow = tuple(_slow(url, device, file) for url in urls)
+    slow = tuple(slow_fetch_call(url, device, file, takes_s=_TRANSFER_S) for url in urls)
     outcomes = yield Together((*slow, InOrder((Wait(1.0), RunHook("memory_bytes")))))
     after = outcomes[-1][-1]
     facts = {"before_bytes": int(before), "after_bytes": int(after), "downloads": len(urls)}
