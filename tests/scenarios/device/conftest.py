@@ -4,6 +4,7 @@ was found with what the device does wrong on purpose."""
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -94,25 +95,25 @@ async def certify(
         return await certification.run(parts, certification.plan(parts))
 
 
-async def try_all(personalities: Iterable[Personality], out: Path, *, own_rows_only: bool, seed: int = 1) -> list[Trial]:
-    """Certifies each personality, several at a time: against all rows, or against the rows that it breaks."""
+async def try_all(personalities: Iterable[Personality], out: Path, *, own_rows_only: bool, seeds: Iterable[int]) -> list[Trial]:
+    """Certifies each personality under each seed, several at a time: against all rows, or against the rows that it breaks."""
     free = asyncio.Semaphore(SIDE_BY_SIDE_MAX)
 
-    async def one(personality: Personality) -> Trial:
+    async def one(personality: Personality, seed: int) -> Trial:
         async with free:
             only = personality.breaks if own_rows_only else ()
-            outcome = await certify(personality, out / personality.name, only=only, seed=seed)
+            outcome = await certify(personality, out / f"{personality.name}-{seed}", only=only, seed=seed)
             return Trial(personality, outcome.results)
 
-    return list(await asyncio.gather(*(one(personality) for personality in personalities)))
+    return list(await asyncio.gather(*(one(personality, seed) for personality, seed in product(personalities, seeds))))
 
 
 @pytest.fixture
 def try_personalities(tmp_path):
     """A function from personalities to their trials."""
 
-    def run(personalities: Iterable[Personality], *, own_rows_only: bool, seed: int = 1) -> list[Trial]:
-        return asyncio.run(try_all(personalities, tmp_path, own_rows_only=own_rows_only, seed=seed))
+    def run(personalities: Iterable[Personality], *, own_rows_only: bool, seeds: Iterable[int] = (1,)) -> list[Trial]:
+        return asyncio.run(try_all(personalities, tmp_path, own_rows_only=own_rows_only, seeds=seeds))
 
     return run
 
