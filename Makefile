@@ -3,7 +3,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-JOBS   ?= 2
+# Matrices keep the cores busy, most long tests wait.
+JOBS      ?= 2
+TEST_JOBS ?= 3
 SEEDS  ?= 200
 PYTEST := $(BIN)/pytest
 
@@ -62,7 +64,7 @@ certify: $(VENV)/installed
 	$(BIN)/hil certify
 
 test: $(VENV)/installed-dev
-	$(PYTEST) -n $(JOBS) --dist worksteal -m "not nightly and not bench and not mutants"
+	$(PYTEST) -n $(TEST_JOBS) --dist worksteal -m "not nightly and not bench and not mutants"
 
 # The judge has no branch that no hand-written history walks.
 coverage: $(VENV)/installed-dev
