@@ -74,9 +74,9 @@ class InOrder:
 class Connect:
     """Connects as a device and subscribes. Outcome: `Connected`.
 
-    `token` replaces the device's own; `anonymously` leaves user name and password out; `withhold` names packet types (`PUBREC`, …) that
-    are not sent although they are due; `cut_after` names the packet (`received PUBLISH`, `sent PUBREC`, …) after which the connection is
-    cut, once.
+    `token` replaces the device's own; `anonymously` leaves user name and password out, `without_password` the password only; `withhold`
+    names packet types (`PUBREC`, …) that are not sent although they are due; `cut_after` names the packet (`received PUBLISH`,
+    `sent PUBREC`, …) after which the connection is cut, once.
     """
 
     device_id: str
@@ -85,6 +85,7 @@ class Connect:
     filters: tuple[tuple[str, int], ...] = ()
     token: str | None = None
     anonymously: bool = False
+    without_password: bool = False
     client_id: str | None = None
     withhold: frozenset[str] = frozenset()
     cut_after: str | None = None

@@ -57,7 +57,7 @@ class MqttDriver:
         await self._pace.turn()
         player = self._players.setdefault(device.id, _Player(device, self._platform, self._recorder))
         connected = await player.connect(operation)
-        is_proper = operation.token is None and operation.client_id is None and not operation.anonymously
+        is_proper = operation.token is None and operation.client_id is None and not operation.anonymously and not operation.without_password
         if is_proper and connected.return_code in (None, ConnectReturnCode.SERVER_UNAVAILABLE):
             shown = connected.problem if connected.return_code is None else f"return code {connected.return_code}"
             raise TargetUnavailable(f"{self._platform.mqtt_url} takes no login of device {device.id}: {shown}")
@@ -143,7 +143,7 @@ class _Player:
             clean_session=operation.clean_session,
             keep_alive_s=operation.keep_alive_s,
             username=None if operation.anonymously else self._device.id,
-            password=None if operation.anonymously else token.encode(),
+            password=None if operation.anonymously or operation.without_password else token.encode(),
         )
         return self._session
 

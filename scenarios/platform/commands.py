@@ -97,6 +97,7 @@ def every_command_of_the_table(cast: Cast) -> Workload:
         (CUSTOM, {"times": 3}),
         (CUSTOM, {"times": 3}),
         ("Hil.custom-1_2", {"custom": True}),
+        (CUSTOM, {"keys": 5, "file_name": None, "url": ""}),  # which mean something to other commands
         (CONFIGURATION, {"text": "0123456789abcdef" * 256}),
     ]
     accepted = yield from send_all(cast.platform, cast.device, commands)

@@ -67,7 +67,7 @@ def _receive_all(device_id: str, count: int) -> Step[None]:
         count -= len(came)
 
 
-@scenario(*_ONCE, duration_s=2.0)
+@scenario(*_ONCE, "commands_arrive_in_order", duration_s=2.0)
 def queued_commands(cast: Cast) -> Workload:
     """Commands queued for an offline session come once, in order, with RETAIN 0; a later subscriber finds nothing stored."""
     platform, device = cast.platform, cast.device
@@ -303,7 +303,7 @@ def device_under_another_name(cast: Cast) -> Workload:
 
 @scenario("wrong_token_is_refused_at_connect", alone=True, duration_s=1.0)
 def logins_with_wrong_tokens(cast: Cast) -> Workload:
-    """A device connects with its own token, then with others' and with parts of its own, and with no name at all."""
+    """A device connects with its own token, then with others' and with parts of its own, with none, and with no name at all."""
     device = cast.device
     others = [each.token for each in cast.platform.devices if each.id != device.id][:2]
     yield Connect(device.id)
@@ -314,7 +314,8 @@ def logins_with_wrong_tokens(cast: Cast) -> Workload:
         if wrong != token:
             yield Connect(device.id, token=wrong)
             yield Disconnect(device.id, abruptly=True)
-    yield Connect(device.id, anonymously=True)
-    yield Disconnect(device.id, abruptly=True)
+    for nameless in (True, False):
+        yield Connect(device.id, anonymously=nameless, without_password=True)
+        yield Disconnect(device.id, abruptly=True)
     yield Connect(device.id)
     yield command_call(cast.platform, device, CONFIGURATION, {"login": True})

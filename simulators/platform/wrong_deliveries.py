@@ -151,6 +151,14 @@ class _Unnamed(_Anyone):
         return DevicePrincipal(client_id) if username is None else proper
 
 
+class _Passwordless(_Anyone):
+    """Proper logins, and devices that say no password."""
+
+    def authenticate(self, client_id: str, username: str | None, password: bytes | None) -> Principal | None:
+        proper = self._directory.authenticate(client_id, username, password)
+        return DevicePrincipal(client_id) if password is None and username == client_id else proper
+
+
 class _UnderAnyName(_Anyone):
     """Proper logins, of which each is the device that its client id names."""
 
@@ -264,6 +272,7 @@ WRONG_DELIVERIES: tuple[Personality, ...] = (
         {"CMD-20": "a 200 does not mean that the broker has it"},
         publisher=_Hurried,
     ),
+    Personality("asks-for-no-password", "a device without a password is let in", ("CMD-23",), directory=_Passwordless),
     Personality("knows-no-names", "a client without name and password is let in", ("CMD-23",), directory=_Unnamed),
     Personality("takes-any-password", "any password opens MQTT", ("CMD-23",), directory=_Anyone),
     Personality("believes-client-ids", "a device may call itself by another one's client id", ("CMD-23",), directory=_UnderAnyName),
