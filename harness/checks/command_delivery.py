@@ -16,10 +16,16 @@ from harness.wire.topics import control_topic
 
 
 def _owed(history: History, announcement: str) -> Iterator[Exchange]:
-    """Accepted commands for which a scenario waited at the device, as it announced; none where the target hung up on the device."""
+    """Accepted commands for which a scenario waited at the device, as it announced; none where the target hung up on the device.
+
+    A device that was not granted the wildcard waits on the `topics` that the announcement names.
+    """
     watched: dict[tuple[str, str], int] = {}
+    topics: dict[tuple[str, str], list[str]] = {}
     for seen in history.stimuli(announcement):
-        watched.setdefault((seen.event.scope, str(seen.fact.facts["device_id"])), seen.line)
+        place = (seen.event.scope, str(seen.fact.facts["device_id"]))
+        watched.setdefault(place, seen.line)
+        topics |= {place: seen.fact.facts["topics"]} if "topics" in seen.fact.facts else {}
     lost = {
         (seen.event.scope, seen.fact.device_id)
         for seen in history.of(MqttClosed)
@@ -27,7 +33,10 @@ def _owed(history: History, announcement: str) -> Iterator[Exchange]:
     }
     for call in accepted(history):
         place = (call.scope, call.request.device_id)
-        if place in watched and watched[place] < call.asked.line and place not in lost and call.command is not None:
+        if place not in watched or watched[place] > call.asked.line or place in lost or call.command is None:
+            continue
+        topic = control_topic(call.request.device_id, call.command)
+        if topic in topics.get(place, [topic]):
             yield call
 
 

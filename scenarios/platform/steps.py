@@ -117,15 +117,17 @@ def send_all(platform: Platform, device: TargetDevice, commands: Iterable[tuple[
 def watch(device: TargetDevice, *, clean_session: bool = True, announcement: str = "watching") -> Step[Connected]:
     """Connects as the device and subscribes to its control topics with QoS 2; from here on its commands are expected to arrive.
 
-    A platform that does not grant the wildcard (CMD-26b) is asked for each topic that scenarios use.
+    A platform that does not grant the wildcard (CMD-26b) is asked for each topic that scenarios use; only there are commands expected then.
     """
+    facts: dict[str, Any] = {"device_id": device.id}
     connected: Connected = yield Connect(device.id, clean_session=clean_session, filters=((control_filter(device.id), 2),))
     if connected.is_accepted and connected.granted != (2,):
         names = dict.fromkeys((*STANDARD_COMMANDS, *sorted(command_names(device.allowed_commands)), CUSTOM, UNLISTED))
         filters = tuple((control_topic(device.id, name), 2) for name in names)
         connected = yield Connect(device.id, clean_session=clean_session, filters=filters)
+        facts["topics"] = [name for (name, _), code in zip(filters, connected.granted, strict=False) if code < 0x80]
     if connected.is_accepted and any(code < 0x80 for code in connected.granted):
-        yield Announce(announcement, {"device_id": device.id})
+        yield Announce(announcement, facts)
     return connected
 
 

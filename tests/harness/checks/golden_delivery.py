@@ -11,6 +11,16 @@ def watched(happens):
     return story_of
 
 
+def watched_on(command, happens):
+    """The device was not granted the wildcard, but one command's topic."""
+
+    def story_of(story):
+        story.says("watching", device_id=story.dev, topics=[f"{story.dev}/control/{command}"])
+        happens(story)
+
+    return story_of
+
+
 def sent(*args, **more):
     return lambda story: story.sent(*args, **more)
 
@@ -303,6 +313,8 @@ def result(end, qos=2):
 GOLDEN = [
     ("accepted_command_reaches_its_device", "pass", watched(sent(data=DATA))),
     ("accepted_command_reaches_its_device", "fail", watched(lost)),
+    ("accepted_command_reaches_its_device", "fail", watched_on("configuration", lost)),
+    ("accepted_command_reaches_its_device", "inconclusive", watched_on("reboot", lost)),
     ("accepted_command_reaches_its_device", "inconclusive", lost),
     ("accepted_command_reaches_its_device", "inconclusive", watched(lost_while_hung_up_on)),
     ("accepted_command_reaches_its_device", "inconclusive", watched(on("{dev}/control/reset"))),
