@@ -12,10 +12,13 @@ from scenarios.platform.steps import (
     ORGANISATION,
     Step,
     command_call,
+    delete_file,
     fetch_call,
     list_call,
     offered,
     send,
+    storage_place,
+    store_file,
     watch,
     watch_end,
 )
@@ -120,10 +123,10 @@ def file_uploaded_and_deleted(cast: Cast) -> Workload:
     yield from watch(device)
     for file_type, file in stored.items():
         name, command = _UPLOADED[file_type], DOWNLOAD_OF[file_type]
-        yield from _upload(device, name, file)
+        yield from store_file(device, name, file)
         yield from _all_lists(platform, file_type)
         url = yield from offered(platform, device, None, name=name, command=command)
-        yield from _delete(device, name, file_type)
+        yield from delete_file(device, name, file_type)
         yield from _all_lists(platform, file_type)
         if url is not None:
             yield fetch_call(url, device)
@@ -155,13 +158,13 @@ def file_uploaded_again(cast: Cast) -> Workload:
     name = "hil-uploaded-again.bin"
     yield from watch(device)
     for file in (cast.files["firmware"], cast.files["other"]):
-        yield from _upload(device, name, file)
+        yield from store_file(device, name, file)
         url = yield from offered(platform, device, None, name=name)
         if url is not None:
             yield fetch_call(url, device)
     yield list_call(platform, device.project_id, FileType.FIRMWARE)
     url = yield from offered(platform, device, None, name=name)
-    yield from _delete(device, name)
+    yield from delete_file(device, name)
     if url is not None:
         yield fetch_call(url, device)
 
@@ -181,7 +184,7 @@ _HOOKS_AT_ONCE = 8
 def lists_of_many_files(cast: Cast) -> Workload:
     """More files than a page would hold are uploaded, listed, and deleted."""
     platform, device, file = cast.platform, cast.device, cast.files["firmware"]
-    places = [_storage_place(device, f"hil-many-{number}.bin", file.type) for number in range(_MANY)]
+    places = [storage_place(device, f"hil-many-{number}.bin", file.type) for number in range(_MANY)]
     yield from _run_hooks("upload_file", [{**place, "device_id": device.id, "path": str(file.path)} for place in places])
     yield Announce("many files stored", {**places[0], "names": [place["name"] for place in places]})
     for project_id in (ORGANISATION, device.project_id):
@@ -219,33 +222,12 @@ def files_with_unusual_names(cast: Cast) -> Workload:
     platform, device = cast.platform, cast.device
     yield from watch(device)
     for name in _UNUSUAL_NAMES:
-        if not (yield from _upload(device, name, cast.files["firmware"], may_refuse=True)):
+        if not (yield from store_file(device, name, cast.files["firmware"], may_refuse=True)):
             continue
         url = yield from offered(platform, device, None, name=name)
         if url is not None:
             yield fetch_call(url, device)
-        yield from _delete(device, name, may_refuse=True)
-
-
-def _upload(device: TargetDevice, name: str, file: TargetFile, *, may_refuse: bool = False) -> Step[bool]:
-    """Stores a file's bytes under a name, in the device's project; False where the target refuses to."""
-    facts = _storage_place(device, name, file.type)
-    values = {**facts, "device_id": device.id, "path": str(file.path)}
-    if (yield RunHook("upload_file", values, may_refuse=may_refuse)) is None:
-        return False
-    yield Announce("file uploaded", {**facts, "size": file.size_bytes, "sha256": file.sha256})
-    return True
-
-
-def _delete(device: TargetDevice, name: str, file_type: FileType = FileType.FIRMWARE, *, may_refuse: bool = False) -> Step[None]:
-    """Deletes what `_upload` stored."""
-    facts = _storage_place(device, name, file_type)
-    yield RunHook("delete_file", {**facts, "device_id": device.id}, may_refuse=may_refuse)
-    yield Announce("file deleted", facts)
-
-
-def _storage_place(device: TargetDevice, name: str, file_type: FileType) -> dict[str, str]:
-    return {"project_id": device.project_id, "type": file_type.value, "name": name}
+        yield from delete_file(device, name, may_refuse=True)
 
 
 @scenario("temporary_copy_is_removed", needs=Needs(files={"firmware": FileType.FIRMWARE}, hooks=("temporary_copies",)), alone=True)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from harness.bench.target import Platform, TargetDevice, TargetFile
 from harness.history.events import API_KEY, Headers, MqttDelivered
-from harness.operations import Announce, Answer, Call, Connect, Connected, Receive
+from harness.operations import Announce, Answer, Call, Connect, Connected, Receive, RunHook
 from harness.scenario import Cast, DeviceNeed, Needs
 from harness.wire.commands import (
     CONFIGURATION,
@@ -234,6 +234,28 @@ def fetch_call(
 def slow_fetch_call(url: str, device: TargetDevice, file: TargetFile, *, takes_s: float) -> Call:
     """A call of a download URL by a device that reads so slowly that the file takes it `takes_s`."""
     return fetch_call(url, device, read_bytes_per_s=file.size_bytes / takes_s, within_s=takes_s + ENDS_WITHIN_S)
+
+
+def store_file(device: TargetDevice, name: str, file: TargetFile, *, may_refuse: bool = False) -> Step[bool]:
+    """Stores a file's bytes under a name, in the device's project; False where the target refuses to."""
+    facts = storage_place(device, name, file.type)
+    values = {**facts, "device_id": device.id, "path": str(file.path)}
+    if (yield RunHook("upload_file", values, may_refuse=may_refuse)) is None:
+        return False
+    yield Announce("file uploaded", {**facts, "size": file.size_bytes, "sha256": file.sha256})
+    return True
+
+
+def delete_file(device: TargetDevice, name: str, file_type: FileType = FileType.FIRMWARE, *, may_refuse: bool = False) -> Step[None]:
+    """Deletes what `store_file` stored."""
+    facts = storage_place(device, name, file_type)
+    yield RunHook("delete_file", {**facts, "device_id": device.id}, may_refuse=may_refuse)
+    yield Announce("file deleted", facts)
+
+
+def storage_place(device: TargetDevice, name: str, file_type: FileType) -> dict[str, str]:
+    """Where a file of the device's project lies, in the words of hooks and announcements."""
+    return {"project_id": device.project_id, "type": file_type.value, "name": name}
 
 
 def list_call(platform: Platform, project_id: str, file_type: FileType, *, key: str = "full") -> Call:

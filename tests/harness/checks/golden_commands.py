@@ -122,6 +122,14 @@ def command_of_an_uploaded_file(status=404):
     return happens
 
 
+def command_of_an_upload_with_blanks(status):
+    def happens(story):
+        story.says("file uploaded", project_id=story.project, type="firmware", name="two words.bin")
+        story.command("download_firmware", {"file_name": "two words.bin"}, status)
+
+    return happens
+
+
 def list_of_allowed_commands(value, command, status):
     def happens(story):
         story.says("allowed commands set", device_id=story.dev, value=value)
@@ -212,6 +220,9 @@ GOLDEN = [
     ("stored_file_of_the_type_is_accepted", "deviation", downloads("odd name.BIN", 400)),
     ("stored_file_of_the_type_is_accepted", "pass", lost_after_its_download),
     ("stored_file_of_the_type_is_accepted", "pass", command_of_an_uploaded_file()),
+    ("stored_file_of_the_type_is_accepted", "pass", command_of_an_upload_with_blanks(200)),
+    ("stored_file_of_the_type_is_accepted", "inconclusive", command_of_an_upload_with_blanks(404)),
+    ("stored_file_of_the_type_is_accepted", "fail", command_of_an_upload_with_blanks(500)),
     ("missing_file_is_refused", "pass", command_of_an_uploaded_file()),
     ("missing_file_is_refused", "fail", command_of_an_uploaded_file(200)),
     ("missing_file_is_refused", "pass", downloads("gone.bin", 404)),
