@@ -224,11 +224,13 @@ def _head(history: History, life: KeyLife, attempt: Exchange) -> Observation:
 
 def _range(history: History, attempt: Exchange) -> Observation:
     wanted = 200 if use_policy(history) == FIRST_USE else 206
-    # Several ranges, and those that are the whole file, may be answered with it under any policy (RFC 9110, 14.2).
-    is_plain_part = re.fullmatch(r"bytes=\d+-\d+", attempt.sent_header("Range") or "") is not None
-    if attempt.status != wanted and attempt.status in (200, 206) and (is_plain_part or attempt.status == 206):
-        return broken(f"a Range request was answered {attempt.status}, our reading under {use_policy(history)}: {wanted}", attempt)
-    return kept(attempt)
+    ranges = attempt.sent_header("Range") or ""
+    # Several ranges may be refused; they and one that is the whole file may be answered with it under any policy (RFC 9110, 14.2).
+    is_plain_part = re.fullmatch(r"bytes=\d+-\d+", ranges) is not None
+    is_free = (attempt.status == 200 and not is_plain_part) or (attempt.status == 416 and "," in ranges)
+    if attempt.status in (wanted, 401, 403, 404) or is_free:  # Why a key, a device or a file is refused is another question.
+        return kept(attempt)
+    return broken(f"a Range request was answered {attempt.status}, our reading under {use_policy(history)}: {wanted}", attempt)
 
 
 @check("DLD-12", unseen="no file was downloaded, and then listed or commanded again")
