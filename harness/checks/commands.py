@@ -18,10 +18,11 @@ from harness.checks.command_calls import (
 )
 from harness.checks.key_life import key_lives
 from harness.checks.registry import Observation, broken, check, kept
-from harness.history.events import DISABLED_API_KEY
+from harness.history.events import DISABLED_API_KEY, bytes_of
 from harness.history.timeline import Exchange, History
 from harness.wire.commands import DOWNLOADS, STANDARD_COMMANDS, DeviceKind, command_names
 from harness.wire.files import EXTENSIONS, is_plain_name
+from harness.wire.json_values import is_lenient_json
 from harness.wire.responses import COMMAND_SENT, SEND_COMMAND, error_body_problem, missing_error_members
 
 # Importing this module registers the whole family (entry point `hil.checks`).
@@ -110,7 +111,8 @@ def accepted_command_answers_the_documented_texts(history: History) -> Iterator[
 
 
 @check(
-    "CMD-10",
+    "CMD-10a",
+    "CMD-10b",
     unseen="no malformed command was sent",
     hint="an exception of the JSON or validation layer that is answered by the framework: 422 or 500 instead of 400",
 )
@@ -118,10 +120,11 @@ def malformed_command_is_refused(history: History) -> Iterator[Observation]:
     """A malformed command body answers 400, and nothing is published."""
     for call in with_only(history, Defect.BODY):
         if call.request.body:
-            yield refused_and_silent(history, call, allowed=(400,))
+            is_leniently_read = call.status == 200 and is_lenient_json(bytes_of(call.request.body))
+            yield refused_and_silent(history, call, allowed=(400,), requirement="CMD-10b" if is_leniently_read else "CMD-10a")
     for call in with_only(history, Defect.DATA):
         if call.command in DOWNLOADS:
-            yield refused_and_silent(history, call, allowed=(400,))
+            yield refused_and_silent(history, call, allowed=(400,), requirement="CMD-10a")
 
 
 @check("CMD-32", unseen="no command with an empty body was sent")

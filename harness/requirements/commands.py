@@ -98,12 +98,20 @@ COMMANDS: tuple[Requirement, ...] = (
         "C",
     ),
     Requirement(
-        "CMD-10",
+        "CMD-10a",
         Level.MUST,
         _P,
         "a missing, empty or non-string `command`, a non-object `data`, malformed JSON, or a missing or non-string `file_name` of a "
         "download command is refused with 400, and nothing is published",
         "C, O",
+    ),
+    Requirement(
+        "CMD-10b",
+        Level.READ,
+        _P,
+        "what lenient readers take for JSON, numbers like NaN and text that is not UTF-8, is malformed, too",
+        "C",
+        reading="RFC 8259 has neither, but parsers of several languages take the one or the other",
     ),
     Requirement(
         "CMD-11a",

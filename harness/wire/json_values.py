@@ -12,6 +12,15 @@ def read_json(text: str | bytes) -> Any:
         return None
 
 
+def is_lenient_json(raw: bytes) -> bool:
+    """Whether only lenient readers take this for JSON: they know NaN and Infinity, or replace what is not UTF-8."""
+    try:
+        value = json.loads(raw.decode(errors="replace"))
+    except (ValueError, RecursionError):
+        return False
+    return value is not None and read_json(raw) is None
+
+
 def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is no JSON value")
 

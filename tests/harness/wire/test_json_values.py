@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.wire.json_values import is_same_json, pointed_at, read_json, sayable
+from harness.wire.json_values import is_lenient_json, is_same_json, pointed_at, read_json, sayable
 
 DOCUMENT = {"a": {"b/c": 1, "d~e": 2}, "list": [{"sha256": "5e"}], "": 3}
 
@@ -17,6 +17,14 @@ def test_a_json_text_is_read_as_its_value(text, value):
 )
 def test_what_is_no_json_is_read_as_none(text):
     assert read_json(text) is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [(b'{"a": NaN}', True), (b'"\xfc"', True), (b'{"a": 1}', False), (b"null", False), (b"{", False), (b"\xff\xfe", False)],
+)
+def test_only_lenient_readers_know_nan_and_replace_what_is_not_utf_8(raw, expected):
+    assert is_lenient_json(raw) is expected
 
 
 def test_half_a_surrogate_pair_is_read_and_can_be_said():
