@@ -72,6 +72,7 @@ class ServerSession:
     """The server's state of one client id. Made for a client that is away; `resume` makes it present."""
 
     __slots__ = (
+        "_incoming_ids",
         "_inflight",
         "_inflight_max",
         "_is_present",
@@ -79,7 +80,6 @@ class ServerSession:
         "_last_packet_id",
         "_next_number",
         "_queue",
-        "_received_ids",
         "client_id",
         "is_clean",
         "subscriptions",
@@ -97,7 +97,7 @@ class ServerSession:
         self._next_number = 1
         # Made when needed: empty, a deque and a set take a kilobyte, and a fleet has thousands of idle sessions.
         self._queue: deque[Outgoing] | None = None
-        self._received_ids: set[int] | None = None
+        self._incoming_ids: set[int] | None = None
 
     # --- subscriptions ---------------------------------------------------------------------------------------------------------------
 
@@ -162,10 +162,11 @@ class ServerSession:
         if outgoing and step.outcome is Outcome.COMPLETED:
             return self._finish(packet.packet_id, outgoing)
         if outgoing and step.next_state is not outgoing.state:
-            return [self._release(outgoing)]
+            return [self._received(outgoing)]
         return [Pubrel(packet.packet_id)] if step.send else []
 
-    def _release(self, outgoing: Outgoing) -> Pubrel:
+    def _received(self, outgoing: Outgoing) -> Pubrel:
+        """The client has the message: what is left to do is PUBREL."""
         packet_id = outgoing.message.packet_id
         assert packet_id is not None
         # Behind all others: PUBRELs are sent again in the order in which their PUBRECs came (MQTT-4.6.0-4).
@@ -216,20 +217,20 @@ class ServerSession:
         Raises RemoteWireError for a QoS 1 message under the packet id of such a one.
         """
         packet_id = message.packet_id or 0
-        is_known = self._received_ids is not None and packet_id in self._received_ids
+        is_known = self._incoming_ids is not None and packet_id in self._incoming_ids
         step = receiver_step(ReceiverState.AWAITS_PUBREL if is_known else ReceiverState.FREE, message)
         if step.is_delivered and step.next_state is ReceiverState.AWAITS_PUBREL:
-            self._received_ids = self._received_ids or set()
-            self._received_ids.add(packet_id)
+            self._incoming_ids = self._incoming_ids or set()
+            self._incoming_ids.add(packet_id)
             if self._journal:
                 self._journal.incoming_stored(self.client_id, packet_id)
         return step.is_delivered
 
     def release(self, packet_id: int) -> Pubcomp:
         """Takes PUBREL: from now on the id stands for a new message. Answered alike when the id is unknown: it may be a repetition."""
-        if self._received_ids and packet_id in self._received_ids:
-            self._received_ids.remove(packet_id)
-            self._received_ids = self._received_ids or None
+        if self._incoming_ids and packet_id in self._incoming_ids:
+            self._incoming_ids.remove(packet_id)
+            self._incoming_ids = self._incoming_ids or None
             if self._journal:
                 self._journal.incoming_released(self.client_id, packet_id)
         return Pubcomp(packet_id)
@@ -249,10 +250,10 @@ class ServerSession:
         """The client is away: from now on messages wait."""
         self._is_present = False
 
-    def restore(self, subscriptions: dict[str, int], messages: list[StoredMessage], received_ids: set[int]) -> None:
+    def restore(self, subscriptions: dict[str, int], messages: list[StoredMessage], incoming_ids: set[int]) -> None:
         """Fills a fresh session with what a journal kept; `messages` in the order in which they must be sent again."""
         self.subscriptions = dict(subscriptions)
-        self._received_ids = set(received_ids) or None
+        self._incoming_ids = set(incoming_ids) or None
         for stored in messages:
             state = SenderState.AWAITS_PUBCOMP if stored.is_received else _first_state(stored.message.qos)
             outgoing = Outgoing(stored.number, stored.message, state)

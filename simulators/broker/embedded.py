@@ -280,7 +280,7 @@ class EmbeddedBroker:
         sessions = []
         for client_id, kept in journal.sessions().items():
             session = self.core.new_session(client_id, is_clean=False)
-            session.restore(kept.subscriptions, kept.messages, kept.received_ids)
+            session.restore(kept.subscriptions, kept.messages, kept.incoming_ids)
             sessions.append(session)
         self.core.restore(sessions, journal.retained(), self._now())
 

@@ -50,7 +50,7 @@ class KeptSession:
 
     subscriptions: dict[str, int] = field(default_factory=dict)
     messages: list[StoredMessage] = field(default_factory=list)
-    received_ids: set[int] = field(default_factory=set)
+    incoming_ids: set[int] = field(default_factory=set)
 
 
 class SqliteJournal:
@@ -98,7 +98,7 @@ class SqliteJournal:
         for client_id, topic_filter, qos in self._database.execute("SELECT client_id, topic_filter, qos FROM subscriptions"):
             kept[client_id].subscriptions[topic_filter] = qos
         for client_id, packet_id in self._database.execute("SELECT client_id, packet_id FROM incoming"):
-            kept[client_id].received_ids.add(packet_id)
+            kept[client_id].incoming_ids.add(packet_id)
         # Released messages behind the others: PUBRELs are sent again after the PUBLISHes, as `ServerSession` orders them.
         rows = self._database.execute(
             "SELECT client_id, number, topic, payload, qos, retain, packet_id, is_received FROM messages ORDER BY is_received, number"
