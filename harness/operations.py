@@ -74,9 +74,9 @@ class InOrder:
 class Connect:
     """Connects as a device and subscribes. Outcome: `Connected`.
 
-    `token` replaces the device's own; `anonymously` leaves user name and password out, `without_password` the password only; `withhold`
-    names packet types (`PUBREC`, …) that are not sent although they are due; `cut_after` names the packet (`received PUBLISH`,
-    `sent PUBREC`, …) after which the connection is cut, once.
+    `token` and `client_id` replace the device's own; `anonymously` leaves user name and password out, `without_password` the password
+    only; `withhold` names packet types (`PUBREC`, …) that are not sent although they are due; `cut_after` names the packet
+    (`received PUBLISH`, `sent PUBREC`, …) after which the connection is cut, once.
     """
 
     device_id: str
@@ -115,7 +115,7 @@ class Disconnect:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Publishes as a connected device and waits for the acknowledgement. Outcome: whether the connection stood to the end."""
+    """Publishes as a device that was connected. Outcome: whether the server took responsibility within `within_s`; QoS 0 counts as taken."""
 
     device_id: str
     topic: str

@@ -55,7 +55,7 @@ _ORDINARY_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 def is_oddly_named(call: Exchange) -> bool:
     """Whether a platform may refuse the command's name as malformed, which comes before its device and its list.
 
-    No row says what a name is made of; only some letters, digits, `_` and `-` are beyond doubt. Source: CMD-18, CMD-25.
+    No row says what a name is made of; only up to 32 letters, digits, `_` and `-` are beyond doubt. Source: CMD-18, CMD-25.
     """
     return call.command is not None and _ORDINARY_NAME.match(call.command) is None
 

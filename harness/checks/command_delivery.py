@@ -25,7 +25,8 @@ def _owed(history: History, announcement: str) -> Iterator[Exchange]:
     for seen in history.stimuli(announcement):
         place = (seen.event.scope, str(seen.fact.facts["device_id"]))
         watched.setdefault(place, seen.line)
-        topics |= {place: seen.fact.facts["topics"]} if "topics" in seen.fact.facts else {}
+        if "topics" in seen.fact.facts:
+            topics[place] = seen.fact.facts["topics"]
     lost = {
         (seen.event.scope, seen.fact.device_id)
         for seen in history.of(MqttClosed)

@@ -1,7 +1,7 @@
 """Which MQTT stack a device may be built on, and what that stack is known for: a hint, never a verdict.
 
-Read off what a device shows of itself: its CONNECT, its SUBSCRIBE, and how it left. The facts are those of
-the stacks' sources, with their defaults.
+Read off what a device shows of itself: its CONNECT, its SUBSCRIBE, and how it left. The facts are
+those of the stacks' sources, with their defaults.
 """
 
 from collections.abc import Callable

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.history.events import DeviceExited, DeviceStarted, MqttClosed, MqttMalformed, MqttPacket
 from harness.history.timeline import Exchange, History, Seen
-from harness.wire.commands import DOWNLOADS, REBOOT, parse_download_offer
+from harness.wire.commands import DOWNLOADS, REBOOT, download_key, parse_download_offer
 from harness.wire.json_values import pointed_at, read_json
 from harness.wire.topics import ControlTopic, parse_control_topic
 
@@ -203,11 +203,14 @@ def in_lines(lines: Sequence[int]) -> str:
 
 
 def effects_of(history: History, message: ReceivedMessage) -> list[int]:
-    """The lines of a command's effects up to the device's next command of that name: downloads, reboots, else results."""
-    later = [other.first.line for other in received_messages(history) if other.is_after(message) and other.command == message.command]
-    until_line = min(later, default=history.end_line)
+    """The lines of a command's effects: of a download the GETs with its key, of a reboot the reboots, else the results.
+
+    Reboots and results count up to the device's next command of that name.
+    """
     if is_download(message):
         return [exchange.asked.line for exchange in downloads_with(history, message) if exchange.request.method == "GET"]
+    later = [other.first.line for other in received_messages(history) if other.is_after(message) and other.command == message.command]
+    until_line = min(later, default=history.end_line)
     if message.command == REBOOT:
         booted = [line for line in reboots(history, message.device_id) if message.first.line < line < until_line]
         if booted:
@@ -220,8 +223,8 @@ def downloads_with(history: History, message: ReceivedMessage) -> list[Exchange]
     offer = parse_download_offer((message.first.fact.payload or "").encode())
     if offer is None:
         return []
-    key = offer.url.partition("key=")[2].partition("&")[0]
-    return history.downloads_by_key.get(key, [])
+    key = download_key(offer.url)
+    return history.downloads_by_key.get(key, []) if key is not None else []
 
 
 def reboots(history: History, device_id: str) -> list[int]:

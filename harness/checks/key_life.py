@@ -16,7 +16,7 @@ from harness.wire.commands import COMPLETE_DELIVERY, DOWNLOADS, FIRST_USE, downl
 
 @dataclass(frozen=True)
 class KeyLife:
-    """One issued key. `key` is its label; `call` is the command that caused it, where that is clear."""
+    """One issued key. `key` is its label; `call` is the command that caused it, `delivery` the message that brought it to its device."""
 
     key: str
     device_id: str

@@ -125,4 +125,4 @@ def receiver_step(state: ReceiverState, packet: Publish | Pubrel) -> ReceiverSte
 
 
 def _refusal(state: SenderState | ReceiverState, packet: Packet, statement: str) -> RemoteWireError:
-    return RemoteWireError(f"{packet} is no answer in state {state.name}", raw=encode(packet), statement=statement)
+    return RemoteWireError(f"{packet} has no place in state {state.name}", raw=encode(packet), statement=statement)
