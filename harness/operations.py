@@ -115,7 +115,7 @@ class Disconnect:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Publishes as a device that was connected. Outcome: whether the server took responsibility within `within_s`; QoS 0 counts as taken."""
+    """Publishes as a device that was connected. Outcome: whether the server acknowledged within `within_s`; QoS 0 counts as that."""
 
     device_id: str
     topic: str
