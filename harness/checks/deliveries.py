@@ -10,7 +10,7 @@ Blind spot: of two sends with the same name and data, a loss of one can hide a d
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -70,23 +70,33 @@ def matched(history: History) -> Matched:
     given_up = [(seen.event.scope, str(seen.fact.facts["topic"]), seen.line) for seen in history.stimuli("nothing came")]
     came = Counter(delivery.message.topic for delivery in found)
     doubled = {topic for topic, count in came.items() if count > len(by_topic[topic])}
+
+    def candidates_for(delivery: Delivery) -> list[Sent]:
+        return _before(by_topic[delivery.message.topic], delivery, given_up)
+
     left = []
     for delivery in found:
-        candidates = _before(by_topic[delivery.message.topic], delivery, given_up)
-        if not (delivery.message.topic in doubled and _place_again(delivery, candidates)) and not _place_by_data(delivery, candidates):
+        candidates = candidates_for(delivery)
+        is_again = delivery.message.topic in doubled and _place_again(delivery, candidates)
+        if not is_again and not _place_by_data(delivery, candidates):
             left.append(delivery)
     everything = tuple(sent for sends in by_topic.values() for sent in sends)
+    return Matched(everything, tuple(_strays(history, left, everything, candidates_for)))
+
+
+def _strays(
+    history: History, left: list[Delivery], everything: tuple[Sent, ...], candidates_for: Callable[[Delivery], list[Sent]]
+) -> Iterator[Delivery]:
+    """Places what carries no data of any send by its name; yields what nothing explains."""
     elsewhere = {(sent.command, sent.first.message.payload): sent.first.message.device_id for sent in everything if sent.first}
     refusing = {(call.scope, call.request.device_id) for call in history.commands() if call.status is not None and 400 <= call.status < 500}
-    strays = []
     for delivery in left:
-        candidates = _before(by_topic[delivery.message.topic], delivery, given_up)
+        candidates = candidates_for(delivery)
         if (delivery.seen.event.scope, delivery.message.device_id) in refusing:
             # What comes where something was refused is no late copy of another scenario's command.
             candidates = [sent for sent in candidates if sent.call.scope == delivery.seen.event.scope]
         if _is_echo(delivery, elsewhere) or not _place_by_name(delivery, candidates):
-            strays.append(delivery)
-    return Matched(everything, tuple(strays))
+            yield delivery
 
 
 def _sent(call: Exchange) -> Iterator[Sent]:

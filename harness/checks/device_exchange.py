@@ -155,10 +155,7 @@ def segmentation_does_not_matter(history: History) -> Iterator[Observation]:
     announced = {message.first.line for message, _ in _segmented(history)}
     plain = [message for message in commands_received(history) if message.first.line not in announced]
     for message, how in _segmented(history):
-        # What the device never does belongs to other rows: here it is held to what it does about commands that come in one piece.
-        wanted = (
-            "PUBCOMP" if any(each.completed for each in plain) else "PUBREC" if any(each.pubrecs for each in plain) or not plain else ""
-        )
+        wanted = _last_answer_to_any(plain)
         signs = [message.completed] if wanted == "PUBCOMP" else message.pubrecs
         if len(tries := _connects_behind(history, message)) > 1:
             yield broken(f"it connected {len(tries)} times until {message.command!r} reached it {how}", *tries, message.first)
@@ -167,6 +164,13 @@ def segmentation_does_not_matter(history: History) -> Iterator[Observation]:
             yield kept(message.first)
         elif wanted and (message.was_left or not message.lost_connection):  # What we cut off may have been on its way.
             yield broken(f"{message.command!r}, sent {how}, got no {wanted} on its connection", message.first)
+
+
+def _last_answer_to_any(plain: list[ReceivedMessage]) -> str:
+    """How far the device goes in an exchange that comes in one piece, PUBCOMP, PUBREC or ""; what it never does belongs to other rows."""
+    if any(each.completed for each in plain):
+        return "PUBCOMP"
+    return "PUBREC" if not plain or any(each.pubrecs for each in plain) else ""
 
 
 def _connects_behind(history: History, message: ReceivedMessage) -> list[Seen[MqttPacket]]:

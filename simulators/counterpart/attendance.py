@@ -35,7 +35,7 @@ class Attendance:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    def check(self) -> None:
+    def raise_if_broken(self) -> None:
         """Raises BenchError, from what broke it, where it ended otherwise than by itself or by `end`."""
         if self._task is None or not self._task.done() or self._task.cancelled():
             return

@@ -135,7 +135,7 @@ class DeviceBench:
             await self._entry_state.set_up_again(place)
             place.watch.mark()
         outcome = await self._operations.perform(place, operation)
-        place.station.power.attendance.check()
+        place.station.power.attendance.raise_if_broken()
         return outcome
 
     def _place(self, device_id: str) -> Place:

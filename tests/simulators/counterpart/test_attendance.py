@@ -33,7 +33,7 @@ def test_what_broke_is_trouble_of_the_bench_by_its_first_cause(work):
     async def story():
         attendance = Attendance()
         await asyncio.wait({attendance.begin(work())})
-        attendance.check()
+        attendance.raise_if_broken()
 
     with pytest.raises(BenchError, match=r"RuntimeError\('stumbled'\)"):
         asyncio.run(story())
@@ -42,12 +42,12 @@ def test_what_broke_is_trouble_of_the_bench_by_its_first_cause(work):
 def test_work_that_goes_on_and_work_that_was_ended_are_no_trouble():
     async def story():
         attendance = Attendance()
-        attendance.check()
+        attendance.raise_if_broken()
         attendance.begin(go_on())
-        attendance.check()
+        attendance.raise_if_broken()
         was_under_way = attendance.is_under_way
         await attendance.end()
-        attendance.check()
+        attendance.raise_if_broken()
         return was_under_way, attendance.is_under_way
 
     assert asyncio.run(story()) == (True, False)
