@@ -81,7 +81,7 @@ class AttachedDevice:
 
     def __init__(self, credentials: Credentials, say: Callable[[str], None]) -> None:
         self.environment: Mapping[str, str] = environment_of(credentials)
-        self.attendance = Attendance()  # nothing
+        self.attendance = Attendance()  # never begun: nobody attends to such a device
         self._say: Callable[[str], None] | None = say
 
     async def on(self) -> None:

@@ -195,7 +195,7 @@ class Transfer:
         assert download.copy is not None
         download.copy.seek(download.first)
         left = download.end - download.first
-        held_back = 1 if download.must_claim and left else 0
+        held_back = 1 if download.is_claimed_at_end and left else 0
         passage = self._passage()
         while left > held_back:
             data = download.copy.read(min(left - held_back, FIRST_BYTES) if passage else self._step_bytes(left - held_back))
@@ -210,7 +210,7 @@ class Transfer:
                 if not await self._pass_in_kernel(passage, left - held_back):
                     return
                 left = held_back
-        if download.must_claim:
+        if download.is_claimed_at_end:
             await self._send_last(download.copy.read(held_back))
         if self.fault:
             await self._strike_after_all(self.fault)

@@ -143,7 +143,7 @@ class Api:
         transport = request.transport
         observer = self.observer
         if transport is None:
-            self._service.end_download(download)
+            self._service.release_copy(download)
             return
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._service.download_started(download)
@@ -205,8 +205,8 @@ class Api:
 
     def _faulted_answer(self, download: Download, fault: DownloadFault) -> web.Response:
         if not fault.consumes_key:
-            self._service.give_back(download)
-        self._service.end_download(download)
+            self._service.unclaim(download)
+        self._service.release_copy(download)
         headers = {"Location": fault.location} if fault.kind is DownloadFaultKind.REDIRECT else None
         return web.Response(status=fault.status, body=fault.body, content_type=fault.content_type, headers=headers)
 

@@ -1,9 +1,10 @@
 """The life of a download key, and who may use it.
 
-A key is issued with a command, bound to one device and one file, and ends by its first use or after thirty minutes. What counts as a use is
-a policy (KEY-08): under `first-use` the first GET that passes every check claims the key before its first body byte; under
-`complete-delivery` the transfer that is about to hand out the last missing byte claims it, so that an aborted transfer or a part does not.
-Either way the claim is one atomic step of the store; this core says which steps exist and when they are legal.
+A key is issued with a command, bound to one device and one file, and ends by its use, after thirty minutes, or with its command where that
+cannot be published. What counts as a use is a policy (KEY-08): under `first-use` the first GET that passes every check claims the key
+before its first body byte; under `complete-delivery` the transfer that is about to hand out the last missing byte claims it, so that an
+aborted transfer or a part does not. Either way the claim is one atomic step of the store; this core says which steps exist and when they
+are legal.
 """
 
 import base64

@@ -78,7 +78,7 @@ class Download:
     first: int
     end: int
     trace: str
-    must_claim: bool  # the key must be claimed before the last byte goes out
+    is_claimed_at_end: bool  # the key is claimed before the last byte goes out, and not before the first one
 
     @property
     def is_part(self) -> bool:
@@ -192,8 +192,8 @@ class Service:
         opened = self._judge_download(request)
         if isinstance(opened, Refusal):
             return opened
-        if not request.is_head and not opened.must_claim and not self.claim(opened):
-            self.end_download(opened)
+        if not request.is_head and not opened.is_claimed_at_end and not self.claim(opened):
+            self.release_copy(opened)
             return DEAD_KEY
         return opened
 
@@ -225,15 +225,15 @@ class Service:
             return Refusal(416, "range_not_satisfiable", f"The file has {key.size_bytes} bytes")
         first, end = span or (0, key.size_bytes)
         if request.is_head:
-            return Download(key, None, first, end, request.trace, must_claim=False)
+            return Download(key, None, first, end, request.trace, is_claimed_at_end=False)
         copy = self._contents.open_copy(key.id)
         if copy is None:
             return DEAD_KEY
-        return Download(key, copy, first, end, request.trace, must_claim=serves_parts)
+        return Download(key, copy, first, end, request.trace, is_claimed_at_end=serves_parts)
 
     def claim(self, download: Download) -> bool:
         """Makes the key used; False where somebody else was faster, or its life ended.   Source: KEY-02, KEY-03."""
-        event = KeyEvent.COMPLETED if download.must_claim else KeyEvent.CLAIMED
+        event = KeyEvent.COMPLETED if download.is_claimed_at_end else KeyEvent.CLAIMED
         if not self._store.change_key(download.key.id, event):
             return False
         self._trail.add(Happening.KEY_USED, download.key.device_id, download.trace, {"key": download.key.id})
@@ -252,7 +252,7 @@ class Service:
         self._store.set_covered(now.id, with_part(now.covered, (download.first, download.end)))
         return True
 
-    def give_back(self, download: Download) -> None:
+    def unclaim(self, download: Download) -> None:
         """Makes a claimed key unused again: for faults that are to leave it alone. No correct path leads here."""
         self._store.reissue_key(download.key.id)
 
@@ -278,10 +278,10 @@ class Service:
         """Closes the download; `problem` is empty, or what cut it short."""
         facts = {"key": download.key.id, "sent_bytes": sent_bytes, "complete": not problem, "problem": problem}
         self._trail.add(Happening.DOWNLOAD_ENDED, download.key.device_id, download.trace, facts)
-        self.end_download(download)
+        self.release_copy(download)
 
-    def end_download(self, download: Download) -> None:
-        """Gives the copy back, and deletes it if nobody can use the key any more.   Source: DLD-06."""
+    def release_copy(self, download: Download) -> None:
+        """Closes the copy, and deletes it if nobody can use the key any more.   Source: DLD-06."""
         if download.copy is not None:
             download.copy.close()
         key = self._store.key_with_id(download.key.id)

@@ -42,7 +42,7 @@ class _ServesUsers(Service):
 class _KeepsCopies(Service):
     """The temporary copy stays where it is."""
 
-    def end_download(self, download: Download) -> None:
+    def release_copy(self, download: Download) -> None:
         if download.copy is not None:
             download.copy.close()
 
@@ -60,8 +60,8 @@ class _HoldsDownloads(Service):
         self._held[download.key.id] = b"x" * self._HELD_BYTES
         return super().claim(download)
 
-    def end_download(self, download: Download) -> None:
-        super().end_download(download)
+    def release_copy(self, download: Download) -> None:
+        super().release_copy(download)
         self._held.pop(download.key.id, None)
 
 
