@@ -20,8 +20,7 @@ Subject: TypeAlias = Literal["platform", "device"]
 
 COMMANDABLE = tuple(kind for kind in DeviceKind if kind.takes_commands)
 
-
-_LISTS = {
+_LIST_IN_WORDS = {
     "empty": "an empty list of allowed_commands",
     "restricted": "a restricted list of allowed_commands",
     "loose": "a list of allowed_commands with blanks or empty entries",
@@ -32,9 +31,8 @@ _LISTS = {
 class DeviceNeed:
     """Which device of the target a role can be cast with.
 
-    `commands` is "empty" (all allowed), "restricted" (a non-empty list), "loose" (one with blanks around names, or empty entries) or "any";
-    `beside` names a role whose project it must share,
-    `apart_from` one whose project it must not share.
+    `commands` is "empty" (all allowed), "restricted" (a non-empty list), "loose" (one with blanks around names, or empty entries) or "any".
+    `beside` names a role whose project it must share, `apart_from` one whose project it must not share.
     """
 
     kinds: tuple[DeviceKind, ...] = (DeviceKind.MQTT,)
@@ -61,7 +59,7 @@ class DeviceNeed:
         kinds = " or ".join(kind.value for kind in self.kinds)
         words = [f"kind {kinds}"]
         if self.commands != "any":
-            words.append(_LISTS[self.commands])
+            words.append(_LIST_IN_WORDS[self.commands])
         if self.disposable:
             words.append("disposable")
         if self.beside:

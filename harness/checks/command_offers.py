@@ -7,24 +7,17 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from harness.checks.admission import Defect, TargetView, defects
-from harness.checks.deliveries import Sent, matched
+from harness.checks.deliveries import offers
 from harness.checks.registry import Observation, broken, check, kept
 from harness.checks.target_time import windows_s
 from harness.history.timeline import Delivery, History
-from harness.wire.commands import DOWNLOADS, KEY_LIFETIME_S, download_key
+from harness.wire.commands import KEY_LIFETIME_S, download_key
 from harness.wire.responses import DOWNLOAD_PATH
 
 _RFC3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\Z")
 _EXPIRY_TOLERANCE_S = 2.0  # CMD-07
 _EXPIRY_MUST_S = 10.0  # Beyond this it is not a matter of rounding.
 _SMALL_BUFFER_BYTES = 256  # CMD-24
-
-
-def _offers(history: History) -> Iterator[tuple[Sent, Delivery]]:
-    """Download commands with the message that arrived for them."""
-    for sent in matched(history).sent:
-        if sent.first is not None and sent.command in DOWNLOADS:
-            yield sent, sent.first
 
 
 @check(
@@ -37,7 +30,7 @@ def download_command_carries_url_and_expiry(history: History) -> Iterator[Observ
     for seen in history.stimuli("nobody at the URL"):
         yield broken(f"nobody takes connections at {seen.fact.facts['origin']}, where the url points: {seen.fact.facts['problem']}", seen)
     target = TargetView.of(history)
-    for sent, delivery in _offers(history):
+    for sent, delivery in offers(history):
         if Defect.FILE_MISSING in defects(target, sent.call):
             continue  # That it was accepted at all is CMD-12's question.
         offer = delivery.offer
@@ -73,7 +66,7 @@ def read_utc_s(text: str) -> float | None:
 @check("CMD-07a", "CMD-07b", unseen="no download command with a readable expires_at reached a device")
 def expiry_is_thirty_minutes_ahead(history: History) -> Iterator[Observation]:
     """`expires_at` is the time of issue plus thirty minutes."""
-    for sent, delivery in _offers(history):
+    for sent, delivery in offers(history):
         expires_s = read_utc_s(delivery.offer.expires_at) if delivery.offer else None
         if expires_s is None:
             continue
@@ -103,7 +96,7 @@ def _off_s(expires_s: float, issued: tuple[float, float]) -> float:
 def every_download_command_has_its_own_key(history: History) -> Iterator[Observation]:
     """Every download command carries a fresh key."""
     by_url: dict[str, list[Delivery]] = defaultdict(list)
-    for _, delivery in _offers(history):
+    for _, delivery in offers(history):
         if delivery.offer is not None:
             by_url[delivery.offer.url].append(delivery)
     for url, found in by_url.items():
@@ -120,10 +113,10 @@ def every_download_command_has_its_own_key(history: History) -> Iterator[Observa
 )
 def download_command_fits_in_a_small_buffer(history: History) -> Iterator[Observation]:
     """The whole PUBLISH of a download command fits in 256 bytes."""
-    offers = {(delivery.message.connection, delivery.message.topic, delivery.message.payload) for _, delivery in _offers(history)}
+    published = {(delivery.message.connection, delivery.message.topic, delivery.message.payload) for _, delivery in offers(history)}
     for seen in history.packets("PUBLISH"):
         packet = seen.fact
-        if packet.sent_by == "client" or (packet.connection, packet.topic, packet.payload) not in offers:
+        if packet.sent_by == "client" or (packet.connection, packet.topic, packet.payload) not in published:
             continue
         if packet.size_bytes <= _SMALL_BUFFER_BYTES:
             yield kept(seen)

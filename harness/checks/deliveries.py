@@ -59,6 +59,13 @@ def carries(payload: Any, data: Any) -> bool:
     return is_same_json(payload, data) or (isinstance(payload, dict) and any(is_same_json(value, data) for value in payload.values()))
 
 
+def offers(history: History) -> Iterator[tuple[Sent, Delivery]]:
+    """Download commands with the message that arrived for them."""
+    for sent in matched(history).sent:
+        if sent.first is not None and sent.command in DOWNLOADS:
+            yield sent, sent.first
+
+
 @lru_cache(maxsize=8)
 def matched(history: History) -> Matched:
     """Explains each delivery of a history by a command, as far as one explains it."""

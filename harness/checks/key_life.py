@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from harness.checks.deliveries import Sent, matched
+from harness.checks.deliveries import Sent, offers
 from harness.history.events import ClockAdvanced
 from harness.history.timeline import Delivery, Exchange, History
 from harness.wire.commands import COMPLETE_DELIVERY, DOWNLOADS, FIRST_USE, download_key
@@ -93,16 +93,15 @@ def may_have_used(attempt: Exchange) -> bool:
 @lru_cache(maxsize=8)
 def offered_keys(history: History) -> Counter[str]:
     """Every key that reached a device that the harness plays, with the number of commands that brought it."""
-    return Counter(key for key, _, _ in _offers(history))
+    return Counter(key for key, _, _ in _keyed_offers(history))
 
 
-def _offers(history: History) -> Iterator[tuple[str, Sent, Delivery]]:
-    """The keys of download commands, with the command and its message."""
-    for sent in matched(history).sent:
-        offer = sent.first.offer if sent.first else None
-        key = download_key(offer.url) if offer else None
-        if key is not None and sent.first is not None and sent.command in DOWNLOADS:
-            yield key, sent, sent.first
+def _keyed_offers(history: History) -> Iterator[tuple[str, Sent, Delivery]]:
+    """Those of the offers that hold a key, with it."""
+    for sent, delivery in offers(history):
+        key = download_key(delivery.offer.url) if delivery.offer else None
+        if key is not None:
+            yield key, sent, delivery
 
 
 @lru_cache(maxsize=8)
@@ -112,7 +111,7 @@ def key_lives(history: History) -> tuple[KeyLife, ...]:
     A key of several commands has no life of its own: whose it is, for which file and since when, nobody can say, and CMD-08 judges that.
     """
     lives: dict[str, KeyLife] = {}
-    for key, sent, delivery in _offers(history):
+    for key, sent, delivery in _keyed_offers(history):
         request, name = sent.call.request, sent.call.file_name
         if offered_keys(history)[key] == 1 and name is not None:
             file_type = DOWNLOADS[sent.command].value

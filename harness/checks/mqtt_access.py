@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from harness.checks.registry import Observation, broken, check, kept
 from harness.history.events import MqttClosed, MqttPacket
 from harness.history.timeline import History, Seen
-from harness.wire.topics import is_of_device, parse_control_topic
+from harness.wire.topics import control_filter, control_topic, is_of_device, parse_control_topic
 
 _REFUSED_LOGIN = (4, 5)
 
@@ -106,7 +106,7 @@ def qos_2_is_granted(history: History) -> Iterator[Observation]:
 
 def _grant_rule(device_id: str, name: str) -> str | None:
     """The requirement that speaks of a subscription; None for those outside of the device's control topics."""
-    if name in (f"{device_id}/control/+", f"{device_id}/control/#"):
+    if name in (control_filter(device_id), control_topic(device_id, "#")):
         return "CMD-26b"
     topic = parse_control_topic(name)
     is_exact = topic is not None and topic.device_id == device_id and topic.role == "control" and topic.command not in "+#"
