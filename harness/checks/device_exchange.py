@@ -35,6 +35,20 @@ def device_completes_every_exchange(history: History) -> Iterator[Observation]:
             missing = "PUBREC" if not message.pubrecs else "PUBCOMP"
             detail = f"{message.command!r} (packet id {message.first.fact.packet_id}) never got its {missing}"
             yield broken(detail, message.first, hint=likely_stack(history, message.device_id))
+    for released in _passed_over(history):
+        detail = f"the PUBREL of packet id {released.fact.packet_id} got no PUBCOMP on its connection, while later messages were received"
+        yield broken(detail, released, hint="a PUBREL is answered by PUBCOMP even where its packet id is not known any more")
+
+
+def _passed_over(history: History) -> Iterator[Seen[MqttPacket]]:
+    """The PUBRELs that a device did not answer on their connection, though it received a later message there.   Source: M 4.3.3-2."""
+    answered = {(seen.fact.connection, seen.fact.packet_id) for seen in history.packets("PUBCOMP")}
+    latest = {message.first.fact.connection: message.first.line for message in received_messages(history) if message.pubrecs}
+    for released in history.packets("PUBREL"):
+        packet = released.fact
+        is_open = packet.sent_by == "server" and (packet.connection, packet.packet_id) not in answered
+        if is_open and released.line < latest.get(packet.connection, 0):
+            yield released
 
 
 @check("DEV-04", unseen="no command was repeated with DUP before its PUBREL, or no effect of it can be seen", hint=KEEPS_NO_IDS)

@@ -9,9 +9,9 @@ _KEYS = ("threshold", "reporting_interval")
 # Values of every kind; numbers that every binary format holds exactly.
 _RICH: tuple[dict[str, object], ...] = (
     {"offset": -1.5, "interval_s": 70_000, "is_enabled": False},
-    {"Name": "Küche, 2. Stock: neben dem größten Fenster", "unit": ""},
+    {"Name": "Küche, 2. Stock: neben dem größten Fenster", "unit": "", "suffix": " °C "},
     {"note": 'called "the 3/4 room"\t(€ 5, 𝄞)\n\\attic', "code": "007"},
-    {"limits": {"low": 10, "high": {"day": 25, "night": 18}}, "steps": [7, 2.5, {"at": "noon"}]},
+    {"limits": {"low": 10, "high": {"day": 25, "night": 18}}, "steps": [7, 2.5, {"at": "noon"}, 0.0625, 12, 13]},
     {f"channel_{number}": number for number in range(12)},
 )
 

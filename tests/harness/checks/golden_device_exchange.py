@@ -29,6 +29,20 @@ def cut_before_pubrec(story):
     story.lost(by="fault")
 
 
+@both("device_completes_every_exchange")
+def released_again_after_its_end(story, wrong):
+    """The PUBCOMP was lost with the connection: the resumed session begins with PUBREL, and another command follows."""
+    story.connects()
+    story.sent("configuration", A)
+    story.acknowledged()
+    story.lost()
+    story.connects(present=True)
+    story.released()
+    if not wrong:
+        story.completed()
+    story.configured(B, packet_id=8)
+
+
 @golden("device_completes_every_exchange", "fail")
 def pubrec_that_is_no_mqtt(story):
     story.sent("configuration", A)
