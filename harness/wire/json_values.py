@@ -7,7 +7,7 @@ from typing import Any, Never
 def read_json(text: str | bytes) -> Any:
     """The JSON value that a body or payload is; None where it is none (NaN, another encoding than UTF-8), as for the text `null`."""
     try:
-        return json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_refuse_constant)
+        return json.loads(text if isinstance(text, str) else text.decode(), parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         return None
 
@@ -21,7 +21,8 @@ def is_lenient_json(raw: bytes) -> bool:
     return value is not None and read_json(raw) is None
 
 
-def _refuse_constant(name: str) -> Never:
+def refuse_constant(name: str) -> Never:
+    """For `parse_constant` of `json`, which else takes NaN and Infinity for JSON. Raises ValueError."""
     raise ValueError(f"{name} is no JSON value")
 
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-DOWNLOAD_PATH = "/v2/device/download"
+COMMAND_PATH = "/v2/projects/{project_id}/devices/{device_id}/communication/command"
+PROJECT_FILES_PATH = "/v2/projects/{project_id}/files"
 ORGANISATION_FILES_PATH = "/v2/files"
+DOWNLOAD_PATH = "/v2/device/download"
 
 COMMAND_SENT = "Command sent successfully"
 SEND_COMMAND = "send command"
@@ -13,16 +15,12 @@ SEND_COMMAND = "send command"
 
 def command_path(project_id: str, device_id: str) -> str:
     """Path of the command endpoint; the ids are percent-encoded."""
-    return f"{_project_path(project_id)}/devices/{quote(device_id, safe='')}/communication/command"
+    return COMMAND_PATH.format(project_id=quote(project_id, safe=""), device_id=quote(device_id, safe=""))
 
 
 def project_files_path(project_id: str) -> str:
     """Path of one project's file list; the id is percent-encoded."""
-    return f"{_project_path(project_id)}/files"
-
-
-def _project_path(project_id: str) -> str:
-    return f"/v2/projects/{quote(project_id, safe='')}"
+    return PROJECT_FILES_PATH.format(project_id=quote(project_id, safe=""))
 
 
 @dataclass(frozen=True, slots=True)

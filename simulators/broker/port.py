@@ -13,6 +13,7 @@ from typing import Protocol
 
 from harness.errors import BenchError, RemoteWireError
 from harness.mqtt.packets import Packet
+from harness.wire.topics import is_of_device
 from simulators.network.addresses import host_in_url
 
 
@@ -108,14 +109,11 @@ class DevicePrincipal:
     client_id: str
 
     def may_read(self, topic_filter: str) -> bool:
-        return self._is_own(topic_filter)
+        # No wildcard can hide here: `{id}+` is no legal filter, and an id that holds a wildcard never logs in.
+        return is_of_device(topic_filter, self.client_id)
 
     def may_write(self, topic: str) -> bool:
-        return self._is_own(topic)
-
-    def _is_own(self, topic: str) -> bool:
-        # No wildcard can hide here: `{id}+` is no legal filter, and an id that holds a wildcard never logs in.
-        return topic == self.client_id or topic.startswith(self.client_id + "/")
+        return is_of_device(topic, self.client_id)
 
 
 @dataclass(frozen=True, slots=True)

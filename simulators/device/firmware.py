@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from harness.wire import commands
+from harness.wire.json_values import refuse_constant
 from harness.wire.topics import parse_control_topic
 from simulators.device.flash import DownloadJob, Flash, JsonObject
 
@@ -155,16 +156,12 @@ def _execute(rules: FirmwareRules, flash: Flash, command: str, message: Message)
 def read_data(payload: bytes) -> JsonObject | None:
     """The command's `data`: a JSON object, or None for JSON null (what a platform in Go makes of absent `data`). Raises Refusal."""
     try:
-        data = json.loads(payload, parse_constant=_refuse_constant)
+        data = json.loads(payload, parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
         raise Refusal("the payload is no JSON") from error
     if data is not None and not isinstance(data, dict):
         raise Refusal(f"the payload is no JSON object but {type(data).__name__}")
     return data
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _configuration(rules: FirmwareRules, flash: Flash, command: str, data: JsonObject | None) -> tuple[Effect, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.wire.commands import DOWNLOADS, SEND_CONFIGURATION, permits
 from harness.wire.files import FileType, has_extension_of
+from harness.wire.json_values import refuse_constant
 from harness.wire.topics import command_name_problem, control_topic
 from simulators.platform import access
 from simulators.platform.access import AccessRules, Caller, Device
@@ -89,7 +90,7 @@ def parse_body(raw: bytes, rules: CommandRules | None = None) -> CommandBody | R
 
     try:
         text = raw.decode()
-        body = json.loads(text, parse_float=exact_float, parse_constant=_refuse_constant)
+        body = json.loads(text, parse_float=exact_float, parse_constant=refuse_constant)
     except (ValueError, ArithmeticError, RecursionError):  # NaN, 5,000 digits, 10,000 brackets and bad UTF-8 are no JSON to us
         return Refusal(400, "malformed_json", "Invalid request body: not valid JSON")
     if not isinstance(body, dict):
@@ -102,10 +103,6 @@ def parse_body(raw: bytes, rules: CommandRules | None = None) -> CommandBody | R
     if problem := rules.name_problem(command):
         return Refusal(400, "invalid_command", f"Invalid request body: 'command': {problem}")
     return CommandBody(command, data, _compact(data) if is_exact else _member_text(text, "data"))
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")
 
 
 def _compact(value: Any) -> str:

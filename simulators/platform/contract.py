@@ -9,7 +9,7 @@ from typing import Any
 from harness import __version__
 from harness.wire.commands import DOWNLOADS, SEND_CONFIGURATION, STANDARD_COMMANDS
 from harness.wire.files import EXTENSIONS, FileType
-from harness.wire.responses import COMMAND_SENT, DOWNLOAD_PATH, ORGANISATION_FILES_PATH, SEND_COMMAND
+from harness.wire.responses import COMMAND_PATH, COMMAND_SENT, DOWNLOAD_PATH, ORGANISATION_FILES_PATH, PROJECT_FILES_PATH, SEND_COMMAND
 
 JsonObject = dict[str, Any]
 
@@ -197,7 +197,7 @@ def openapi(server_url: str, *, error_type: str = "application/octet-stream") ->
             "schemas": _schemas(),
         },
         "paths": {
-            "/v2/projects/{project_id}/devices/{device_id}/communication/command": {
+            COMMAND_PATH: {
                 "post": {
                     "summary": "Send command to device",
                     "operationId": "sendCommand",
@@ -211,7 +211,7 @@ def openapi(server_url: str, *, error_type: str = "application/octet-stream") ->
                     },
                 }
             },
-            "/v2/projects/{project_id}/files": {
+            PROJECT_FILES_PATH: {
                 "get": _list_operation("List a project's files", "listProjectFiles", [project, _TYPE_PARAMETER])
             },
             ORGANISATION_FILES_PATH: {"get": _list_operation("List the organisation's files", "listFiles", [_TYPE_PARAMETER])},

@@ -8,7 +8,16 @@ from collections.abc import Callable
 from aiohttp import web
 
 from harness.clock import AdvanceableClock
-from harness.wire.responses import COMMAND_SENT, DOWNLOAD_PATH, ORGANISATION_FILES_PATH, SEND_COMMAND, ErrorBody, SuccessBody
+from harness.wire.responses import (
+    COMMAND_PATH,
+    COMMAND_SENT,
+    DOWNLOAD_PATH,
+    ORGANISATION_FILES_PATH,
+    PROJECT_FILES_PATH,
+    SEND_COMMAND,
+    ErrorBody,
+    SuccessBody,
+)
 from simulators.platform.answers import (
     COMMAND_BODY_BYTES_MAX,
     answer_expectation,
@@ -57,8 +66,8 @@ class Api:
 
     def add_routes(self, app: web.Application) -> None:
         add, expect = app.router, answer_expectation
-        add.add_post("/v2/projects/{project_id}/devices/{device_id}/communication/command", self.send_command, expect_handler=expect)
-        add.add_get("/v2/projects/{project_id}/files", self.list_project_files, expect_handler=expect)
+        add.add_post(COMMAND_PATH, self.send_command, expect_handler=expect)
+        add.add_get(PROJECT_FILES_PATH, self.list_project_files, expect_handler=expect)
         add.add_get(ORGANISATION_FILES_PATH, self.list_organisation_files, expect_handler=expect)
         add.add_get(DOWNLOAD_PATH, self.download, expect_handler=expect)
 
