@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from harness.wire.commands import DOWNLOADS
+from harness.wire.commands import DOWNLOADS, KEY_LIFETIME_S
 from harness.wire.topics import parse_control_topic
 from simulators.broker.embedded import EmbeddedBroker
 
@@ -22,7 +22,6 @@ class OfferChange:
     query: str = ""
     port: int | None = None
     expires_in_s: float | None = None
-    lifetime_s: float = 30 * 60.0
     spelled_otherwise: bool = False
 
     def apply(self, payload: bytes) -> bytes:
@@ -32,7 +31,7 @@ class OfferChange:
         if self.port is not None:
             body["url"] = _at_port(body["url"], self.port)
         if self.expires_in_s is not None:
-            issued_at = datetime.fromisoformat(body["expires_at"]) - timedelta(seconds=self.lifetime_s)
+            issued_at = datetime.fromisoformat(body["expires_at"]) - timedelta(seconds=KEY_LIFETIME_S)
             expires_at = issued_at + timedelta(seconds=self.expires_in_s)
             body["expires_at"] = expires_at.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
         return spelled_otherwise(body) if self.spelled_otherwise else json.dumps(body, separators=(",", ":")).encode()

@@ -23,7 +23,7 @@ from harness.entropy import Entropy, draw_uuid
 from harness.errors import BenchError
 from harness.history.events import FULL_API_KEY, Stimulus
 from harness.history.recorder import Recorder
-from harness.wire.commands import DeviceKind
+from harness.wire.commands import COMPLETE_DELIVERY, DeviceKind
 from harness.wire.files import EXTENSIONS, FileType
 from simulators.broker.port import BrokerPort, BrokerSettings, DeviceDirectory, TlsFiles
 from simulators.counterpart.allowance import MESSAGES_MAX, Allowance, BoundedDirectory
@@ -190,13 +190,12 @@ class Station:
 
     def api(self) -> Platform:
         """Our own platform as a target: what the HTTP driver needs of one."""
-        key = self.platform.secrets.api_key("full")
-        self._recorder.redactor.register(key, label=f"<{FULL_API_KEY}>", what="api key")
+        self._recorder.redactor.register(self.api_key, label=f"<{FULL_API_KEY}>", what="api key")
         return Platform(
             name="counterpart",
             api_url=at_our_end(self.platform.api_url, self._address),
             mqtt_url=at_our_end(self.platform.mqtt_url, self._address),
-            api_keys=ApiKeys(full=key),
+            api_keys=ApiKeys(full=self.api_key),
             tls=Tls(ca=self._ca_file),
         )
 
@@ -254,7 +253,7 @@ def draw_token(entropy: Entropy) -> str:
 
 def rules_for(device: Device) -> Rules:
     """The platform's rules: a device that fetches parts can only be served where a part does not use the key up (KEY-08)."""
-    return with_reading(REFERENCE, "KEY-08", "complete-delivery") if device.declares.download == "range" else REFERENCE
+    return with_reading(REFERENCE, "KEY-08", COMPLETE_DELIVERY) if device.declares.download == "range" else REFERENCE
 
 
 def at_our_end(url: str, address: BenchAddress) -> str:

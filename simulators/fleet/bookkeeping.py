@@ -17,7 +17,7 @@ from functools import partial
 from harness.clock import Clock, SystemClock
 from harness.mqtt.client_session import ClientSession, Duties
 from harness.mqtt.packets import Packet
-from harness.wire.commands import DOWNLOADS, download_key
+from harness.wire.commands import DOWNLOADS, KEY_LIFETIME_S, download_key
 from harness.wire.topics import parse_control_topic
 from simulators.device import downloader
 from simulators.device.firmware import Message, PublishResult
@@ -37,7 +37,6 @@ CORRELATION = "hil"
 
 LATENCIES_KEPT = 10_000
 
-KEY_LIFE_S = 30 * 60.0
 OLD_S = 5.0
 """A key that was issued so long before the run is of an older one; less may be the difference of two clocks."""
 
@@ -249,7 +248,7 @@ class Books:
     def _offered(self, device_id: str, data: dict[str, object]) -> float | None:
         url, expires_at = (text if isinstance(text := data.get(member), str) else "" for member in ("url", "expires_at"))
         expiry_s = _utc_s(expires_at)
-        is_old = expiry_s is not None and expiry_s - KEY_LIFE_S < self._began_utc_s - OLD_S
+        is_old = expiry_s is not None and expiry_s - KEY_LIFETIME_S < self._began_utc_s - OLD_S
         key = _digest(download_key(url) or "")
         return self.ledger.offered(key, device_id=device_id, at_s=self._now_s(), expires_at=expires_at, is_old=is_old)
 

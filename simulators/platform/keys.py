@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from harness.entropy import Entropy
+from harness.wire import commands
 from harness.wire.commands import KEY_LIFETIME_S, TRANSFER_TIME_S_MAX
 from harness.wire.files import FileType
 from simulators.platform import access
@@ -49,8 +50,8 @@ NEXT_STATE = {
 class UsePolicy(Enum):
     """What consumes a key; the value is the word of the target file's declaration.   Source: KEY-08."""
 
-    FIRST_USE = "first-use"
-    COMPLETE_DELIVERY = "complete-delivery"
+    FIRST_USE = commands.FIRST_USE
+    COMPLETE_DELIVERY = commands.COMPLETE_DELIVERY
 
 
 Span = tuple[int, int]
