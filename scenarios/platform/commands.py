@@ -28,6 +28,7 @@ from scenarios.platform.steps import (
     one_of_each,
     send,
     send_all,
+    storage_place,
     watch,
     watch_end,
 )
@@ -249,7 +250,7 @@ def stored_files_of_no_type(cast: Cast) -> Workload:
     platform, device, file = cast.platform, cast.device, cast.files["firmware"]
     yield from watch(device)
     for name in _OTHER_ENDS:
-        place = {"project_id": device.project_id, "device_id": device.id, "type": file.type.value, "name": name}
+        place = {**storage_place(device, name, file.type), "device_id": device.id}
         is_stored = (yield RunHook("upload_file", {**place, "path": str(file.path)}, may_refuse=True)) is not None
         yield from send(platform, device, DOWNLOAD_FIRMWARE, {"file_name": name})
         if is_stored:

@@ -211,8 +211,10 @@ def refuse_missing_file(attempt: CommandAttempt) -> Refusal | None:
     """Source: CMD-12."""
     if wanted_file(attempt.body) is None or attempt.file is not None:
         return None
-    return Refusal(404, "file_not_found", "File not found in the project's storage")
+    return FILE_NOT_FOUND
 
+
+FILE_NOT_FOUND = Refusal(404, "file_not_found", "File not found in the project's storage")
 
 CommandStep = Callable[[CommandAttempt], Refusal | None]
 

@@ -98,3 +98,10 @@ def refuse_list(caller: Caller | None, file_type: FileType | None, access: Acces
     if file_type is None:
         return Refusal(400, "invalid_type", "type must be 'firmware' or 'logo'")
     return None
+
+
+def list_of_foreign_project(rules: FileRules) -> list[StoredFile] | Refusal:
+    """What is answered for a project that is unknown or another organisation's.   Source: LST-10."""
+    if rules.foreign_project_status == 200:
+        return []
+    return Refusal(rules.foreign_project_status, "project_not_found", "Project not found")

@@ -14,9 +14,9 @@ from harness.wire.commands import DownloadOffer
 from harness.wire.responses import DOWNLOAD_PATH
 from simulators.broker.port import BrokerUnavailable
 from simulators.platform.access import Caller, Device, secret_digest
-from simulators.platform.commands import Admitted, CommandAttempt, admit, parse_body, wanted_file
+from simulators.platform.commands import FILE_NOT_FOUND, Admitted, CommandAttempt, admit, parse_body, wanted_file
 from simulators.platform.contents import Contents
-from simulators.platform.files import StoredFile, refuse_list
+from simulators.platform.files import StoredFile, list_of_foreign_project, refuse_list
 from simulators.platform.keys import (
     DEAD_KEY,
     NEXT_STATE,
@@ -159,7 +159,7 @@ class Service:
                 key_id = self._store.issue_key(secret_digest(secret), fresh)
                 self._contents.make_copy(key_id, file.sha256)
         except FileNotFoundError:  # another process has deleted the file since it was looked up
-            return Refusal(404, "file_not_found", "File not found in the project's storage")
+            return FILE_NOT_FOUND
         self._trail.add(Happening.KEY_ISSUED, device.id, trace, {"key": key_id, "file_name": file.name, "size": file.size_bytes})
         url = f"{self.public_url}{DOWNLOAD_PATH}?key={quote(secret, safe='')}"
         expires_at = rfc3339(key_expires_at_s(issued_at_s, lifetime_s=rules.announced_lifetime_s))
@@ -181,9 +181,7 @@ class Service:
         project = self._store.project(project_id)
         if project is not None and project.organisation_id == caller.organisation.id:
             return self._store.project_files(project_id, file_type)
-        if self.rules.files.foreign_project_status == 200:
-            return []
-        return Refusal(self.rules.files.foreign_project_status, "project_not_found", "Project not found")
+        return list_of_foreign_project(self.rules.files)
 
     # --- downloads ---
 
