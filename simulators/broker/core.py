@@ -283,6 +283,7 @@ class BrokerCore:
         if not principal.may_write(packet.topic):
             self._messages.drops.forbidden += 1  # acknowledged and dropped: 3.1.1 has no refusal (MQTT-3.3.5-2)
         elif self._limits.queue_policy is QueuePolicy.REFUSE and (full := self._messages.full_queue(packet.topic, packet.qos)):
+            session.release(packet_id)  # It was not taken: when the client sends it again, it must not pass for a repetition.
             self._end(link, now_s, ClosedBy.BROKER, f"the queue of {full} is full")
             return
         else:

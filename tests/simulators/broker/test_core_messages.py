@@ -297,6 +297,18 @@ def test_a_full_queue_refuses_the_platform_and_ends_the_publishers_connection(ma
     assert "dev-1" in bench.closed[publisher].reason
 
 
+@pytest.mark.requirement("BRK-06")
+def test_a_message_that_a_full_queue_refused_is_taken_when_it_is_sent_again(make_bench):
+    bench = make_bench(BrokerLimits(queued_messages_max=1, queue_policy=QueuePolicy.REFUSE))
+    bench.lose(bench.connect("dev-1", ("a", 2), clean_session=False))
+    bench.publish("a", b"queued")
+    bench.say(bench.connect("publisher", clean_session=False), Publish("a", b"refused", 2, packet_id=1))
+    device, _ = bench.connack(clean_session=False)
+    publisher, _ = bench.connack("publisher", clean_session=False)
+    assert bench.say(publisher, Publish("a", b"refused", 2, dup=True, packet_id=1)) == [Pubrec(1)]
+    assert payloads(bench.heard(device)) == [b"queued", b"refused"]
+
+
 def test_a_client_that_does_not_read_loses_qos_0_only(bench):
     device = bench.connect("dev-1", ("a", 2))
     device.is_congested = True
