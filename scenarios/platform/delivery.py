@@ -8,11 +8,10 @@ from harness.scenario import Cast, DeviceNeed, Needs, Workload, scenario
 from harness.wire.commands import CONFIGURATION, REBOOT, SEND_CONFIGURATION, STANDARD_COMMANDS
 from harness.wire.topics import control_filter, control_topic, result_topic
 from scenarios.platform.commands import ARRIVES
-from scenarios.platform.steps import CUSTOM, UNLISTED, Step, command_call, send, send_all, watch, watch_end
+from scenarios.platform.steps import ARRIVES_WITHIN_S, CUSTOM, UNLISTED, Step, command_call, send, send_all, watch, watch_end
 
 _ONCE = ("command_arrives_exactly_once", "command_arrives_on_no_other_topic", "command_is_not_retained", "command_is_published_with_qos_2")
 _SECOND_COPY_WITHIN_S = 0.3
-_ARRIVES_WITHIN_S = 5.0
 
 
 @scenario(*_ONCE, "cut_exchange_is_taken_up_again", duration_s=3.0)
@@ -31,14 +30,14 @@ def command_across_a_dropped_connection(cast: Cast) -> Workload:
         yield Connect(device.id, clean_session=False)
         yield from _the_rest(device.id, already=len(came))
         yield from send(platform, device, CONFIGURATION, {"after the cut": number})  # What was cut off must have come before it.
-        yield Receive(device.id, within_s=_ARRIVES_WITHIN_S)
+        yield Receive(device.id, within_s=ARRIVES_WITHIN_S)
         yield Disconnect(device.id)
 
 
 def _the_rest(device_id: str, *, already: int) -> Step[Any]:
     """Waits for the one message that is due, if it has not come already, and a moment for a copy of it."""
     if not already:
-        yield Receive(device_id, within_s=_ARRIVES_WITHIN_S)
+        yield Receive(device_id, within_s=ARRIVES_WITHIN_S)
     yield Receive(device_id, within_s=_SECOND_COPY_WITHIN_S)
 
 
@@ -61,7 +60,7 @@ def _send_many(platform: Platform, device: TargetDevice, count: int, name: str) 
 def _receive_all(device_id: str, count: int) -> Step[None]:
     """Waits for so many messages, as long as there come more."""
     while count > 0:
-        came = yield Receive(device_id, count=count, within_s=_ARRIVES_WITHIN_S)
+        came = yield Receive(device_id, count=count, within_s=ARRIVES_WITHIN_S)
         if not came:
             return
         count -= len(came)
@@ -151,7 +150,7 @@ def exact_subscriptions(cast: Cast) -> Workload:
 @scenario("qos_2_is_granted")
 def wildcard_subscriptions(cast: Cast) -> Workload:
     """A device subscribes to the wildcards below its control topic."""
-    for name in (control_filter(cast.device.id), f"{cast.device.id}/control/#"):
+    for name in (control_filter(cast.device.id), control_topic(cast.device.id, "#")):
         yield Connect(cast.device.id, filters=((name, 2),))
         yield Disconnect(cast.device.id)
 
@@ -271,7 +270,7 @@ def devices_that_reach_out(cast: Cast) -> Workload:
             continue
         yield Announce("reaching out", facts)
         yield from send(platform, victim, CONFIGURATION, {"overheard": name})
-        yield Receive(victim.id, within_s=_ARRIVES_WITHIN_S)
+        yield Receive(victim.id, within_s=ARRIVES_WITHIN_S)
         for topic in (result, victim.id):
             yield Publish(victim.id, topic, b'{"overheard": "%s"}' % name.encode())
         yield Receive(intruder.id, within_s=0.2)

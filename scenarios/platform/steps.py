@@ -51,7 +51,7 @@ WITH_A_STRANGER = Needs(
 # The checks that any refused download gives evidence for.
 REFUSED_DOWNLOAD_CHECKS = ("download_errors_follow_the_contract", "unauthorized_names_its_scheme", "secrets_do_not_leak")
 DOWNLOAD_OF = {file_type: command for command, file_type in DOWNLOADS.items()}
-_ARRIVES_WITHIN_S = 5.0
+ARRIVES_WITHIN_S = 5.0  # a message that the target has accepted
 _PASSED_OVER_MAX = 50
 _SETTLES_WITHIN_S = 0.2
 
@@ -165,7 +165,7 @@ def watch_end(platform: Platform, device: TargetDevice, accepted: int = 0) -> St
     expected = accepted + (answer is not None and answer.status == 200)
     came: list[MqttDelivered] = []
     while len(came) < expected:
-        more = yield Receive(device.id, count=1, within_s=_ARRIVES_WITHIN_S)
+        more = yield Receive(device.id, count=1, within_s=ARRIVES_WITHIN_S)
         if not more:
             break
         came += [message for message in more if not message.retain]
@@ -198,7 +198,7 @@ def whole_offer(
     if answer.status != 200:
         return None
     for _ in range(_PASSED_OVER_MAX):
-        message = yield Receive(device.id, count=1, within_s=_ARRIVES_WITHIN_S)
+        message = yield Receive(device.id, count=1, within_s=ARRIVES_WITHIN_S)
         if not message:
             yield Announce("nothing came", {"topic": control_topic(device.id, command)})
             return None
