@@ -186,7 +186,8 @@ def _from_server(history: History, connection: int) -> list[Seen[MqttPacket]]:
 
 def _unfinished_ids(history: History, connection: int) -> list[int]:
     """The packet ids of QoS 2 messages of the server for which the device did not send PUBCOMP on that connection."""
-    finished = {seen.fact.packet_id for seen in history.packets("PUBCOMP") if seen.fact.connection == connection}
+    receipts = (seen.fact for seen in history.packets("PUBCOMP") if seen.fact.sent_by == "client")
+    finished = {receipt.packet_id for receipt in receipts if receipt.connection == connection}
     begun = [seen.fact for seen in _from_server(history, connection) if seen.fact.type == "PUBLISH" and seen.fact.qos == 2]
     return [packet.packet_id for packet in begun if packet.packet_id is not None and packet.packet_id not in finished]
 

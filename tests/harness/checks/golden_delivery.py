@@ -128,6 +128,14 @@ def cut_off(*again):
     return happens
 
 
+def cut_off_beside_a_result_of_the_same_id(story):
+    story.login()
+    story.packet("PUBLISH", packet_id=4, qos=2, dup=False)
+    story.packet("PUBCOMP", packet_id=4)  # for what the device published itself
+    story.packet("CONNACK", connection=2, return_codes=(0,), session_present=True)
+    story.packet("PUBLISH", connection=2, packet_id=5, qos=2, dup=False)
+
+
 def finished_before_the_cut(story):
     story.login()
     story.packet("PUBLISH", packet_id=4, qos=2, dup=False)
@@ -359,6 +367,7 @@ GOLDEN = [
     ("cut_exchange_is_taken_up_again", "pass", cut_off(("PUBLISH", 4, True))),
     ("cut_exchange_is_taken_up_again", "fail", cut_off(("PUBLISH", 4, False))),
     ("cut_exchange_is_taken_up_again", "fail", cut_off(("PUBLISH", 5, False))),
+    ("cut_exchange_is_taken_up_again", "fail", cut_off_beside_a_result_of_the_same_id),
     ("cut_exchange_is_taken_up_again", "inconclusive", cut_off()),
     ("cut_exchange_is_taken_up_again", "inconclusive", finished_before_the_cut),
     ("payload_carries_the_data", "fail", emptied),
