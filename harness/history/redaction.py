@@ -137,7 +137,9 @@ def _forms_of(secret: str) -> set[bytes]:
     raw = secret.encode()
     percent = quote(secret, safe="")
     forms = {raw, percent.encode(), percent.lower().encode() if "%" in percent else raw}
-    for table in (base64.b64encode, base64.urlsafe_b64encode):
+    # What base64 makes of a character or two may stand in any id.
+    tables = (base64.b64encode, base64.urlsafe_b64encode) if len(raw) >= _FORM_LENGTH_MIN else ()
+    for table in tables:
         forms |= {table(raw), table(raw).rstrip(b"="), *(_inside_base64(raw, before, table) for before in range(3))}
     return {form for form in forms if len(form) >= _FORM_LENGTH_MIN}
 

@@ -168,6 +168,14 @@ def test_the_first_event_stands_first_though_its_secrets_are_known_before():
     assert facts[0].target == {"key": "<api-key:full>"}
 
 
+def test_the_base64_form_of_a_single_character_hides_no_part_of_an_id():
+    made = redactor()
+    device_id = "caa75b7e-f2fc-4930-be77-955fa4005639"
+    made.text_without_secrets(f"{URL}%FF")
+    assert base64.urlsafe_b64encode("\N{REPLACEMENT CHARACTER}".encode()).decode() in device_id
+    assert made.text_without_secrets(device_id) == device_id
+
+
 def test_half_of_a_secret_is_hidden_too():
     made = redactor("abcdefghijklmnopqrstuvwx")
     assert made.text_without_secrets("Basic abcdefghijklmnopqrstuvw!") == "Basic <token:0-cut>!"
