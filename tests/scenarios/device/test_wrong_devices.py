@@ -39,7 +39,7 @@ def test_wrong_devices_are_caught_by_the_rows_that_they_break(family, try_person
 
 
 @pytest.mark.mutants
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("share", range(_SHARES))
 def test_no_wrong_device_is_accused_of_what_it_does_right(share, try_personalities):
     trials = try_personalities(_WRONG[share::_SHARES], own_rows_only=False)
@@ -54,7 +54,7 @@ def test_reference_device_has_no_finding_in_two_seeds(try_personalities):
 
 
 @pytest.mark.mutants
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_reference_device_has_no_finding_in_twenty_seeds(try_personalities):
     trials = try_personalities([REFERENCE], own_rows_only=False, seeds=range(20))
     assert [finding for trial in trials for finding in _findings(trial)] == []
