@@ -143,6 +143,16 @@ def updated_where_the_first_use_ends_a_key(story, wrong):
     story.installed(OTHER_SHA if wrong else SHA)
 
 
+@golden("download_under_each_key_policy_is_whole_or_refused", "inconclusive")
+def wrong_image_before_a_policy_was_chosen(story):
+    """Under no policy in particular: that is DEV-12's other question."""
+    story.stores()
+    story.offers()
+    story.downloads()
+    story.installed(OTHER_SHA)
+    story.says("key policy", policy="first-use")
+
+
 @golden("stored_file_is_installed_byte_for_byte", "fail")
 def delivered_and_not_installed(story):
     story.stores()
